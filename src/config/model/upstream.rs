@@ -1,0 +1,136 @@
+//! An upstream, fully decided.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::types::{ByteSize, Percent, ServerAddress, UpstreamName, Weight};
+
+use super::{CorsSpec, HealSpec};
+
+/// An upstream, fully decided. Equal specs behave the same, so a reload keeps the running one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamSpec {
+    /// Its name in the file.
+    pub name: UpstreamName,
+    /// Never empty, no duplicates, at least one that is not a backup.
+    pub servers: Vec<ServerSpec>,
+    /// How requests are spread.
+    pub balance: Balance,
+    /// How health is found out. Default: TCP; `None` is `off`, when passive evidence alone counts.
+    pub check: Option<CheckSpec>,
+    /// Upstreams whose sickness explains this one's; never itself, no cycles.
+    pub needs: Vec<UpstreamName>,
+    /// Deadlines towards the backends.
+    pub timeouts: Timeouts,
+    /// When another backend is tried.
+    pub retry: RetrySpec,
+    /// How long a new request waits for a backend when none is up. Default 0: answered 503 at once.
+    pub hold: Duration,
+    /// CORS for every route that ends here and has none of its own.
+    pub cors: Option<CorsSpec>,
+    /// How a sick backend is repaired. Default: not at all.
+    pub heal: Option<HealSpec>,
+    /// Idle connections to keep to the whole upstream. Default 64; 0 opens one per request.
+    pub keepalive: usize,
+    /// Request body read from the client before a backend is chosen, so that a slow client holds no worker.
+    /// Default 1 MiB, which a body that is longer passes through as it comes; 0 streams from the first byte.
+    pub request_buffer: ByteSize,
+}
+
+/// One server as written in the file; it may resolve to several backends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerSpec {
+    /// `host:port`.
+    pub address: ServerAddress,
+    /// Share relative to its siblings. Default 1.
+    pub weight: Weight,
+    /// Used only when no other server is up. Default false.
+    pub backup: bool,
+}
+
+/// How requests are spread over the backends that are up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Balance {
+    /// In turn, smoothly by weight.
+    #[default]
+    RoundRobin,
+}
+
+/// An active health check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckSpec {
+    /// What is asked.
+    pub kind: CheckKind,
+    /// Pause between two probes of one backend, give or take a tenth. 100 ms to 1 h, default 2 s.
+    pub every: Duration,
+    /// Deadline of one probe in total. 10 ms to 1 min, default 1 s; not longer than `every`.
+    pub timeout: Duration,
+    /// Consecutive failures that take a backend down. 1 to 100, default 3.
+    pub fall: u32,
+    /// Consecutive passes that bring it up. 1 to 100, default 2.
+    pub rise: u32,
+}
+
+/// What a check asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CheckKind {
+    /// A connection opens.
+    Tcp,
+    /// A GET is answered with an expected status.
+    Http {
+        /// Path and query to ask for.
+        path: String,
+        /// `Host` to send; `None` sends the server's own name.
+        host: Option<String>,
+        /// Statuses that pass. Default 200-399.
+        expect: StatusRanges,
+    },
+}
+
+/// Statuses written as `200-399` or `200,204,300-399`. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusRanges(pub Vec<RangeInclusive<u16>>);
+
+impl StatusRanges {
+    /// True when a status is among them.
+    pub fn contains(&self, status: u16) -> bool {
+        self.0.iter().any(|range| range.contains(&status))
+    }
+}
+
+/// Deadlines towards the backends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To open a connection. Default 2 s.
+    pub connect: Duration,
+    /// Between two reads of a response, and until its first byte. Default 60 s, as in nginx.
+    pub read: Duration,
+    /// Between two writes of a request. Default 60 s, as in nginx.
+    pub write: Duration,
+    /// How long an unused connection is kept. Default 1 s: below the shortest keepalive of common servers (Gunicorn 2 s).
+    pub idle: Duration,
+}
+
+/// When another backend is tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetrySpec {
+    /// Further attempts after the first. 0 to 10, default 2.
+    pub attempts: u32,
+    /// What may be tried again. Default connect and reset; a request that was sent is tried again only if idempotent.
+    pub on: RetryOn,
+    /// Retries allowed as a share of requests, so that retries cannot multiply an outage. Default 20 %.
+    pub budget: Percent,
+}
+
+/// What may be tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryOn {
+    /// The connection could not be opened: safe for every method.
+    pub connect: bool,
+    /// The connection ended before the first byte of the answer.
+    pub reset: bool,
+    /// The answer took longer than `timeouts.read`.
+    pub timeout: bool,
+    /// These statuses, 500 to 599.
+    pub statuses: Vec<u16>,
+}

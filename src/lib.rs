@@ -1,0 +1,6 @@
+//! Remora: an edge proxy for Docker Compose stacks that routes, balances, checks and heals what stands behind it.
+//!
+//! `ARCHITECTURE.md` shows the layers; imports go down only.
+
+pub mod config;
+pub mod types;

@@ -1,0 +1,17 @@
+//! Names, paths, hosts and amounts: parsed once, never checked again.
+
+mod address;
+mod amount;
+mod host;
+mod name;
+mod origin;
+mod path;
+mod task;
+
+pub use address::{InvalidAddress, ServerAddress};
+pub use amount::{ByteSize, InvalidAmount, Percent, Weight, parse_duration};
+pub use host::{HostPattern, InvalidHost};
+pub use name::{InvalidName, UpstreamName};
+pub use origin::{InvalidOrigin, Origin};
+pub use path::{InvalidPath, PathPrefix};
+pub use task::OwnedTask;
