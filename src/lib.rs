@@ -3,4 +3,13 @@
 //! `ARCHITECTURE.md` shows the layers; imports go down only.
 
 pub mod config;
+pub mod content;
+pub mod demo;
+pub mod filter;
+pub mod front;
+pub mod proxy;
+pub mod routing;
+pub mod server;
+pub mod snapshot;
 pub mod types;
+pub mod upstream;

@@ -1,0 +1,219 @@
+//! One backend: a resolved address behind an upstream, and what is known about it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
+use pingora::upstreams::peer::HttpPeer;
+use tokio::sync::Notify;
+
+use crate::config::model::{ServerSpec, UpstreamSpec};
+
+use super::evidence::Evidence;
+use super::health::{FailureKind, Health, Verdict};
+
+/// A resolved address and its state. A reload that keeps the address keeps the [`Vitals`].
+#[derive(Debug)]
+pub struct Backend {
+    address: SocketAddr,
+    server: ServerSpec,
+    peer: HttpPeer,
+    vitals: Arc<Vitals>,
+    leaving: AtomicBool,
+}
+
+/// What outlives a reload: health, evidence and counters of one address.
+#[derive(Debug)]
+pub(super) struct Vitals {
+    pub health: Mutex<Health>,
+    pub last_check: Mutex<Option<CheckRecord>>,
+    pub evidence: Evidence,
+    pub held_out: AtomicU32,
+    pub in_flight: AtomicUsize,
+    pub requests: AtomicU64,
+    pub failures: AtomicU64,
+    pub idle: Notify,
+    pub probe_now: Notify,
+}
+
+/// The latest probe.
+#[derive(Debug, Clone)]
+pub struct CheckRecord {
+    /// When it ended.
+    pub at: SystemTime,
+    /// How it ended.
+    pub result: Result<(), FailureKind>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// One word for what a backend is to its upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackendState {
+    /// Not probed yet.
+    New,
+    /// Takes requests.
+    Up,
+    /// Down by its check.
+    Down,
+    /// Out for a while on the evidence of requests.
+    Ejected,
+    /// Held out of rotation while it is repaired.
+    Healing,
+    /// No longer resolved or configured; finishes what it has.
+    Draining,
+}
+
+impl BackendState {
+    /// The word for logs, status and metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Ejected => "ejected",
+            Self::Healing => "healing",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+impl Backend {
+    /// A backend of `server` at `address`, with the vitals of an earlier one at the same address if there was one.
+    pub(super) fn new(
+        address: SocketAddr,
+        server: ServerSpec,
+        spec: &UpstreamSpec,
+        vitals: Option<Arc<Vitals>>,
+    ) -> Self {
+        let vitals = vitals.unwrap_or_else(|| Arc::new(Vitals::new(spec.check.is_some())));
+        Self { address, server, peer: peer(address, spec), vitals, leaving: AtomicBool::new(false) }
+    }
+
+    /// The resolved address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The server of the file it was resolved from.
+    pub fn server(&self) -> &ServerSpec {
+        &self.server
+    }
+
+    /// How Pingora connects to it: address, deadlines, no TLS.
+    pub fn peer(&self) -> &HttpPeer {
+        &self.peer
+    }
+
+    pub(super) fn vitals(&self) -> &Arc<Vitals> {
+        &self.vitals
+    }
+
+    /// Requests it is working on.
+    pub fn in_flight(&self) -> usize {
+        self.vitals.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Requests it was given since the edge started.
+    pub fn requests(&self) -> u64 {
+        self.vitals.requests.load(Ordering::Relaxed)
+    }
+
+    /// Requests that got no answer from it since the edge started.
+    pub fn failures(&self) -> u64 {
+        self.vitals.failures.load(Ordering::Relaxed)
+    }
+
+    /// The latest probe.
+    pub fn last_check(&self) -> Option<CheckRecord> {
+        self.vitals.last_check.lock().clone()
+    }
+
+    /// What it is to its upstream now.
+    pub fn state(&self) -> BackendState {
+        if self.leaving.load(Ordering::Relaxed) {
+            return BackendState::Draining;
+        }
+        if self.vitals.held_out.load(Ordering::Relaxed) != 0 {
+            return BackendState::Healing;
+        }
+        match self.verdict() {
+            Verdict::Down => BackendState::Down,
+            Verdict::New | Verdict::Up if self.vitals.evidence.is_ejected(Instant::now()) => BackendState::Ejected,
+            Verdict::New => BackendState::New,
+            Verdict::Up => BackendState::Up,
+        }
+    }
+
+    /// What the check alone says.
+    pub fn verdict(&self) -> Verdict {
+        self.vitals.health.lock().verdict()
+    }
+
+    /// When the check's verdict last changed.
+    pub fn since(&self) -> Instant {
+        self.vitals.health.lock().since()
+    }
+
+    /// The latest failed probe's reason, kept after recovery.
+    pub fn last_failure(&self) -> Option<FailureKind> {
+        self.vitals.health.lock().last_failure()
+    }
+
+    /// True when requests were answered well in the last ten seconds, whatever the check says.
+    pub fn serves(&self) -> bool {
+        self.vitals.evidence.served_within(Duration::from_secs(10), Instant::now())
+            && !self.vitals.evidence.is_failing()
+    }
+
+    /// True when it may be tried although its check fails: it answers, and no request says otherwise.
+    pub(super) fn may_fail_open(&self) -> bool {
+        let answers = !matches!(self.last_failure(), Some(FailureKind::Refused));
+        self.state() == BackendState::Down && answers && !self.vitals.evidence.is_ejected(Instant::now())
+    }
+
+    pub(super) fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until it works on no request.
+    pub async fn idle(&self) {
+        loop {
+            let idle = self.vitals.idle.notified();
+            if self.in_flight() == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+}
+
+impl Vitals {
+    fn new(checked: bool) -> Self {
+        let now = Instant::now();
+        Self {
+            health: Mutex::new(if checked { Health::new(now) } else { Health::assumed_up(now) }),
+            last_check: Mutex::new(None),
+            evidence: Evidence::new(now),
+            held_out: AtomicU32::new(0),
+            in_flight: AtomicUsize::new(0),
+            requests: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            idle: Notify::new(),
+            probe_now: Notify::new(),
+        }
+    }
+}
+
+/// Every deadline Pingora leaves open by default is set here.
+fn peer(address: SocketAddr, spec: &UpstreamSpec) -> HttpPeer {
+    let mut peer = HttpPeer::new(address, false, String::new());
+    peer.options.connection_timeout = Some(spec.timeouts.connect);
+    peer.options.total_connection_timeout = Some(spec.timeouts.connect);
+    peer.options.read_timeout = Some(spec.timeouts.read);
+    peer.options.write_timeout = Some(spec.timeouts.write);
+    peer.options.idle_timeout = Some(spec.timeouts.idle);
+    peer
+}

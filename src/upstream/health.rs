@@ -1,0 +1,186 @@
+//! What a row of probes says about one backend. Pure: time and thresholds come in as arguments.
+
+use std::time::{Duration, Instant};
+
+/// Why a probe or a request failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The connection was refused, or no route leads there.
+    Refused,
+    /// No answer in time, while connecting or after.
+    Timeout,
+    /// The connection ended before an answer.
+    Reset,
+    /// An answer with a status that is not expected.
+    Status(u16),
+    /// Anything else, such as an answer that is not HTTP.
+    Other,
+}
+
+impl FailureKind {
+    /// One word for logs and metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Timeout => "timeout",
+            Self::Reset => "reset",
+            Self::Status(_) => "status",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl std::fmt::Display for FailureKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Refused => f.write_str("connection refused"),
+            Self::Timeout => f.write_str("no answer in time"),
+            Self::Reset => f.write_str("connection closed before an answer"),
+            Self::Status(status) => write!(f, "status {status}"),
+            Self::Other => f.write_str("not an HTTP answer"),
+        }
+    }
+}
+
+/// The check's verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Never probed to an end, or failed before it ever passed fewer than `fall` times.
+    New,
+    /// Passed last.
+    Up,
+    /// Failed `fall` times in a row, or once while new.
+    Down,
+}
+
+/// The record of one backend's probes.
+#[derive(Debug, Clone)]
+pub struct Health {
+    verdict: Verdict,
+    /// Consecutive probes that disagree with the verdict.
+    against: u32,
+    since: Instant,
+    last_failure: Option<FailureKind>,
+}
+
+/// Passes and failures that flip the verdict.
+#[derive(Debug, Clone, Copy)]
+pub struct Thresholds {
+    /// Consecutive failures that take a backend down.
+    pub fall: u32,
+    /// Consecutive passes that bring it up.
+    pub rise: u32,
+}
+
+impl Health {
+    /// A backend nobody has looked at.
+    pub fn new(now: Instant) -> Self {
+        Self { verdict: Verdict::New, against: 0, since: now, last_failure: None }
+    }
+
+    /// A backend without a check: up until evidence says otherwise.
+    pub fn assumed_up(now: Instant) -> Self {
+        Self { verdict: Verdict::Up, ..Self::new(now) }
+    }
+
+    /// Takes one probe's result into account; true when the verdict changed.
+    ///
+    /// `corroborated` says that requests have failed as well: then one failed probe is enough.
+    pub fn observe(
+        &mut self,
+        result: Result<(), FailureKind>,
+        limits: Thresholds,
+        corroborated: bool,
+        now: Instant,
+    ) -> bool {
+        if let Err(kind) = result {
+            self.last_failure = Some(kind);
+        }
+        let (next, needed) = match (self.verdict, result.is_ok()) {
+            (Verdict::Up, true) | (Verdict::Down, false) => {
+                self.against = 0;
+                return false;
+            }
+            (Verdict::New, true) => (Verdict::Up, 1),
+            (Verdict::New, false) => (Verdict::Down, 1),
+            (Verdict::Up, false) => (Verdict::Down, if corroborated { 1 } else { limits.fall }),
+            (Verdict::Down, true) => (Verdict::Up, limits.rise),
+        };
+        self.against += 1;
+        if self.against < needed {
+            return false;
+        }
+        self.verdict = next;
+        self.against = 0;
+        self.since = now;
+        true
+    }
+
+    /// What the check says.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// True between the first probe that disagrees with the verdict and the flip: probes come faster then.
+    pub fn is_wavering(&self) -> bool {
+        self.against != 0
+    }
+
+    /// Time since the verdict last changed.
+    pub fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
+    }
+
+    /// When the verdict last changed.
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// The latest failure, kept after recovery.
+    pub fn last_failure(&self) -> Option<FailureKind> {
+        self.last_failure
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Thresholds = Thresholds { fall: 3, rise: 2 };
+
+    fn after(results: &str, corroborated: bool) -> Verdict {
+        let now = Instant::now();
+        let mut health = Health::new(now);
+        for result in results.chars() {
+            let result = if result == '+' { Ok(()) } else { Err(FailureKind::Timeout) };
+            health.observe(result, LIMITS, corroborated, now);
+        }
+        health.verdict()
+    }
+
+    #[test]
+    fn consecutive_probes_decide() {
+        #[rustfmt::skip]
+        let rows = [
+            // probes     verdict
+            ("",          Verdict::New),
+            ("+",         Verdict::Up),
+            ("-",         Verdict::Down),
+            ("+--",       Verdict::Up),
+            ("+---",      Verdict::Down),
+            ("+--+--",    Verdict::Up),
+            ("+---+",     Verdict::Down),
+            ("+---++",    Verdict::Up),
+            ("+---+-++",  Verdict::Up),
+            ("+-+-+-+-",  Verdict::Up),
+        ];
+        for (probes, verdict) in rows {
+            assert_eq!(after(probes, false), verdict, "{probes}");
+        }
+    }
+
+    #[test]
+    fn one_failed_probe_is_enough_when_requests_failed_too() {
+        assert_eq!(after("+-", true), Verdict::Down);
+    }
+}

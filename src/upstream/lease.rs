@@ -1,0 +1,56 @@
+//! Claims on a backend: a request in flight, and a repair that keeps requests away.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::backend::Backend;
+use super::pool::Pool;
+
+/// One request's claim on a backend; its work counts as in flight until this is dropped.
+#[derive(Debug)]
+pub struct Lease(Arc<Backend>);
+
+impl Lease {
+    pub(super) fn new(backend: Arc<Backend>) -> Self {
+        let vitals = backend.vitals();
+        vitals.in_flight.fetch_add(1, Ordering::Relaxed);
+        vitals.requests.fetch_add(1, Ordering::Relaxed);
+        Self(backend)
+    }
+
+    /// The backend claimed.
+    pub fn backend(&self) -> &Arc<Backend> {
+        &self.0
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let vitals = self.0.vitals();
+        if vitals.in_flight.fetch_sub(1, Ordering::Relaxed) == 1 {
+            vitals.idle.notify_waiters();
+        }
+    }
+}
+
+/// Keeps a backend out of rotation until dropped.
+#[must_use = "dropping this lets requests back"]
+pub struct HeldOut {
+    pool: Arc<Pool>,
+    backend: Arc<Backend>,
+}
+
+impl HeldOut {
+    pub(super) fn new(pool: Arc<Pool>, backend: Arc<Backend>) -> Self {
+        backend.vitals().held_out.fetch_add(1, Ordering::Relaxed);
+        pool.refresh();
+        Self { pool, backend }
+    }
+}
+
+impl Drop for HeldOut {
+    fn drop(&mut self) {
+        self.backend.vitals().held_out.fetch_sub(1, Ordering::Relaxed);
+        self.pool.refresh();
+    }
+}

@@ -1,0 +1,25 @@
+//! Upstreams at work: which backends there are, which of them are up, and which one takes the next request.
+//!
+//! The only folder that imports `pingora_load_balancing`. It knows nothing of HTTP requests or of healing.
+
+mod backend;
+mod budget;
+mod discovery;
+mod evidence;
+mod health;
+mod lease;
+mod pool;
+mod probe;
+mod rotation;
+mod select;
+mod watch;
+
+pub use backend::{Backend, BackendState, CheckRecord};
+pub use discovery::{Resolve, SystemResolver};
+pub use evidence::Evidence;
+pub use health::{FailureKind, Health, Verdict};
+pub use lease::{HeldOut, Lease};
+pub use pool::{Upstream, UpstreamTools};
+pub use probe::failure_kind;
+pub use rotation::Serving;
+pub use select::{NoBackend, Tried};

@@ -1,0 +1,349 @@
+//! An upstream at work: its members, the rotation made of them, and the tasks that resolve and probe.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use pingora_load_balancing::selection::SelectionAlgorithm;
+use pingora_load_balancing::selection::algorithms::RoundRobin;
+use tokio::sync::{Notify, watch};
+
+use crate::config::model::{ServerSpec, UpstreamSpec};
+use crate::types::{OwnedTask, UpstreamName};
+
+use super::backend::{Backend, BackendState, Vitals};
+use super::budget::RetryBudget;
+use super::discovery::Resolve;
+use super::evidence::Finding;
+use super::health::{FailureKind, Verdict};
+use super::lease::{HeldOut, Lease};
+use super::rotation::{Rotation, Serving};
+use super::watch as watching;
+
+/// What upstreams share.
+#[derive(Clone)]
+pub struct UpstreamTools {
+    /// Turns names into addresses.
+    pub resolver: Arc<dyn Resolve>,
+    /// Raised by one whenever any backend's state changes.
+    pub changed: Arc<watch::Sender<u64>>,
+}
+
+/// A named pool of servers, its health and its turns. Its tasks stop when the last `Arc` is dropped.
+pub struct Upstream {
+    pool: Arc<Pool>,
+    budget: RetryBudget,
+    _discovery: OwnedTask,
+}
+
+pub(super) struct Pool {
+    pub spec: Arc<UpstreamSpec>,
+    pub tools: UpstreamTools,
+    pub rotation: ArcSwap<Rotation>,
+    pub held: AtomicUsize,
+    pub resolve_now: Notify,
+    turns: RoundRobin,
+    members: Mutex<Members>,
+    resolved: AtomicBool,
+    changed: watch::Sender<u64>,
+}
+
+/// Who belongs to the pool.
+#[derive(Default)]
+struct Members {
+    /// With the task that probes it, where there is a check.
+    present: Vec<(Arc<Backend>, Option<OwnedTask>)>,
+    /// Those that finish what they have.
+    leaving: Vec<Arc<Backend>>,
+    /// Vitals of an earlier generation by address, until they are taken up.
+    inherited: HashMap<SocketAddr, Arc<Vitals>>,
+}
+
+impl Upstream {
+    /// Starts resolving and probing. Health and counters of `previous` are kept for addresses that stay.
+    pub fn start(spec: Arc<UpstreamSpec>, tools: UpstreamTools, previous: Option<&Self>) -> Arc<Self> {
+        let inherited = previous.map(|previous| previous.pool.vitals()).unwrap_or_default();
+        let pool = Arc::new(Pool {
+            rotation: ArcSwap::from_pointee(Rotation::empty()),
+            held: AtomicUsize::new(0),
+            resolve_now: Notify::new(),
+            turns: RoundRobin::new(),
+            members: Mutex::new(Members { inherited, ..Members::default() }),
+            resolved: AtomicBool::new(false),
+            changed: watch::Sender::new(0),
+            spec: Arc::clone(&spec),
+            tools,
+        });
+        let discovery = OwnedTask::spawn(watching::discover(Arc::downgrade(&pool)));
+        Arc::new(Self { pool, budget: RetryBudget::new(spec.retry.budget), _discovery: discovery })
+    }
+
+    pub(super) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &UpstreamName {
+        &self.pool.spec.name
+    }
+
+    /// What it was built from.
+    pub fn spec(&self) -> &Arc<UpstreamSpec> {
+        &self.pool.spec
+    }
+
+    /// Its retry budget.
+    pub fn budget(&self) -> &RetryBudget {
+        &self.budget
+    }
+
+    /// Every backend, those that are leaving last.
+    pub fn backends(&self) -> Vec<Arc<Backend>> {
+        let members = self.pool.members.lock();
+        members.present.iter().map(|(backend, _)| backend).chain(&members.leaving).cloned().collect()
+    }
+
+    /// Which tier takes requests now.
+    pub fn serving(&self) -> Serving {
+        self.pool.rotation.load().serving
+    }
+
+    /// Notes every change of membership or health.
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.pool.changed.subscribe()
+    }
+
+    /// Waits until names were looked up and every backend was probed once, but no longer than `limit`.
+    pub async fn ready(&self, limit: Duration) {
+        let mut changed = self.changed();
+        let wait = async {
+            while !self.pool.is_probed() {
+                if changed.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        // Not being ready in time is no failure: what is not there yet joins later.
+        let _ = tokio::time::timeout(limit, wait).await;
+    }
+
+    /// Counts an answer of a backend.
+    pub fn answered(&self, lease: &Lease, status: u16) {
+        let backend = lease.backend();
+        if backend.vitals().evidence.answered(status, Instant::now()) == Finding::Eject {
+            self.pool.eject_for_errors(backend);
+        }
+    }
+
+    /// Counts a request that got no answer from a backend.
+    pub fn failed(&self, lease: &Lease, kind: FailureKind) {
+        self.pool.failed(lease.backend(), kind);
+    }
+
+    /// Counts a request that could not be given to a backend at all.
+    pub fn unreachable(&self, lease: &Lease, kind: FailureKind) {
+        self.pool.failed(lease.backend(), kind);
+        self.pool.eject(lease.backend(), kind);
+    }
+
+    /// Keeps a backend out of rotation until the result is dropped.
+    pub fn hold_out(&self, backend: &Arc<Backend>) -> HeldOut {
+        HeldOut::new(Arc::clone(&self.pool), Arc::clone(backend))
+    }
+}
+
+impl Pool {
+    pub fn next_turn(&self) -> u64 {
+        self.turns.next(&[])
+    }
+
+    pub fn has_members(&self) -> bool {
+        !self.members.lock().present.is_empty()
+    }
+
+    fn is_probed(&self) -> bool {
+        let probed = |backend: &Backend| backend.verdict() != Verdict::New;
+        self.resolved.load(Ordering::Relaxed) && self.members.lock().present.iter().all(|(backend, _)| probed(backend))
+    }
+
+    fn vitals(&self) -> HashMap<SocketAddr, Arc<Vitals>> {
+        let members = self.members.lock();
+        members.present.iter().map(|(backend, _)| (backend.address(), Arc::clone(backend.vitals()))).collect()
+    }
+
+    /// Makes the members those resolved; who is no longer among them finishes what it has.
+    pub fn set_members(self: &Arc<Self>, found: Vec<(SocketAddr, ServerSpec)>) {
+        {
+            let mut members = self.members.lock();
+            let members = &mut *members;
+            let stays = |backend: &Backend| {
+                found.iter().any(|(address, server)| backend.address() == *address && backend.server() == server)
+            };
+            let (stay, leave) = std::mem::take(&mut members.present).into_iter().partition(|(b, _)| stays(b));
+            members.present = stay;
+            for (backend, _probes) in leave as Vec<(Arc<Backend>, _)> {
+                log::info!("backend {} of {} left", backend.address(), self.spec.name);
+                backend.leave();
+                members.leaving.push(backend);
+            }
+            for (address, server) in found {
+                if !members.present.iter().any(|(backend, _)| backend.address() == address) {
+                    let vitals = members.inherited.remove(&address);
+                    if vitals.is_none() {
+                        log::info!("backend {address} of {} joined, from {}", self.spec.name, server.address);
+                    }
+                    let backend = Arc::new(Backend::new(address, server, &self.spec, vitals));
+                    let probes = watching::start_probes(self, &backend);
+                    members.present.push((backend, probes));
+                }
+            }
+            members.present.sort_by_key(|(backend, _)| (self.position(backend), backend.address()));
+            members.leaving.retain(|backend| backend.in_flight() != 0);
+        }
+        self.resolved.store(true, Ordering::Relaxed);
+        self.refresh();
+    }
+
+    fn position(&self, backend: &Backend) -> usize {
+        self.spec.servers.iter().position(|server| server == backend.server()).unwrap_or(usize::MAX)
+    }
+
+    /// Builds the rotation anew and wakes whoever waits for a change, where it differs.
+    pub fn refresh(&self) {
+        let members = self.members.lock();
+        let present: Vec<_> = members.present.iter().map(|(backend, _)| backend).collect();
+        let next = tiers(&present);
+        let current = self.rotation.load();
+        let unchanged = current.serving == next.serving && current.same_backends(&next);
+        if !unchanged {
+            self.tell_tier(current.serving, next.serving);
+            self.rotation.store(Arc::new(next));
+        }
+        drop(members);
+        self.changed.send_modify(|count| *count += 1);
+        self.tools.changed.send_modify(|count| *count += 1);
+    }
+
+    fn tell_tier(&self, before: Serving, now: Serving) {
+        let name = &self.spec.name;
+        match (before, now) {
+            (_, Serving::FailOpen) if before != now => {
+                log::warn!("upstream {name}: every backend fails its check; they are tried all the same (fail open)");
+            }
+            (_, Serving::Nobody) if before != now => log::error!("upstream {name}: no backend is up"),
+            (Serving::FailOpen | Serving::Nobody, Serving::Up) => log::info!("upstream {name}: backends are up"),
+            (_, Serving::Backup) if before != now => log::warn!("upstream {name}: only backups are up"),
+            _ => {}
+        }
+    }
+
+    /// Takes one probe's result into account.
+    pub fn observe(&self, backend: &Backend, result: Result<(), FailureKind>, took: Duration) {
+        let Some(check) = &self.spec.check else { return };
+        let vitals = backend.vitals();
+        let now = Instant::now();
+        let thresholds = super::health::Thresholds { fall: check.fall, rise: check.rise };
+        let corroborated = vitals.evidence.is_ejected(now) || vitals.evidence.is_failing();
+        let was_ejected = vitals.evidence.is_ejected(now);
+        let (before, flipped, after) = {
+            let mut health = vitals.health.lock();
+            let before = health.verdict();
+            let flipped = health.observe(result, thresholds, corroborated, now);
+            (before, flipped, health.verdict())
+        };
+        if result.is_ok() {
+            vitals.evidence.pardon();
+        }
+        *vitals.last_check.lock() =
+            Some(super::backend::CheckRecord { at: std::time::SystemTime::now(), result, took });
+        if flipped {
+            self.tell_verdict(backend, before, after, result);
+        }
+        if flipped || (was_ejected && result.is_ok()) {
+            self.refresh();
+        } else {
+            self.changed.send_modify(|count| *count += 1);
+        }
+    }
+
+    fn tell_verdict(&self, backend: &Backend, before: Verdict, after: Verdict, result: Result<(), FailureKind>) {
+        let (address, name) = (backend.address(), &self.spec.name);
+        match (after, result) {
+            (Verdict::Up, _) => log::info!("backend {address} of {name} is up"),
+            (_, Err(kind)) if before == Verdict::New => log::warn!("backend {address} of {name} is not up yet: {kind}"),
+            (_, Err(kind)) => log::warn!("backend {address} of {name} is down: {kind}"),
+            (_, Ok(())) => {}
+        }
+    }
+
+    fn failed(&self, backend: &Arc<Backend>, kind: FailureKind) {
+        let vitals = backend.vitals();
+        vitals.failures.fetch_add(1, Ordering::Relaxed);
+        let finding = vitals.evidence.failed(kind, Instant::now());
+        self.resolve_now.notify_one();
+        vitals.probe_now.notify_one();
+        match finding {
+            Finding::Nothing | Finding::Suspicious => {}
+            Finding::Eject => self.eject(backend, kind),
+        }
+    }
+
+    /// Ejects a backend that gave no answer, unless that would leave nobody and nobody waits either.
+    fn eject(&self, backend: &Arc<Backend>, kind: FailureKind) {
+        let alone = self.rotation.load().backends() <= 1;
+        if backend.state() != BackendState::Up || (alone && self.spec.hold.is_zero()) {
+            return;
+        }
+        let length = backend.vitals().evidence.eject(true, Instant::now());
+        let (address, name) = (backend.address(), &self.spec.name);
+        log::warn!("backend {address} of {name} is ejected until a probe passes, {length:?} at most: {kind}");
+        self.refresh();
+    }
+
+    /// Ejects a backend whose answers are errors, where its siblings' are not; their share must be less than half.
+    fn eject_for_errors(&self, backend: &Arc<Backend>) {
+        let share = backend.vitals().evidence.error_share().unwrap_or(0);
+        let worse_than = |sibling: &Backend| {
+            let theirs = sibling.vitals().evidence.error_share().unwrap_or(0);
+            sibling.address() != backend.address() && sibling.state() == BackendState::Up && theirs * 2 < share
+        };
+        let has_better = self.members.lock().present.iter().any(|(sibling, _)| worse_than(sibling));
+        if backend.state() != BackendState::Up || !has_better {
+            return;
+        }
+        let length = backend.vitals().evidence.eject(false, Instant::now());
+        let (address, name) = (backend.address(), &self.spec.name);
+        log::warn!("backend {address} of {name} is ejected for {length:?}: {share} % of its answers are errors");
+        backend.vitals().probe_now.notify_one();
+        self.refresh();
+    }
+
+    pub fn downgrade(self: &Arc<Self>) -> Weak<Self> {
+        Arc::downgrade(self)
+    }
+}
+
+/// The best tier that has anyone in it.
+fn tiers(present: &[&Arc<Backend>]) -> Rotation {
+    let pick = |accept: &dyn Fn(&Backend) -> bool| -> Vec<Arc<Backend>> {
+        present.iter().filter(|backend| accept(backend)).map(|backend| Arc::clone(backend)).collect()
+    };
+    type Accept = fn(&Backend) -> bool;
+    let up: Accept = |b| b.state() == BackendState::Up && !b.server().backup;
+    let backup: Accept = |b| b.state() == BackendState::Up && b.server().backup;
+    let untested: Accept = |b| b.state() == BackendState::New;
+    let open: Accept = Backend::may_fail_open;
+    let tiers =
+        [(Serving::Up, up), (Serving::Backup, backup), (Serving::Untested, untested), (Serving::FailOpen, open)];
+    for (serving, accept) in tiers {
+        let backends = pick(&accept);
+        if !backends.is_empty() {
+            return Rotation::new(serving, backends);
+        }
+    }
+    Rotation::empty()
+}

@@ -1,0 +1,79 @@
+//! One probe of one backend: Pingora's TCP or HTTP check, under a deadline for the whole of it.
+
+use pingora::http::RequestHeader;
+use pingora::prelude::{Error, ErrorType};
+use pingora_load_balancing::Backend as Target;
+use pingora_load_balancing::health_check::{HealthCheck, HttpHealthCheck, TcpHealthCheck};
+
+use crate::config::model::{CheckKind, CheckSpec, ServerSpec};
+
+use super::health::FailureKind;
+
+/// A check made ready for one backend.
+pub(super) struct Probe {
+    check: Box<dyn HealthCheck + Send + Sync>,
+    target: Target,
+    deadline: std::time::Duration,
+}
+
+impl Probe {
+    /// Builds the check of `spec` for a backend of `server`.
+    ///
+    /// # Errors
+    /// When the address or the request cannot be written down; `config` allows neither.
+    pub fn new(spec: &CheckSpec, server: &ServerSpec, address: std::net::SocketAddr) -> Result<Self, Box<Error>> {
+        let target = Target::new(&address.to_string())?;
+        let check: Box<dyn HealthCheck + Send + Sync> = match &spec.kind {
+            CheckKind::Tcp => {
+                let mut check = TcpHealthCheck::new();
+                check.peer_template.options.connection_timeout = Some(spec.timeout);
+                check
+            }
+            CheckKind::Http { path, host, expect } => {
+                let own_host = || server.address.to_string();
+                let host = host.clone().unwrap_or_else(own_host);
+                let mut check = HttpHealthCheck::new(&host, false);
+                check.req = RequestHeader::build("GET", path.as_bytes(), None)?;
+                check.req.insert_header("Host", &host)?;
+                check.req.insert_header("User-Agent", "remora-check")?;
+                check.req.insert_header("Connection", "close")?;
+                check.peer_template.options.connection_timeout = Some(spec.timeout);
+                check.peer_template.options.read_timeout = Some(spec.timeout);
+                let expect = expect.clone();
+                check.validator = Some(Box::new(move |response| {
+                    let status = response.status.as_u16();
+                    if expect.contains(status) {
+                        Ok(())
+                    } else {
+                        Error::e_explain(ErrorType::HTTPStatus(status), "check")
+                    }
+                }));
+                Box::new(check)
+            }
+        };
+        Ok(Self { check, target, deadline: spec.timeout })
+    }
+
+    /// Asks once.
+    pub async fn ask(&self) -> Result<(), FailureKind> {
+        match tokio::time::timeout(self.deadline, self.check.check(&self.target)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(failure_kind(&error)),
+            Err(_) => Err(FailureKind::Timeout),
+        }
+    }
+}
+
+/// What a Pingora error towards a backend means.
+pub fn failure_kind(error: &Error) -> FailureKind {
+    match error.etype() {
+        ErrorType::HTTPStatus(status) => FailureKind::Status(*status),
+        ErrorType::ConnectRefused | ErrorType::ConnectNoRoute | ErrorType::ConnectError => FailureKind::Refused,
+        ErrorType::ConnectTimedout
+        | ErrorType::ReadTimedout
+        | ErrorType::WriteTimedout
+        | ErrorType::TLSHandshakeTimedout => FailureKind::Timeout,
+        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => FailureKind::Reset,
+        _ => FailureKind::Other,
+    }
+}

@@ -1,0 +1,120 @@
+//! Which backends take turns and in which order. Built when membership or health changes, read by every request.
+
+use std::sync::Arc;
+
+use crate::types::Weight;
+
+use super::backend::Backend;
+
+/// Which tier of backends a rotation is made of, best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serving {
+    /// Those that are up and not backups.
+    Up,
+    /// Backups that are up, since nothing else is.
+    Backup,
+    /// Those that have not been probed yet, since nothing else is there.
+    Untested,
+    /// Those that are down by check alone, since nothing else is there.
+    FailOpen,
+    /// None.
+    Nobody,
+}
+
+/// An immutable order of turns.
+#[derive(Debug)]
+pub struct Rotation {
+    /// The tier.
+    pub serving: Serving,
+    backends: Box<[Arc<Backend>]>,
+    turns: Box<[u16]>,
+}
+
+impl Rotation {
+    /// No turns at all.
+    pub fn empty() -> Self {
+        Self { serving: Serving::Nobody, backends: Box::new([]), turns: Box::new([]) }
+    }
+
+    /// Turns for the given backends, by their weights.
+    pub fn new(serving: Serving, backends: Vec<Arc<Backend>>) -> Self {
+        let weights: Vec<Weight> = backends.iter().map(|backend| backend.server().weight).collect();
+        Self { serving, turns: smooth_turns(&weights), backends: backends.into() }
+    }
+
+    /// True when nobody takes turns.
+    pub fn is_empty(&self) -> bool {
+        self.turns.is_empty()
+    }
+
+    /// True when the same backends take the same turns.
+    pub fn same_backends(&self, other: &Self) -> bool {
+        let pairs = self.backends.iter().zip(&*other.backends);
+        self.backends.len() == other.backends.len() && pairs.into_iter().all(|(a, b)| Arc::ptr_eq(a, b))
+    }
+
+    /// How many backends take turns.
+    pub fn backends(&self) -> usize {
+        self.backends.len()
+    }
+
+    /// The backend whose turn it is, or the next one that `accept` lets through.
+    pub fn at(&self, turn: u64, mut accept: impl FnMut(&Backend) -> bool) -> Option<&Arc<Backend>> {
+        let turns = self.turns.len();
+        let first = usize::try_from(turn % u64::try_from(turns.max(1)).ok()?).ok()?;
+        let indices = self.turns[first.min(turns)..].iter().chain(&self.turns[..first.min(turns)]);
+        indices.map(|&index| &self.backends[usize::from(index)]).find(|backend| accept(backend))
+    }
+}
+
+/// The order of nginx's smooth weighted round robin (`ngx_http_upstream_round_robin.c`), one whole period:
+/// each turn every entry gains its weight, the highest goes, and pays the total. 5:1:1 gives a a b a c a a.
+fn smooth_turns(weights: &[Weight]) -> Box<[u16]> {
+    let divisor = weights.iter().fold(0, |divisor, weight| gcd(divisor, i64::from(weight.get())));
+    let weights: Vec<i64> = weights.iter().map(|weight| i64::from(weight.get()) / divisor).collect();
+    let period: i64 = weights.iter().sum();
+    let mut gained = vec![0; weights.len()];
+    let turn = |_| {
+        for (gain, weight) in gained.iter_mut().zip(&weights) {
+            *gain += weight;
+        }
+        let mut highest = 0;
+        for (index, gain) in gained.iter().enumerate() {
+            if gained[highest] < *gain {
+                highest = index;
+            }
+        }
+        gained[highest] -= period;
+        u16::try_from(highest).unwrap_or(u16::MAX)
+    };
+    (0..period).map(turn).collect()
+}
+
+fn gcd(a: i64, b: i64) -> i64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turns(weights: &[u64]) -> String {
+        let weights: Vec<_> = weights.iter().map(|&weight| Weight::new(weight).unwrap()).collect();
+        smooth_turns(&weights).iter().map(|&index| char::from(b'a' + u8::try_from(index).unwrap())).collect()
+    }
+
+    #[test]
+    fn weights_come_out_smooth_as_in_nginx() {
+        #[rustfmt::skip]
+        let rows: [(&[u64], &str); 5] = [
+            (&[1, 1, 1],    "abc"),
+            (&[5, 1, 1],    "aabacaa"),
+            (&[10, 2, 2],   "aabacaa"),
+            (&[1, 2],       "bab"),
+            (&[],           ""),
+        ];
+        for (weights, expected) in rows {
+            assert_eq!(turns(weights), expected, "{weights:?}");
+        }
+    }
+}
