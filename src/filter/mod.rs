@@ -1,0 +1,7 @@
+//! What a route does to a request before and to an answer after the backend. Pure: heads in, verdicts and edits out.
+
+mod cors;
+mod forwarded;
+
+pub use cors::{Cors, Preflight};
+pub use forwarded::{ClientFacts, Forwarding, is_request_id};
