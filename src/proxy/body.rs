@@ -1,0 +1,100 @@
+//! Request bodies: a limit, and a wait outside the backend for those of slow clients.
+//!
+//! Gunicorn's sync workers are held by whoever sends slowly, so a body is read before a backend is chosen: whole where
+//! it fits Pingora's own retry buffer, else all but its last part, which streams.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::header;
+use pingora::{Error, ErrorSource, ErrorType, Result};
+use pingora_proxy::Session;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::context::RequestContext;
+use super::request::content_length;
+
+/// What Pingora keeps for replays by itself, and also the most that one read returns.
+const PINGORA_BUFFER: u64 = 64 * 1024;
+
+/// What is known of a request's body.
+#[derive(Default)]
+pub(super) struct RequestBody {
+    /// Largest size allowed.
+    pub limit: Option<u64>,
+    /// Bytes passed to the backend in this attempt.
+    passed: u64,
+    /// What was read ahead of Pingora's own buffer.
+    ahead: Bytes,
+    ahead_sent: bool,
+    /// The client's `Expect: 100-continue` was answered here.
+    pub expectation_met: bool,
+    _memory: Option<OwnedSemaphorePermit>,
+}
+
+impl RequestBody {
+    /// A new attempt starts: what was read ahead has to be sent again.
+    pub fn rewind(&mut self) {
+        self.passed = 0;
+        self.ahead_sent = false;
+    }
+}
+
+/// Reads what may wait here. Bodies without a declared length stream: only their end would tell how long they are.
+pub(super) async fn take_in(session: &mut Session, ctx: &mut RequestContext, buffers: &Arc<Semaphore>) -> Result<()> {
+    let Some(length) = content_length(session.req_header()).filter(|&length| length != 0) else { return Ok(()) };
+    let allowed = ctx.route.as_ref().map_or(0, |route| route.upstream.spec().request_buffer.0);
+    if ctx.is_upgrade || allowed == 0 {
+        return Ok(());
+    }
+    meet_expectation(session, ctx).await?;
+    if length <= PINGORA_BUFFER {
+        session.enable_retry_buffering();
+        while session.read_request_body().await.map_err(|error| error.into_down())?.is_some() {}
+        return Ok(());
+    }
+    let wanted = allowed.min(length.saturating_sub(PINGORA_BUFFER));
+    let kib = u32::try_from(wanted.div_ceil(1024)).unwrap_or(u32::MAX);
+    let Ok(memory) = Arc::clone(buffers).try_acquire_many_owned(kib) else { return Ok(()) };
+    ctx.body._memory = Some(memory);
+    let mut ahead = BytesMut::new();
+    // The last read returns at most PINGORA_BUFFER more than wanted, so the end of the body is never reached here.
+    while (ahead.len() as u64) < wanted.saturating_sub(PINGORA_BUFFER) {
+        match session.read_request_body().await.map_err(|error| error.into_down())? {
+            Some(bytes) => ahead.extend_from_slice(&bytes),
+            None => break,
+        }
+    }
+    ctx.body.ahead = ahead.freeze();
+    Ok(())
+}
+
+/// A client that waits for leave to send its body gets it from the edge.
+async fn meet_expectation(session: &mut Session, ctx: &mut RequestContext) -> Result<()> {
+    let expects =
+        session.get_header(header::EXPECT).is_some_and(|e| e.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    if expects && !session.is_http2() {
+        session.write_continue_response().await.map_err(|error| error.into_down())?;
+        ctx.body.expectation_met = true;
+    }
+    Ok(())
+}
+
+/// Puts what was read ahead in front, and ends a body that passes its limit.
+pub(super) fn pass(body: &mut Option<Bytes>, ctx: &mut RequestContext) -> Result<()> {
+    let state = &mut ctx.body;
+    if !state.ahead_sent && !state.ahead.is_empty() {
+        state.ahead_sent = true;
+        let mut joined = BytesMut::with_capacity(state.ahead.len() + body.as_ref().map_or(0, Bytes::len));
+        joined.extend_from_slice(&state.ahead);
+        joined.extend_from_slice(body.as_deref().unwrap_or_default());
+        *body = Some(joined.freeze());
+    }
+    state.passed += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
+    if state.limit.is_some_and(|limit| limit < state.passed) {
+        let mut error = Error::explain(ErrorType::HTTPStatus(413), "the request body is too large");
+        error.esource = ErrorSource::Downstream;
+        return Err(error);
+    }
+    Ok(())
+}

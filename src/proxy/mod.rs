@@ -1,0 +1,168 @@
+//! The full lane: Pingora's proxy with our decisions. This file is a table of contents in phase order.
+
+mod active;
+mod body;
+mod context;
+mod failure;
+mod reply;
+mod request;
+mod response;
+mod upstream;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, Result};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use tokio::sync::Semaphore;
+
+use crate::snapshot::SnapshotCell;
+
+pub use active::{Active, ActiveRequest};
+pub use context::RequestContext;
+
+/// The proxy's own settings, fixed while the process lives.
+#[derive(Debug, Clone)]
+pub struct EdgeSettings {
+    /// How long an idle client connection is kept.
+    pub keepalive: Duration,
+    /// Largest pause between two reads of a request or two writes of a response.
+    pub client_timeout: Duration,
+    /// Largest request body where a route says nothing, bytes; 0 is no limit.
+    pub body_limit: u64,
+}
+
+/// The edge as Pingora sees it.
+pub struct Edge {
+    snapshots: Arc<SnapshotCell>,
+    settings: EdgeSettings,
+    active: Arc<Active>,
+    /// Memory that request bodies may wait in, KiB.
+    buffers: Arc<Semaphore>,
+}
+
+/// Memory that all request bodies together may wait in for their backend, KiB; beyond it they stream.
+const BUFFERS_KIB: usize = 64 * 1024;
+
+impl Edge {
+    /// An edge that serves whatever snapshot is in force.
+    pub fn new(snapshots: Arc<SnapshotCell>, settings: EdgeSettings, active: Arc<Active>) -> Self {
+        Self { snapshots, settings, active, buffers: Arc::new(Semaphore::new(BUFFERS_KIB)) }
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Edge {
+    type CTX = RequestContext;
+
+    fn new_ctx(&self) -> RequestContext {
+        RequestContext::new(self.snapshots.current(), self.active.enter())
+    }
+
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<()> {
+        request::set_deadlines(session, ctx, &self.settings);
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
+        request::admit(session, ctx, &self.settings, &self.buffers).await
+    }
+
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
+        upstream::choose(session, ctx).await
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::unix::io::RawFd,
+        _digest: Option<&pingora::protocols::Digest>,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        upstream::connected(ctx, reused);
+        Ok(())
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut RequestContext,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        upstream::not_connected(ctx, error)
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        request::prepare(session, request, ctx)
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        body::pass(body, ctx)
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        response::judge(session, response, ctx)
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        response::edit(session, response, ctx)
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        ctx: &mut RequestContext,
+        client_reused: bool,
+    ) -> Box<Error> {
+        upstream::broke(session, ctx, error, client_reused)
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut RequestContext) -> FailToProxy {
+        failure::answer(session, error, ctx).await
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestContext) {
+        failure::finish(session, error, ctx);
+    }
+
+    fn suppress_error_log(&self, _: &Session, _: &RequestContext, _: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(&self, _: &Session, _: &RequestContext, _: &Error, _: ProxyWarnLogContext) -> bool {
+        true
+    }
+}

@@ -1,0 +1,73 @@
+//! What is done with a backend's answer on its way to the client.
+
+use std::time::Instant;
+
+use http::StatusCode;
+use http::header;
+use pingora::http::ResponseHeader;
+use pingora::{Error, ErrorType, Result};
+use pingora_proxy::Session;
+
+use crate::filter::Cors;
+
+use super::context::RequestContext;
+use super::request::REQUEST_ID;
+use super::upstream::may_go_on;
+
+/// Counts the answer for its backend, and asks another where the status is one that may be tried again.
+pub(super) fn judge(session: &Session, response: &ResponseHeader, ctx: &mut RequestContext) -> Result<()> {
+    let status = response.status;
+    if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(());
+    }
+    ctx.answered_at = Some(Instant::now());
+    let Some((route, lease)) = ctx.route.as_ref().zip(ctx.lease.as_ref()) else { return Ok(()) };
+    route.upstream.answered(lease, status.as_u16());
+    let listed = route.upstream.spec().retry.on.statuses.contains(&status.as_u16());
+    let safe = session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
+    let has_other = || {
+        let mut tried = ctx.tried.clone();
+        tried.push(lease.backend().address());
+        route.upstream.has_untried(&tried) && ctx.attempts <= route.upstream.spec().retry.attempts
+    };
+    if listed && safe && session.response_written().is_none() && has_other() && may_go_on(ctx, &route.upstream) {
+        return Err(Error::explain(ErrorType::HTTPStatus(status.as_u16()), "tried again elsewhere").into_up());
+    }
+    Ok(())
+}
+
+/// Sets the edge's own fields.
+pub(super) fn edit(session: &Session, response: &mut ResponseHeader, ctx: &RequestContext) -> Result<()> {
+    if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(());
+    }
+    if let Some(id) = &ctx.request_id {
+        response.insert_header(REQUEST_ID, id.clone())?;
+    }
+    if let Some(cors) = ctx.route.as_ref().and_then(|route| route.cors.as_ref()) {
+        apply_cors(session, response, cors)?;
+    }
+    Ok(())
+}
+
+/// Replaces the CORS fields of an answer, the edge's own errors included.
+pub(super) fn apply_cors(session: &Session, response: &mut ResponseHeader, cors: &Cors) -> Result<()> {
+    for name in Cors::owned() {
+        response.remove_header(name);
+    }
+    for (name, value) in cors.edits(session.get_header(header::ORIGIN)) {
+        if name != header::VARY {
+            response.insert_header(name, value)?;
+        } else if !varies_by_origin(response) {
+            response.append_header(name, value)?;
+        }
+    }
+    Ok(())
+}
+
+fn varies_by_origin(response: &ResponseHeader) -> bool {
+    let fields = response.headers.get_all(header::VARY).iter().filter_map(|field| field.to_str().ok());
+    fields
+        .flat_map(|field| field.split(','))
+        .any(|name| matches!(name.trim(), "*") || name.trim().eq_ignore_ascii_case("origin"))
+}

@@ -1,0 +1,117 @@
+//! Which backend gets the request, and what happens when it cannot be reached or breaks off.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType, Result};
+use pingora_proxy::Session;
+
+use crate::upstream::{FailureKind, Upstream, failure_kind};
+
+use super::context::RequestContext;
+use super::request::UPGRADED_IDLE;
+
+/// Claims a backend not tried before; waits for one where the upstream holds requests.
+pub(super) async fn choose(session: &Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
+    let Some(route) = ctx.route.clone() else { return Error::e_explain(ErrorType::InternalError, "no route") };
+    let upstream = &route.upstream;
+    ctx.lease = None;
+    ctx.attempts += 1;
+    ctx.body.rewind();
+    let lease = match upstream.select(&ctx.tried) {
+        Ok(lease) => lease,
+        Err(_) => {
+            let waited_from = Instant::now();
+            let found = upstream.select_or_wait(&mut ctx.tried, upstream.hold_deadline(ctx.start)).await;
+            ctx.held += waited_from.elapsed();
+            found.map_err(|why| nobody(ctx, why.words()))?
+        }
+    };
+    let mut peer = Box::new(lease.backend().peer().clone());
+    if ctx.is_upgrade {
+        peer.options.read_timeout = Some(UPGRADED_IDLE);
+    }
+    if !session.req_header().method.is_idempotent() {
+        make_fresh(&mut peer);
+    }
+    ctx.lease = Some(lease);
+    Ok(peer)
+}
+
+/// A request that must not be sent twice gets a connection of its own: on a pooled one the backend's close could cross
+/// it, and nobody could tell whether it was read (HAProxy's `http-reuse safe` is the same idea).
+fn make_fresh(peer: &mut HttpPeer) {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    peer.group_key = NEXT.fetch_add(1, Ordering::Relaxed);
+    peer.options.idle_timeout = Some(Duration::ZERO);
+}
+
+/// The error for a request nobody takes: what the last backend did, or 503 where none was tried.
+fn nobody(ctx: &mut RequestContext, why: &'static str) -> Box<Error> {
+    let status = match ctx.last_failure {
+        None => 503,
+        Some(FailureKind::Timeout) => 504,
+        Some(_) => 502,
+    };
+    ctx.note.get_or_insert("no_backend");
+    Error::explain(ErrorType::HTTPStatus(status), why)
+}
+
+/// Notes that a connection stands.
+pub(super) fn connected(ctx: &mut RequestContext, _reused: bool) {
+    ctx.connected_at = Some(Instant::now());
+}
+
+/// A backend that cannot be reached has seen nothing: any method may go to another.
+pub(super) fn not_connected(ctx: &mut RequestContext, mut error: Box<Error>) -> Box<Error> {
+    let kind = failure_kind(&error);
+    let Some((route, lease)) = ctx.route.clone().zip(ctx.lease.take()) else { return error };
+    let upstream = &route.upstream;
+    if kind != FailureKind::Other {
+        upstream.unreachable(&lease, kind);
+    }
+    ctx.tried.push(lease.backend().address());
+    ctx.last_failure = Some(kind);
+    drop(lease);
+    error.set_retry(upstream.spec().retry.on.connect && may_go_on(ctx, upstream));
+    error
+}
+
+/// A backend that broke off: the request may go to another where nothing of the answer is out and repeating it is safe.
+pub(super) fn broke(session: &Session, ctx: &mut RequestContext, mut error: Box<Error>, reused: bool) -> Box<Error> {
+    error.set_retry(false);
+    let Some((route, lease)) = ctx.route.clone().zip(ctx.lease.take()) else { return error };
+    if *error.esource() != ErrorSource::Upstream {
+        return error;
+    }
+    let upstream = &route.upstream;
+    let kind = failure_kind(&error);
+    // A pooled connection that the backend closed while idle says nothing about its health.
+    let stale = reused && kind == FailureKind::Reset;
+    if !stale && !matches!(kind, FailureKind::Status(_)) {
+        upstream.failed(&lease, kind);
+    }
+    ctx.last_failure = Some(kind);
+    let on = &upstream.spec().retry.on;
+    let wanted = match kind {
+        FailureKind::Refused => on.connect,
+        FailureKind::Reset | FailureKind::Other => on.reset,
+        FailureKind::Timeout => on.timeout,
+        FailureKind::Status(status) => on.statuses.contains(&status),
+    };
+    let safe = session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
+    let untouched = session.response_written().is_none();
+    if !stale {
+        ctx.tried.push(lease.backend().address());
+    }
+    drop(lease);
+    error.set_retry((wanted || stale) && safe && untouched && may_go_on(ctx, upstream));
+    error
+}
+
+/// True while there is someone else to ask and the upstream's retries are not spent.
+pub(super) fn may_go_on(ctx: &RequestContext, upstream: &Upstream) -> bool {
+    let someone = upstream.has_untried(&ctx.tried) || Instant::now() < upstream.hold_deadline(ctx.start);
+    ctx.attempts <= upstream.spec().retry.attempts && someone && upstream.budget().withdraw()
+}

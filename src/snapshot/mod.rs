@@ -1,0 +1,88 @@
+//! The immutable runtime form of one site. A request pins one snapshot and reads nothing else.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::config::model::{RouteSpec, SiteSpec};
+use crate::filter::{Cors, Forwarding};
+use crate::routing::RouteTable;
+use crate::types::UpstreamName;
+use crate::upstream::{Upstream, UpstreamTools};
+
+/// Everything a request needs to know, built ahead.
+pub struct Snapshot {
+    /// Counts the configurations that were in force since the start, from 1.
+    pub generation: u64,
+    /// What it was built from.
+    pub site: Arc<SiteSpec>,
+    /// Every route, arranged for look-up.
+    pub routes: RouteTable<Arc<Route>>,
+    /// Every upstream by name, those without a route too.
+    pub upstreams: BTreeMap<UpstreamName, Arc<Upstream>>,
+    /// What backends are told about clients.
+    pub forwarding: Forwarding,
+}
+
+/// A route at work.
+pub struct Route {
+    /// What it was built from.
+    pub spec: Arc<RouteSpec>,
+    /// Where it leads.
+    pub upstream: Arc<Upstream>,
+    /// Its own CORS, or its upstream's.
+    pub cors: Option<Cors>,
+}
+
+impl Snapshot {
+    /// Builds a snapshot and starts what is new in it. An upstream whose spec is equal stays as it is; one that
+    /// changed keeps the health and counters of the addresses that stay. Runs inside the runtime.
+    pub fn start(generation: u64, site: SiteSpec, previous: Option<&Self>, tools: &UpstreamTools) -> Self {
+        let known = |name: &UpstreamName| previous.and_then(|previous| previous.upstreams.get(name));
+        let mut upstreams = BTreeMap::new();
+        for (name, spec) in &site.upstreams {
+            let upstream = match known(name) {
+                Some(same) if same.spec() == spec => Arc::clone(same),
+                other => Upstream::start(Arc::clone(spec), tools.clone(), other.map(Arc::as_ref)),
+            };
+            upstreams.insert(name.clone(), upstream);
+        }
+        let route = |spec: &Arc<RouteSpec>| {
+            let upstream = upstreams.get(&spec.to)?;
+            let cors = spec.cors.as_ref().or(upstream.spec().cors.as_ref()).map(Cors::new);
+            Some(Arc::new(Route { spec: Arc::clone(spec), upstream: Arc::clone(upstream), cors }))
+        };
+        let built: Vec<_> = site.routes.iter().filter_map(|spec| Some((spec, route(spec)?))).collect();
+        let routes = RouteTable::new(built.iter().map(|(spec, r)| (spec.host.as_ref(), &spec.path, Arc::clone(r))));
+        let forwarding = Forwarding::new(site.trusted_proxies.clone());
+        drop(built);
+        Self { generation, site: Arc::new(site), routes, upstreams, forwarding }
+    }
+
+    /// Waits until the upstreams that are new in it were probed once, but no longer than `limit`.
+    pub async fn ready(&self, limit: std::time::Duration) {
+        let waits = self.upstreams.values().map(|upstream| upstream.ready(limit));
+        futures_util::future::join_all(waits).await;
+    }
+}
+
+/// The snapshot in force.
+pub struct SnapshotCell(ArcSwap<Snapshot>);
+
+impl SnapshotCell {
+    /// Starts with a first snapshot.
+    pub fn new(first: Snapshot) -> Self {
+        Self(ArcSwap::from_pointee(first))
+    }
+
+    /// The configuration in force now. Take it once per request and keep it.
+    pub fn current(&self) -> Arc<Snapshot> {
+        self.0.load_full()
+    }
+
+    /// Puts the next configuration in force. Requests in flight finish on the one they pinned.
+    pub fn publish(&self, next: Snapshot) {
+        self.0.store(Arc::new(next));
+    }
+}
