@@ -1,0 +1,146 @@
+//! The command line as a user types it.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
+
+use crate::harness::{Client, Origin, TestEdge, eventually};
+
+fn remora(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_remora")).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn every_broken_file_gets_its_recorded_report() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/bad_config");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let file = entry.unwrap().path();
+        if file.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+        let checked =
+            Command::new(env!("CARGO_BIN_EXE_remora")).args(["check", &name]).current_dir(folder).output().unwrap();
+        assert_eq!(checked.status.code(), Some(2), "{name}");
+        let report = std::fs::read_to_string(file.with_extension("report")).unwrap();
+        assert_eq!(text(&checked.stderr), report, "{name}");
+        seen += 1;
+    }
+    assert!(20 <= seen, "only {seen} fixtures found");
+}
+
+#[test]
+fn shipped_files_are_right() {
+    for file in ["conf/remora.yaml"] {
+        let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
+        let checked = remora(&["check", &path]);
+        assert_eq!(checked.status.code(), Some(0), "{file}: {}", text(&checked.stderr));
+    }
+}
+
+#[test]
+fn the_schema_is_json() {
+    let schema = remora(&["check", "--schema"]);
+    assert!(schema.status.success());
+    let schema: serde_json::Value = serde_json::from_slice(&schema.stdout).unwrap();
+    assert!(schema["properties"]["upstreams"].is_object());
+}
+
+#[test]
+fn exit_codes_are_an_api() {
+    assert_eq!(remora(&["--version"]).status.code(), Some(0));
+    assert_eq!(remora(&["--help"]).status.code(), Some(0));
+    assert_eq!(remora(&["frobnicate"]).status.code(), Some(64));
+    assert_eq!(remora(&["check", "no-such-file.yaml"]).status.code(), Some(2));
+    assert_eq!(remora(&["status", "--admin", "127.0.0.1:9"]).status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn status_is_a_table_and_json() {
+    let api = Origin::named("api").await;
+    let edge =
+        TestEdge::start(&format!("routes:\n  /x: api\nupstreams:\n  api: {{ servers: {} }}\n", api.server())).await;
+    eventually("it is up", || async { edge.states("api").await == ["up"] }).await;
+    edge.client().get("/x").await;
+    let table = edge.command(&["status"]).await;
+    let shown = text(&table.stdout);
+    assert!(table.status.success() && shown.contains("/x") && shown.contains(&api.address.to_string()), "{shown}");
+    let json = edge.command(&["status", "--json"]).await;
+    let status: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(status["upstreams"][0]["backends"][0]["requests"], 1);
+}
+
+#[tokio::test]
+async fn metrics_are_in_prometheus_form() {
+    let api = Origin::named("api").await;
+    let edge =
+        TestEdge::start(&format!("routes:\n  /: api\nupstreams:\n  api: {{ servers: {} }}\n", api.server())).await;
+    eventually("it is up", || async { edge.states("api").await == ["up"] }).await;
+    for _ in 0..3 {
+        edge.client().get("/").await;
+    }
+    let metrics = edge.metrics().await;
+    for line in ["# TYPE remora_requests_total counter", "# HELP remora_requests_total"] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+    let requests =
+        metrics.lines().find(|line| line.starts_with("remora_requests_total{") && line.contains("2xx")).unwrap();
+    assert!(requests.ends_with(" 3"), "{requests}");
+}
+
+#[tokio::test]
+async fn the_access_log_is_combined_or_json() {
+    let api = Origin::named("api").await;
+    let site = format!("routes:\n  /: api\nupstreams:\n  api: {{ servers: {} }}\n", api.server());
+    let edge = TestEdge::start(&site).await;
+    edge.client().send(http::Method::GET, "/a?b=1", &[("user-agent", "x\"y"), ("referer", "http://r/")], "").await;
+    eventually("a line is written", || async { !edge.access_log().is_empty() }).await;
+    let line = edge.access_log()[0].clone();
+    assert!(line.starts_with("127.0.0.1 - - ["), "{line}");
+    assert!(line.contains(r#""GET /a?b=1 HTTP/1.1" 200 3 "http://r/" "x\x22y""#), "{line}");
+
+    let edge = TestEdge::start_with("log: { access: json }", &site).await;
+    edge.client().get("/a").await;
+    eventually("a line is written", || async { !edge.access_log().is_empty() }).await;
+    let entry: serde_json::Value = serde_json::from_str(&edge.access_log()[0]).unwrap();
+    assert_eq!((entry["status"].as_u64(), entry["upstream"].as_str()), (Some(200), Some("api")), "{entry}");
+}
+
+#[tokio::test]
+async fn the_demo_runs_without_anything_else() {
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_remora"))
+        .args(["demo"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let address = lines
+        .find_map(|line| line.split("http://").nth(1).map(|rest| rest.trim_end_matches('/').trim().to_owned()))
+        .unwrap();
+    let client = Client::new(address.parse().unwrap());
+    assert!(client.get("/").await.body.contains("Remora"));
+    let mut replicas: Vec<_> = Vec::new();
+    for _ in 0..4 {
+        replicas.push(client.get("/api/hello").await.body);
+    }
+    replicas.sort();
+    replicas.dedup();
+    assert_eq!(replicas.len(), 2, "{replicas:?}");
+    let sick = client.send(http::Method::POST, "/api/sick?seconds=30", &[], "").await;
+    assert_eq!(sick.status, 200);
+    eventually("only the well replica answers", || async {
+        let mut well = true;
+        for _ in 0..4 {
+            well &= client.get("/api/hello").await.body.contains("\"sick\":false");
+        }
+        well
+    })
+    .await;
+    demo.kill().unwrap();
+    demo.wait().unwrap();
+}

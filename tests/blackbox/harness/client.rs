@@ -1,0 +1,86 @@
+//! Clients: a plain HTTP/1.1 one, and bytes on a socket for what a well-behaved one would not send.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy;
+use hyper_util::rt::TokioExecutor;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// A client with a pool of its own.
+#[derive(Clone)]
+pub struct Client {
+    address: SocketAddr,
+    inner: legacy::Client<legacy::connect::HttpConnector, Full<Bytes>>,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+impl Client {
+    pub fn new(address: SocketAddr) -> Self {
+        Self { address, inner: legacy::Client::builder(TokioExecutor::new()).build_http() }
+    }
+
+    /// A client that speaks HTTP/2 from its first byte.
+    pub fn http2(address: SocketAddr) -> Self {
+        Self { address, inner: legacy::Client::builder(TokioExecutor::new()).http2_only(true).build_http() }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[], "").await
+    }
+
+    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+        self.try_send(method, path, headers, body).await.unwrap()
+    }
+
+    /// Like `send`, for answers that may not come.
+    pub async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
+        let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body.into()))?;
+        let answer = tokio::time::timeout(Duration::from_secs(30), self.inner.request(request)).await??;
+        let (head, body) = answer.into_parts();
+        let bytes = body.collect().await?.to_bytes();
+        Ok(Answer { status: head.status, headers: head.headers, body: String::from_utf8_lossy(&bytes).into_owned() })
+    }
+}
+
+/// Sends bytes and returns everything until the other side closes or is silent for half a second.
+pub async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut answer = Vec::new();
+    let mut buffer = [0; 4096];
+    while let Ok(Ok(read)) = tokio::time::timeout(Duration::from_millis(500), stream.read(&mut buffer)).await {
+        if read == 0 {
+            break;
+        }
+        answer.extend_from_slice(&buffer[..read]);
+    }
+    String::from_utf8_lossy(&answer).into_owned()
+}

@@ -1,0 +1,95 @@
+//! Answers' heads and what belongs to no body.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::harness::{Origin, TestEdge, raw};
+
+/// A server that answers one request per connection with the given bytes.
+async fn saying(answer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("\"{}\"", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut buffer = [0; 4096];
+            let _ = stream.read(&mut buffer).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    address
+}
+
+async fn through(answer: &'static str, request: &str) -> String {
+    let server = saying(answer).await;
+    let edge =
+        TestEdge::start(&format!("routes:\n  /: a\nupstreams:\n  a: {{ servers: {server}, check: off }}\n")).await;
+    raw(edge.address, request.as_bytes()).await
+}
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+#[tokio::test]
+async fn early_hints_come_before_the_answer() {
+    let answer = through(
+        "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        GET,
+    )
+    .await;
+    let (hints, rest) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(hints.starts_with("HTTP/1.1 103") && hints.to_lowercase().contains("link: </a.css>"), "{answer}");
+    assert!(rest.starts_with("HTTP/1.1 200") && rest.ends_with("ok"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_answer_to_head_has_its_length_and_no_body() {
+    let head = "HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let answer = through("HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n", head).await;
+    assert!(answer.to_lowercase().contains("content-length: 1234") && answer.ends_with("\r\n\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn statuses_without_a_body_have_none() {
+    for status in ["204 No Content", "304 Not Modified"] {
+        let answer: &'static str = format!("HTTP/1.1 {status}\r\nETag: \"x\"\r\n\r\n").leak();
+        let got = through(answer, GET).await;
+        assert!(got.starts_with(&format!("HTTP/1.1 {status}")) && got.ends_with("\r\n\r\n"), "{got}");
+        assert!(!got.to_lowercase().contains("transfer-encoding"), "{got}");
+    }
+}
+
+#[tokio::test]
+async fn fields_pass_unchanged() {
+    let cookies: String = (0..200).map(|n| format!("Set-Cookie: c{n}={n}\r\n")).collect();
+    let answer: &'static str = format!("HTTP/1.1 200 OK\r\n{cookies}Content-Length: 0\r\n\r\n").leak();
+    let got = through(answer, GET).await;
+    assert_eq!(got.matches("et-Cookie: ").count() + got.matches("et-cookie: ").count(), 200, "{got}");
+}
+
+#[tokio::test]
+async fn clients_of_http_1_0_are_served() {
+    let api = Origin::named("api").await;
+    let edge =
+        TestEdge::start(&format!("routes:\n  /: a\nupstreams:\n  a: {{ servers: {}, check: off }}\n", api.server()))
+            .await;
+    let answer = raw(edge.address, b"GET / HTTP/1.0\r\n\r\n").await;
+    assert!(answer.contains(" 200 ") && answer.ends_with("api"), "{answer}");
+}
+
+#[tokio::test]
+async fn connections_are_kept_on_both_sides() {
+    let api = Origin::named("api").await;
+    let edge =
+        TestEdge::start(&format!("routes:\n  /: a\nupstreams:\n  a: {{ servers: {}, check: off }}\n", api.server()))
+            .await;
+    let mut client = TcpStream::connect(edge.address).await.unwrap();
+    for _ in 0..5 {
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"api") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).await.unwrap();
+            answer.push(byte[0]);
+        }
+    }
+    assert_eq!(api.count(), 5);
+}
