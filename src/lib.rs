@@ -11,5 +11,6 @@ pub mod proxy;
 pub mod routing;
 pub mod server;
 pub mod snapshot;
+pub mod telemetry;
 pub mod types;
 pub mod upstream;

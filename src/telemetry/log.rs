@@ -1,0 +1,184 @@
+//! What an operator reads at night: the error log on standard error. Never waits for whoever reads it.
+//!
+//! `2026-11-21T08:00:00.123Z INFO  upstream: backend 172.18.0.4:8000 is down: connection refused`
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use env_logger::{Builder, Target, WriteStyle};
+use log::{LevelFilter, Record};
+use prometheus::IntCounter;
+
+use crate::config::model::LogSpec;
+
+use super::escape;
+use super::writer::LineWriter;
+
+/// Lines that may wait for a blocked standard error, in bytes.
+const QUEUE_BYTES: usize = 1024 * 1024;
+/// The error log is one a process, as the `log` crate is.
+static WRITER: OnceLock<LineWriter> = OnceLock::new();
+
+/// Starts the error log. `RUST_LOG` overrides the level of the file. A second call changes nothing.
+///
+/// # Errors
+/// When the system gives no thread or standard error cannot be duplicated.
+pub fn init(spec: &LogSpec, dropped: IntCounter) -> io::Result<()> {
+    if WRITER.get().is_some() {
+        return Ok(());
+    }
+    let writer = LineWriter::start("error-log", super::writer::stderr()?, QUEUE_BYTES, dropped)?;
+    if WRITER.set(writer).is_err() {
+        return Ok(());
+    }
+    let mut builder = Builder::new();
+    match std::env::var("RUST_LOG") {
+        Ok(filters) if !filters.trim().is_empty() => {
+            builder.parse_filters(&filters);
+        }
+        Ok(_) | Err(_) => {
+            for (module, level) in filters(spec.level) {
+                builder.filter(module, level);
+            }
+        }
+    }
+    let coloured = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    builder.write_style(if coloured { WriteStyle::Always } else { WriteStyle::Never });
+    builder.target(Target::Pipe(Box::new(Pipe)));
+    builder.format(move |out, record| {
+        let style = if coloured { out.default_level_style(record.level()) } else { Default::default() };
+        let level = format!("{style}{:<5}{style:#}", record.level());
+        out.write_all(line(Utc::now(), &level, record).as_bytes())
+    });
+    // Another logger that was set first keeps working; then this one is idle.
+    let _ = builder.try_init();
+    Ok(())
+}
+
+/// Waits until what was logged so far was written; false when `deadline` passed first. For use before an exit.
+pub fn flush(deadline: Duration) -> bool {
+    WRITER.get().is_none_or(|writer| writer.flush(deadline))
+}
+
+/// Which modules speak at which level. Ours at the level asked for; Pingora's per-request lines repeat what the access
+/// log and our own lines say, so they are silent until someone asks for more.
+fn filters(level: LevelFilter) -> Vec<(Option<&'static str>, LevelFilter)> {
+    let foreign = match level {
+        LevelFilter::Trace => LevelFilter::Debug,
+        LevelFilter::Debug => LevelFilter::Info,
+        LevelFilter::Info | LevelFilter::Warn => LevelFilter::Warn,
+        LevelFilter::Error => LevelFilter::Error,
+        LevelFilter::Off => LevelFilter::Off,
+    };
+    let mut filters = vec![(None, level), (Some("remora"), level)];
+    for module in ["pingora", "bollard", "hyper", "hyper_util", "h2", "rustls", "notify", "mio", "want", "tracing"] {
+        filters.push((Some(module), foreign));
+    }
+    if level <= LevelFilter::Info {
+        filters.push((Some("pingora_proxy"), LevelFilter::Off));
+        filters.push((Some("pingora_load_balancing"), LevelFilter::Off));
+        filters.push((Some("pingora_core::protocols"), LevelFilter::Off));
+        filters.push((Some("pingora_core::apps"), LevelFilter::Off));
+        filters.push((Some("h2"), LevelFilter::Off));
+    }
+    filters
+}
+
+/// One line with its line feed.
+fn line(now: DateTime<Utc>, level: &str, record: &Record<'_>) -> String {
+    let mut line = String::with_capacity(160);
+    let _ = write!(line, "{} {level} {}: ", now.format("%Y-%m-%dT%H:%M:%S%.3fZ"), short(record.target()));
+    match record.args().as_str() {
+        Some(message) => escape::plain(&mut line, message),
+        None => escape::plain(&mut line, &record.args().to_string()),
+    }
+    line.push('\n');
+    line
+}
+
+/// `remora::upstream::check` is `upstream`; `pingora_core::server` is `pingora_core`.
+fn short(target: &str) -> &str {
+    let own = target.strip_prefix("remora::").unwrap_or(target);
+    own.split("::").next().unwrap_or(own)
+}
+
+/// Hands each record to the queue; `env_logger` calls `write` once a record.
+struct Pipe;
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(writer) = WRITER.get() {
+            writer.submit(bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use log::Level;
+
+    use super::*;
+
+    fn shown(target: &str, message: &str) -> String {
+        let now = DateTime::from_timestamp_millis(1_795_248_000_123).unwrap();
+        let args = format_args!("{message}").to_string();
+        line(now, "WARN ", &Record::builder().level(Level::Warn).target(target).args(format_args!("{args}")).build())
+    }
+
+    #[test]
+    fn lines_name_time_level_and_part() {
+        let line = shown("remora::upstream::check", "backend 172.18.0.4:8000 is down: connection refused");
+        assert_eq!(
+            line,
+            "2026-11-21T08:00:00.123Z WARN  upstream: backend 172.18.0.4:8000 is down: connection refused\n"
+        );
+        for (target, part) in [("reload", "reload"), ("pingora_core::server", "pingora_core"), ("remora", "remora")] {
+            assert_eq!(short(target), part);
+        }
+    }
+
+    #[test]
+    fn a_message_cannot_make_a_second_line_or_colour() {
+        let line = shown("remora::heal", "output: ok\nERROR heal: \u{1b}[31mforged");
+        assert_eq!(line.matches('\n').count(), 1);
+        assert!(line.contains("ok\\nERROR heal: \\x1B[31mforged"), "{line}");
+    }
+
+    fn enabled(level: LevelFilter, target: &str) -> LevelFilter {
+        let mut builder = Builder::new();
+        for (module, level) in filters(level) {
+            builder.filter(module, level);
+        }
+        let logger = builder.build();
+        let speaks = |level: &Level| logger.matches(&Record::builder().level(*level).target(target).build());
+        Level::iter().filter(speaks).last().map_or(LevelFilter::Off, |level| level.to_level_filter())
+    }
+
+    #[test]
+    fn foreign_chatter_is_kept_out() {
+        #[rustfmt::skip]
+        let rows = [
+            (LevelFilter::Info,  "remora::proxy",                 LevelFilter::Info),
+            (LevelFilter::Info,  "reload",                        LevelFilter::Info),
+            (LevelFilter::Info,  "pingora_core::server",          LevelFilter::Warn),
+            (LevelFilter::Info,  "pingora_core::services::listening", LevelFilter::Warn),
+            (LevelFilter::Info,  "pingora_core::protocols::http", LevelFilter::Off),
+            (LevelFilter::Info,  "pingora_proxy",                 LevelFilter::Off),
+            (LevelFilter::Info,  "h2::codec",                     LevelFilter::Off),
+            (LevelFilter::Debug, "pingora_proxy",                 LevelFilter::Info),
+            (LevelFilter::Error, "pingora_core::server",          LevelFilter::Error),
+            (LevelFilter::Off,   "remora::proxy",                 LevelFilter::Off),
+        ];
+        for (level, target, expected) in rows {
+            assert_eq!(enabled(level, target), expected, "{target} at {level}");
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! The counters of one route, upstream or backend, resolved once. Counting is an atomic add; dropping the last handle
+//! removes the series.
+
+use std::collections::HashMap;
+use std::collections::btree_map::{BTreeMap, Entry};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use prometheus::{Histogram, IntCounter, IntGauge};
+
+use crate::telemetry::reason::{CheckResult, ErrorReason, FailureKind};
+
+use super::list::{BackendList, RouteList, UpstreamList};
+
+/// Labels of `class`, by the first digit of the status; 0 is no answer at all.
+const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// The handles of one kind that are alive. Two configurations that share a route share its handle.
+pub(super) struct Shelf<List, Key, Handle> {
+    list: List,
+    live: Mutex<BTreeMap<Key, Weak<Handle>>>,
+}
+
+impl<List, Key: Ord + Clone, Handle> Shelf<List, Key, Handle> {
+    pub(super) fn new(list: List) -> Arc<Self> {
+        Arc::new(Self { list, live: Mutex::default() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Weak<Handle>>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, key: Key, build: impl FnOnce(&List) -> Handle) -> Arc<Handle> {
+        let mut live = self.lock();
+        match live.entry(key) {
+            Entry::Occupied(mut entry) => entry.get().upgrade().unwrap_or_else(|| {
+                let handle = Arc::new(build(&self.list));
+                entry.insert(Arc::downgrade(&handle));
+                handle
+            }),
+            Entry::Vacant(entry) => {
+                let handle = Arc::new(build(&self.list));
+                entry.insert(Arc::downgrade(&handle));
+                handle
+            }
+        }
+    }
+
+    /// Called when a handle was dropped: removes its series, unless a new handle took its place meanwhile.
+    fn forget(&self, key: &Key, remove: impl FnOnce(&List)) {
+        let mut live = self.lock();
+        if live.get(key).is_some_and(|handle| handle.strong_count() == 0) {
+            live.remove(key);
+            remove(&self.list);
+        }
+    }
+}
+
+pub(super) type Routes = Shelf<RouteList, (String, String), RouteMetrics>;
+pub(super) type Upstreams = Shelf<UpstreamList, String, UpstreamMetrics>;
+pub(super) type Backends = Shelf<BackendList, (String, String), BackendMetrics>;
+
+/// The counters of one route.
+pub struct RouteMetrics {
+    shelf: Arc<Routes>,
+    key: (String, String),
+    classes: [IntCounter; CLASSES.len()],
+    errors: [IntCounter; ErrorReason::ALL.len()],
+    duration: Histogram,
+    request_bytes: IntCounter,
+    response_bytes: IntCounter,
+    retries: IntCounter,
+    held: IntCounter,
+}
+
+impl RouteMetrics {
+    pub(super) fn of(shelf: &Arc<Routes>, route: &str, upstream: &str) -> Arc<Self> {
+        let key = (route.to_owned(), upstream.to_owned());
+        shelf.get(key.clone(), |list| Self {
+            shelf: Arc::clone(shelf),
+            classes: CLASSES.map(|class| list.requests.with_label_values(&[route, upstream, class])),
+            errors: ErrorReason::ALL.map(|reason| list.errors.with_label_values(&[route, upstream, reason.as_str()])),
+            duration: list.duration.with_label_values(&[route, upstream]),
+            request_bytes: list.request_bytes.with_label_values(&[route, upstream]),
+            response_bytes: list.response_bytes.with_label_values(&[route, upstream]),
+            retries: list.retries.with_label_values(&[route, upstream]),
+            held: list.held.with_label_values(&[route, upstream]),
+            key,
+        })
+    }
+
+    /// Counts one finished request. A status of 0 is no answer at all.
+    pub fn finished(&self, status: u16, duration: Duration, request_bytes: u64, response_bytes: u64) {
+        let class = usize::from(status / 100);
+        self.classes[if class < CLASSES.len() { class } else { 0 }].inc();
+        self.duration.observe(duration.as_secs_f64());
+        self.request_bytes.inc_by(request_bytes);
+        self.response_bytes.inc_by(response_bytes);
+    }
+
+    /// Counts one failed request, beside [`Self::finished`].
+    pub fn failed(&self, reason: ErrorReason) {
+        self.errors[reason as usize].inc();
+    }
+
+    /// Counts one further attempt.
+    pub fn retried(&self) {
+        self.retries.inc();
+    }
+
+    /// Counts one request that had to wait for a backend.
+    pub fn held(&self) {
+        self.held.inc();
+    }
+
+    /// Requests finished so far.
+    pub fn requests(&self) -> u64 {
+        self.classes.iter().map(IntCounter::get).sum()
+    }
+}
+
+impl Drop for RouteMetrics {
+    fn drop(&mut self) {
+        let (route, upstream) = (&*self.key.0, &*self.key.1);
+        self.shelf.forget(&self.key, |list| {
+            for class in CLASSES {
+                let _ = list.requests.remove_label_values(&[route, upstream, class]);
+            }
+            for reason in ErrorReason::ALL {
+                let _ = list.errors.remove_label_values(&[route, upstream, reason.as_str()]);
+            }
+            let _ = list.duration.remove_label_values(&[route, upstream]);
+            for counters in [&list.request_bytes, &list.response_bytes, &list.retries, &list.held] {
+                let _ = counters.remove_label_values(&[route, upstream]);
+            }
+        });
+    }
+}
+
+/// The counters of one upstream.
+pub struct UpstreamMetrics {
+    shelf: Arc<Upstreams>,
+    key: String,
+    held: IntGauge,
+    resolve_failures: IntCounter,
+    heals: Mutex<HashMap<(String, &'static str), IntCounter>>,
+}
+
+impl UpstreamMetrics {
+    pub(super) fn of(shelf: &Arc<Upstreams>, upstream: &str) -> Arc<Self> {
+        shelf.get(upstream.to_owned(), |list| Self {
+            shelf: Arc::clone(shelf),
+            key: upstream.to_owned(),
+            held: list.held.with_label_values(&[upstream]),
+            resolve_failures: list.resolve_failures.with_label_values(&[upstream]),
+            heals: Mutex::default(),
+        })
+    }
+
+    /// Requests waiting now for a backend of this upstream.
+    pub fn held_now(&self) -> &IntGauge {
+        &self.held
+    }
+
+    /// Counts one name that did not resolve.
+    pub fn resolve_failed(&self) {
+        self.resolve_failures.inc();
+    }
+
+    /// Counts one heal step. `step` is as the file words it; `outcome` is one word of a closed set.
+    pub fn healed(&self, step: &str, outcome: &'static str) {
+        let mut heals = self.heals.lock().unwrap_or_else(PoisonError::into_inner);
+        let counter = heals.entry((step.to_owned(), outcome));
+        counter.or_insert_with(|| self.shelf.list.heals.with_label_values(&[&self.key, step, outcome])).inc();
+    }
+}
+
+impl Drop for UpstreamMetrics {
+    fn drop(&mut self) {
+        let heals = std::mem::take(self.heals.get_mut().unwrap_or_else(PoisonError::into_inner));
+        self.shelf.forget(&self.key, |list| {
+            let _ = list.held.remove_label_values(&[&self.key]);
+            let _ = list.resolve_failures.remove_label_values(&[&self.key]);
+            for (step, outcome) in heals.keys() {
+                let _ = list.heals.remove_label_values(&[&self.key, step, outcome]);
+            }
+        });
+    }
+}
+
+/// The counters of one backend.
+pub struct BackendMetrics {
+    shelf: Arc<Backends>,
+    key: (String, String),
+    up: IntGauge,
+    in_flight: IntGauge,
+    requests: IntCounter,
+    failures: [IntCounter; FailureKind::ALL.len()],
+    checks: [IntCounter; CheckResult::ALL.len()],
+    check_duration: Histogram,
+    ejections: IntCounter,
+}
+
+impl BackendMetrics {
+    pub(super) fn of(shelf: &Arc<Backends>, upstream: &str, backend: &str) -> Arc<Self> {
+        let key = (upstream.to_owned(), backend.to_owned());
+        shelf.get(key.clone(), |list| Self {
+            shelf: Arc::clone(shelf),
+            up: list.up.with_label_values(&[upstream, backend]),
+            in_flight: list.in_flight.with_label_values(&[upstream, backend]),
+            requests: list.requests.with_label_values(&[upstream, backend]),
+            failures: FailureKind::ALL.map(|kind| list.failures.with_label_values(&[upstream, backend, kind.as_str()])),
+            checks: CheckResult::ALL.map(|result| list.checks.with_label_values(&[upstream, backend, result.as_str()])),
+            check_duration: list.check_duration.with_label_values(&[upstream, backend]),
+            ejections: list.ejections.with_label_values(&[upstream, backend]),
+            key,
+        })
+    }
+
+    /// 1 while the backend may get requests, else 0.
+    pub fn up(&self) -> &IntGauge {
+        &self.up
+    }
+
+    /// Requests the backend is answering now.
+    pub fn in_flight(&self) -> &IntGauge {
+        &self.in_flight
+    }
+
+    /// Requests sent to the backend so far; count each attempt once.
+    pub fn requests(&self) -> &IntCounter {
+        &self.requests
+    }
+
+    /// Counts one failure.
+    pub fn failed(&self, kind: FailureKind) {
+        self.failures[kind as usize].inc();
+    }
+
+    /// Failures of every kind so far.
+    pub fn failures(&self) -> u64 {
+        self.failures.iter().map(IntCounter::get).sum()
+    }
+
+    /// Counts one check.
+    pub fn checked(&self, result: CheckResult, duration: Duration) {
+        self.checks[result as usize].inc();
+        self.check_duration.observe(duration.as_secs_f64());
+    }
+
+    /// Counts one removal from rotation on passive evidence.
+    pub fn ejected(&self) {
+        self.ejections.inc();
+    }
+}
+
+impl Drop for BackendMetrics {
+    fn drop(&mut self) {
+        let (upstream, backend) = (&*self.key.0, &*self.key.1);
+        self.shelf.forget(&self.key, |list| {
+            for kind in FailureKind::ALL {
+                let _ = list.failures.remove_label_values(&[upstream, backend, kind.as_str()]);
+            }
+            for result in CheckResult::ALL {
+                let _ = list.checks.remove_label_values(&[upstream, backend, result.as_str()]);
+            }
+            for gauges in [&list.up, &list.in_flight] {
+                let _ = gauges.remove_label_values(&[upstream, backend]);
+            }
+            for counters in [&list.requests, &list.ejections] {
+                let _ = counters.remove_label_values(&[upstream, backend]);
+            }
+            let _ = list.check_duration.remove_label_values(&[upstream, backend]);
+        });
+    }
+}
+
+impl fmt::Debug for RouteMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RouteMetrics").field(&self.key).finish()
+    }
+}
+
+impl fmt::Debug for UpstreamMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("UpstreamMetrics").field(&self.key).finish()
+    }
+}
+
+impl fmt::Debug for BackendMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("BackendMetrics").field(&self.key).finish()
+    }
+}

@@ -1,0 +1,239 @@
+//! How much and how often, for Prometheus. The request path only adds to atomics it already holds.
+
+mod handles;
+mod list;
+mod usage;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use prometheus::{IntCounter, IntGauge, Registry, TextEncoder};
+
+use crate::config::model::RouteSpec;
+use crate::types::UpstreamName;
+
+pub use handles::{BackendMetrics, RouteMetrics, UpstreamMetrics};
+
+use handles::{Backends, Routes, Shelf, Upstreams};
+use list::{BackendList, ProcessList, RouteList, UpstreamList};
+
+/// The media type of [`Metrics::render`].
+pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Every metric of a process.
+pub struct Metrics {
+    registry: Registry,
+    process: ProcessList,
+    routes: Arc<Routes>,
+    upstreams: Arc<Upstreams>,
+    backends: Arc<Backends>,
+}
+
+impl Metrics {
+    /// Registers the whole list.
+    ///
+    /// # Errors
+    /// When two metrics have the same name, which a test rules out.
+    pub fn new() -> Result<Arc<Self>, prometheus::Error> {
+        let registry = Registry::new();
+        let process = ProcessList::register(&registry)?;
+        process.start_seconds.set(unix_seconds());
+        let routes = Shelf::new(RouteList::register(&registry)?);
+        let upstreams = Shelf::new(UpstreamList::register(&registry)?);
+        let backends = Shelf::new(BackendList::register(&registry)?);
+        Ok(Arc::new(Self { registry, process, routes, upstreams, backends }))
+    }
+
+    /// The counters of a route: the same ones as long as anyone holds them, so they survive a reload.
+    pub fn route(&self, spec: &RouteSpec) -> Arc<RouteMetrics> {
+        RouteMetrics::of(&self.routes, &route_label(spec), spec.to.as_str())
+    }
+
+    /// The counters of requests that no route matched.
+    pub fn unrouted(&self) -> Arc<RouteMetrics> {
+        RouteMetrics::of(&self.routes, "none", "none")
+    }
+
+    /// The counters of an upstream.
+    pub fn upstream(&self, name: &UpstreamName) -> Arc<UpstreamMetrics> {
+        UpstreamMetrics::of(&self.upstreams, name.as_str())
+    }
+
+    /// The counters of a backend by its address.
+    pub fn backend(&self, upstream: &UpstreamName, address: &str) -> Arc<BackendMetrics> {
+        BackendMetrics::of(&self.backends, upstream.as_str(), address)
+    }
+
+    /// Requests being answered now.
+    pub fn requests_in_flight(&self) -> &IntGauge {
+        &self.process.requests_in_flight
+    }
+
+    /// The counter of lines a log lost: `access` or `error`.
+    pub fn log_lines_dropped(&self, log: &'static str) -> IntCounter {
+        self.process.log_lines_dropped.with_label_values(&[log])
+    }
+
+    /// Counts one panic that was caught.
+    pub fn panicked(&self) {
+        self.process.panics.inc();
+    }
+
+    /// Records the configuration in force, at the start and after each reload.
+    pub fn config_in_force(&self, generation: u64) {
+        self.process.config_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
+        self.process.last_reload_successful.set(1);
+        self.process.last_reload_success_seconds.set(unix_seconds());
+    }
+
+    /// Counts one reload that was put in force, or changed nothing.
+    pub fn reloaded(&self, origin: &'static str) {
+        self.process.reloads.with_label_values(&[origin, "accepted"]).inc();
+        self.process.last_reload_successful.set(1);
+    }
+
+    /// Counts one reload that was refused.
+    pub fn reload_refused(&self, origin: &'static str) {
+        self.process.reloads.with_label_values(&[origin, "refused"]).inc();
+        self.process.last_reload_successful.set(0);
+    }
+
+    /// Everything in the text form of Prometheus.
+    pub fn render(&self) -> String {
+        usage::read(&self.process);
+        let mut text = String::new();
+        if let Err(error) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {
+            log::error!("metrics could not be written: {error}");
+        }
+        text
+    }
+}
+
+/// Host and path as the file has them: `/api`, `app.example.com/api`.
+pub fn route_label(spec: &RouteSpec) -> String {
+    match &spec.host {
+        Some(host) => format!("{host}{}", spec.path),
+        None => spec.path.to_string(),
+    }
+}
+
+fn unix_seconds() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::model::ErrorFormat;
+    use crate::telemetry::{CheckResult, ErrorReason, FailureKind};
+    use crate::types::{HostPattern, PathPrefix};
+
+    fn route(host: Option<&str>, path: &str) -> RouteSpec {
+        RouteSpec {
+            host: host.map(|host| HostPattern::parse(host).unwrap()),
+            path: PathPrefix::parse(path).unwrap(),
+            to: UpstreamName::parse("backend").unwrap(),
+            strip: false,
+            cors: None,
+            errors: ErrorFormat::Auto,
+            body_limit: None,
+        }
+    }
+
+    #[test]
+    fn what_is_counted_is_shown() {
+        let metrics = Metrics::new().unwrap();
+        let name = UpstreamName::parse("backend").unwrap();
+        let routed = metrics.route(&route(Some("app.example.com"), "/api"));
+        routed.finished(200, Duration::from_millis(3), 10, 2000);
+        routed.finished(504, Duration::from_secs(60), 0, 100);
+        routed.finished(0, Duration::ZERO, 0, 0);
+        routed.failed(ErrorReason::Timeout);
+        let backend = metrics.backend(&name, "10.0.0.1:8000");
+        backend.up().set(1);
+        backend.failed(FailureKind::Status5xx);
+        backend.checked(CheckResult::Passed, Duration::from_millis(2));
+        let upstream = metrics.upstream(&name);
+        upstream.healed("gunicorn reload", "healed");
+        metrics.config_in_force(1);
+        metrics.reload_refused("file");
+        metrics.log_lines_dropped("access").inc_by(3);
+
+        let text = metrics.render();
+        for line in [
+            r#"remora_requests_total{class="2xx",route="app.example.com/api",upstream="backend"} 1"#,
+            r#"remora_requests_total{class="none",route="app.example.com/api",upstream="backend"} 1"#,
+            r#"remora_request_errors_total{reason="timeout",route="app.example.com/api",upstream="backend"} 1"#,
+            r#"remora_request_duration_seconds_bucket{route="app.example.com/api",upstream="backend",le="0.005"} 2"#,
+            r#"remora_response_body_bytes_total{route="app.example.com/api",upstream="backend"} 2100"#,
+            r#"remora_backend_up{backend="10.0.0.1:8000",upstream="backend"} 1"#,
+            r#"remora_backend_failures_total{backend="10.0.0.1:8000",kind="status_5xx",upstream="backend"} 1"#,
+            r#"remora_backend_checks_total{backend="10.0.0.1:8000",result="passed",upstream="backend"} 1"#,
+            r#"remora_heals_total{outcome="healed",step="gunicorn reload",upstream="backend"} 1"#,
+            r#"remora_reloads_total{origin="file",result="refused"} 1"#,
+            r#"remora_log_lines_dropped_total{log="access"} 3"#,
+            "remora_config_generation 1",
+            "remora_config_last_reload_successful 0",
+        ] {
+            assert!(text.lines().any(|have| have == line), "{line} in\n{text}");
+        }
+        assert_eq!((routed.requests(), backend.failures()), (3, 1));
+    }
+
+    #[test]
+    fn the_process_is_measured_when_someone_looks() {
+        let text = Metrics::new().unwrap().render();
+        for name in
+            ["process_resident_memory_bytes", "process_open_fds", "process_threads", "process_start_time_seconds"]
+        {
+            let line = text.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+            let value: f64 = line.rsplit(' ').next().unwrap().parse().unwrap();
+            assert!(0.0 < value, "{line}");
+        }
+    }
+
+    #[test]
+    fn every_metric_has_help_and_a_conventional_name() {
+        let metrics = Metrics::new().unwrap();
+        let name = UpstreamName::parse("backend").unwrap();
+        let _held = (metrics.unrouted(), metrics.upstream(&name), metrics.backend(&name, "10.0.0.1:1"));
+        let text = metrics.render();
+        let mut seen = 0;
+        for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            let (name, kind) = line.split_once(' ').unwrap();
+            assert!(text.contains(&format!("# HELP {name} ")), "{name} has no help");
+            assert_eq!(name.ends_with("_total"), kind == "counter", "{name} is a {kind}");
+            seen += 1;
+        }
+        assert!(24 <= seen, "only {seen} metrics shown");
+    }
+
+    #[test]
+    fn series_live_as_long_as_their_handles() {
+        let metrics = Metrics::new().unwrap();
+        let name = UpstreamName::parse("backend").unwrap();
+        let bare = metrics.render();
+        let first = metrics.route(&route(None, "/api"));
+        first.finished(200, Duration::ZERO, 0, 0);
+        let second = metrics.route(&route(None, "/api"));
+        drop(first);
+        assert_eq!(second.requests(), 1, "a reload keeps what was counted");
+        assert!(metrics.render().contains(r#"route="/api""#));
+        let upstream = metrics.upstream(&name);
+        upstream.healed("gunicorn reload", "failed");
+        let backend = metrics.backend(&name, "10.0.0.1:8000");
+        drop((second, upstream, backend));
+        let labelled = |text: &str| text.lines().filter(|line| line.contains("upstream=")).count();
+        assert_eq!(labelled(&metrics.render()), labelled(&bare), "{}", metrics.render());
+        assert_eq!(metrics.route(&route(None, "/api")).requests(), 0, "a route that comes back starts anew");
+    }
+}

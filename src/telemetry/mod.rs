@@ -1,0 +1,14 @@
+//! What happened, told outward: error log, access log and metrics. Decides nothing and never makes a request wait.
+
+pub mod access;
+mod escape;
+pub mod log;
+pub mod metrics;
+mod reason;
+mod stamp;
+mod writer;
+
+pub use access::{AccessEntry, AccessLogger};
+pub use metrics::{BackendMetrics, Metrics, RouteMetrics, UpstreamMetrics};
+pub use reason::{CheckResult, ErrorReason, FailureKind};
+pub use writer::{LineWriter, Submitted};
