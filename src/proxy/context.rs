@@ -1,12 +1,14 @@
 //! What one request carries through its phases.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 
 use crate::snapshot::{Route, Snapshot};
-use crate::upstream::{FailureKind, Lease, Tried};
+use crate::telemetry::ErrorReason;
+use crate::upstream::{Failure, Lease, Tried};
 
 use super::active::ActiveRequest;
 use super::body::RequestBody;
@@ -17,19 +19,20 @@ pub struct RequestContext {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) start: Instant,
     pub(super) route: Option<Arc<Route>>,
-    /// The path in normal form where it differs from the one sent and the route strips its prefix.
     pub(super) request_id: Option<HeaderValue>,
     pub(super) lease: Option<Lease>,
     pub(super) tried: Tried,
     pub(super) attempts: u32,
-    pub(super) last_failure: Option<FailureKind>,
+    pub(super) last_failure: Option<Failure>,
     pub(super) body: RequestBody,
     pub(super) is_upgrade: bool,
     pub(super) held: Duration,
-    pub(super) connected_at: Option<Instant>,
+    pub(super) chosen_at: Option<Instant>,
+    pub(super) connect_time: Option<Duration>,
+    pub(super) last_backend: Option<SocketAddr>,
     pub(super) answered_at: Option<Instant>,
-    /// Why the edge answered itself, for the log.
-    pub(super) note: Option<&'static str>,
+    /// Why the request failed, for the log.
+    pub(super) reason: Option<ErrorReason>,
     _active: ActiveRequest,
 }
 
@@ -47,9 +50,11 @@ impl RequestContext {
             body: RequestBody::default(),
             is_upgrade: false,
             held: Duration::ZERO,
-            connected_at: None,
+            chosen_at: None,
+            connect_time: None,
+            last_backend: None,
             answered_at: None,
-            note: None,
+            reason: None,
             _active: active,
         }
     }

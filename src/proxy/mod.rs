@@ -4,6 +4,7 @@ mod active;
 mod body;
 mod context;
 mod failure;
+mod record;
 mod reply;
 mod request;
 mod response;
@@ -22,6 +23,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use tokio::sync::Semaphore;
 
 use crate::snapshot::SnapshotCell;
+use crate::telemetry::{AccessLogger, Metrics, RouteMetrics};
 
 pub use active::{Active, ActiveRequest};
 pub use context::RequestContext;
@@ -42,6 +44,8 @@ pub struct Edge {
     snapshots: Arc<SnapshotCell>,
     settings: EdgeSettings,
     active: Arc<Active>,
+    access: Arc<AccessLogger>,
+    unrouted: Arc<RouteMetrics>,
     /// Memory that request bodies may wait in, KiB.
     buffers: Arc<Semaphore>,
 }
@@ -51,8 +55,15 @@ const BUFFERS_KIB: usize = 64 * 1024;
 
 impl Edge {
     /// An edge that serves whatever snapshot is in force.
-    pub fn new(snapshots: Arc<SnapshotCell>, settings: EdgeSettings, active: Arc<Active>) -> Self {
-        Self { snapshots, settings, active, buffers: Arc::new(Semaphore::new(BUFFERS_KIB)) }
+    pub fn new(
+        snapshots: Arc<SnapshotCell>,
+        settings: EdgeSettings,
+        active: Arc<Active>,
+        access: Arc<AccessLogger>,
+        metrics: &Metrics,
+    ) -> Self {
+        let unrouted = metrics.unrouted();
+        Self { snapshots, settings, active, access, unrouted, buffers: Arc::new(Semaphore::new(BUFFERS_KIB)) }
     }
 }
 
@@ -155,7 +166,7 @@ impl ProxyHttp for Edge {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestContext) {
-        failure::finish(session, error, ctx);
+        record::finish(session, error, ctx, &self.access, &self.unrouted);
     }
 
     fn suppress_error_log(&self, _: &Session, _: &RequestContext, _: &Error) -> bool {

@@ -8,6 +8,8 @@ use pingora_proxy::Session;
 use crate::config::model::ErrorFormat;
 use crate::content::{ErrorBody, wants_json};
 
+use crate::telemetry::ErrorReason;
+
 use super::context::RequestContext;
 use super::request::REQUEST_ID;
 use super::response::apply_cors;
@@ -20,17 +22,18 @@ const RETRY_AFTER: &str = "5";
 pub(super) struct Refusal {
     pub status: StatusCode,
     pub detail: &'static str,
+    pub reason: ErrorReason,
 }
 
 impl Refusal {
-    pub fn new(status: StatusCode, detail: &'static str) -> Self {
-        Self { status, detail }
+    pub fn new(status: StatusCode, detail: &'static str, reason: ErrorReason) -> Self {
+        Self { status, detail, reason }
     }
 }
 
 /// Answers with an error; always true, for the phase that asks whether the request was answered.
 pub(super) async fn refuse(session: &mut Session, ctx: &mut RequestContext, refusal: Refusal) -> Result<bool> {
-    ctx.note.get_or_insert("refused");
+    ctx.reason = Some(refusal.reason);
     if refusal.status == StatusCode::PAYLOAD_TOO_LARGE || refusal.status == StatusCode::BAD_REQUEST {
         session.set_keepalive(None);
     }
@@ -68,13 +71,12 @@ pub(super) async fn send_error(session: &mut Session, ctx: &RequestContext, refu
 }
 
 /// Answers a CORS preflight, where the request is one and the route has CORS.
-pub(super) async fn send_preflight(session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
+pub(super) async fn send_preflight(session: &mut Session, ctx: &RequestContext) -> Result<bool> {
     let request = session.req_header();
     let cors = ctx.route.as_ref().and_then(|route| route.cors.as_ref());
     let Some(answer) = cors.and_then(|cors| cors.preflight(&request.method, &request.headers)) else {
         return Ok(false);
     };
-    ctx.note = Some("preflight");
     let mut response = ResponseHeader::build(answer.status, Some(8))?;
     for (name, value) in &answer.headers {
         response.insert_header(name, value.clone())?;

@@ -1,5 +1,6 @@
 //! From the head as the client sent it to the head the backend gets.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::filter::{ClientFacts, Forwarding, is_request_id};
 use crate::routing::normal_path;
+use crate::telemetry::ErrorReason;
 
 use super::EdgeSettings;
 use super::body;
@@ -30,7 +32,9 @@ pub(super) fn set_deadlines(session: &mut Session, ctx: &mut RequestContext, set
     session.set_read_timeout(Some(idle));
     session.set_write_timeout(Some(settings.client_timeout));
     session.set_total_drain_timeout(Some(DRAIN_LIMIT));
-    if session.get_keepalive().is_some() {
+    if session.is_process_shutting_down() {
+        session.set_keepalive(None);
+    } else if session.get_keepalive().is_some() {
         session.set_keepalive(Some(settings.keepalive.as_secs().max(1)));
     }
 }
@@ -52,8 +56,7 @@ pub(super) async fn admit(
     let limit = ctx.route.as_ref().and_then(|route| route.spec.body_limit).map_or(settings.body_limit, |size| size.0);
     ctx.body.limit = (limit != 0 && !ctx.is_upgrade).then_some(limit);
     if ctx.body.limit.is_some_and(|limit| content_length(session.req_header()).is_some_and(|length| limit < length)) {
-        return refuse(session, ctx, Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the request body is too large"))
-            .await;
+        return refuse(session, ctx, too_large()).await;
     }
     if let Some(route) = &ctx.route {
         route.upstream.budget().deposit();
@@ -62,24 +65,31 @@ pub(super) async fn admit(
     Ok(false)
 }
 
+fn too_large() -> Refusal {
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the request body is too large", ErrorReason::TooLarge)
+}
+
+fn bad_request(detail: &'static str) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, detail, ErrorReason::BadRequest)
+}
+
 fn find_route(request: &RequestHeader, ctx: &mut RequestContext) -> Result<(), Refusal> {
     if request.method == Method::TRACE {
-        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "TRACE is not allowed"));
+        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "TRACE is not allowed", ErrorReason::BadRequest));
     }
     let host = host(request);
     if host.is_empty() && request.version >= Version::HTTP_11 {
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, "the request names no host"));
+        return Err(bad_request("the request names no host"));
     }
     let path = request.uri.path();
     let path = if path == "*" && request.method == Method::OPTIONS { "/" } else { path };
-    let path =
-        normal_path(path).map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the path is not in normal form"))?;
+    let path = normal_path(path).map_err(|_| bad_request("the path can be read in two ways"))?;
     match ctx.snapshot.routes.find(host, &path) {
         Some(route) => {
             ctx.route = Some(Arc::clone(route));
             Ok(())
         }
-        None => Err(Refusal::new(StatusCode::NOT_FOUND, "no route leads there")),
+        None => Err(Refusal::new(StatusCode::NOT_FOUND, "no route leads there", ErrorReason::NoRoute)),
     }
 }
 
@@ -87,6 +97,13 @@ fn find_route(request: &RequestHeader, ctx: &mut RequestContext) -> Result<(), R
 pub(super) fn host(request: &RequestHeader) -> &str {
     let field = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     field.or_else(|| request.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default()
+}
+
+/// What the connection says about the client.
+pub(super) fn client_facts(session: &Session) -> ClientFacts<'_> {
+    let client = session.client_addr().and_then(|address| address.as_inet()).map(SocketAddr::ip);
+    let address = client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    ClientFacts { address, scheme: "http", host: host(session.req_header()) }
 }
 
 /// The declared length of the body.
@@ -111,13 +128,8 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// Makes the client's head the backend's: path, forwarded fields, one `Cookie`, no field that could be taken for another.
 /// Pingora has already removed the hop-by-hop fields.
 pub(super) fn prepare(session: &Session, request: &mut RequestHeader, ctx: &mut RequestContext) -> Result<()> {
-    let client = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
     let original = session.req_header();
-    let facts = ClientFacts {
-        address: client.unwrap_or(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)),
-        scheme: "http",
-        host: host(original),
-    };
+    let facts = client_facts(session);
     drop_ambiguous(request);
     if !ctx.snapshot.forwarding.trusts(facts.address) {
         for name in Forwarding::owned() {

@@ -7,7 +7,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
 
-use crate::upstream::{FailureKind, Upstream, failure_kind};
+use crate::upstream::{Failure, Upstream, failure_of};
 
 use super::context::RequestContext;
 use super::request::UPGRADED_IDLE;
@@ -35,6 +35,8 @@ pub(super) async fn choose(session: &Session, ctx: &mut RequestContext) -> Resul
     if !session.req_header().method.is_idempotent() {
         make_fresh(&mut peer);
     }
+    ctx.chosen_at = Some(Instant::now());
+    ctx.last_backend = Some(lease.backend().address());
     ctx.lease = Some(lease);
     Ok(peer)
 }
@@ -48,31 +50,31 @@ fn make_fresh(peer: &mut HttpPeer) {
 }
 
 /// The error for a request nobody takes: what the last backend did, or 503 where none was tried.
-fn nobody(ctx: &mut RequestContext, why: &'static str) -> Box<Error> {
+fn nobody(ctx: &RequestContext, why: &'static str) -> Box<Error> {
     let status = match ctx.last_failure {
         None => 503,
-        Some(FailureKind::Timeout) => 504,
+        Some(Failure::Timeout | Failure::ConnectTimeout) => 504,
         Some(_) => 502,
     };
-    ctx.note.get_or_insert("no_backend");
     Error::explain(ErrorType::HTTPStatus(status), why)
 }
 
 /// Notes that a connection stands.
-pub(super) fn connected(ctx: &mut RequestContext, _reused: bool) {
-    ctx.connected_at = Some(Instant::now());
+pub(super) fn connected(ctx: &mut RequestContext, reused: bool) {
+    ctx.connect_time = ctx.chosen_at.map(|chosen| chosen.elapsed()).filter(|_| !reused);
 }
 
 /// A backend that cannot be reached has seen nothing: any method may go to another.
 pub(super) fn not_connected(ctx: &mut RequestContext, mut error: Box<Error>) -> Box<Error> {
-    let kind = failure_kind(&error);
+    let failure = failure_of(&error);
     let Some((route, lease)) = ctx.route.clone().zip(ctx.lease.take()) else { return error };
     let upstream = &route.upstream;
-    if kind != FailureKind::Other {
-        upstream.unreachable(&lease, kind);
+    // What is not the backend's doing, such as too many open files here, says nothing about it.
+    if failure.is_unreachable() {
+        upstream.failed(&lease, failure);
     }
     ctx.tried.push(lease.backend().address());
-    ctx.last_failure = Some(kind);
+    ctx.last_failure = Some(failure);
     drop(lease);
     error.set_retry(upstream.spec().retry.on.connect && may_go_on(ctx, upstream));
     error
@@ -86,19 +88,19 @@ pub(super) fn broke(session: &Session, ctx: &mut RequestContext, mut error: Box<
         return error;
     }
     let upstream = &route.upstream;
-    let kind = failure_kind(&error);
+    let failure = failure_of(&error);
     // A pooled connection that the backend closed while idle says nothing about its health.
-    let stale = reused && kind == FailureKind::Reset;
-    if !stale && !matches!(kind, FailureKind::Status(_)) {
-        upstream.failed(&lease, kind);
+    let stale = reused && failure == Failure::Reset;
+    if !stale && !matches!(failure, Failure::Status(_)) {
+        upstream.failed(&lease, failure);
     }
-    ctx.last_failure = Some(kind);
+    ctx.last_failure = Some(failure);
     let on = &upstream.spec().retry.on;
-    let wanted = match kind {
-        FailureKind::Refused => on.connect,
-        FailureKind::Reset | FailureKind::Other => on.reset,
-        FailureKind::Timeout => on.timeout,
-        FailureKind::Status(status) => on.statuses.contains(&status),
+    let wanted = match failure {
+        Failure::Refused | Failure::ConnectTimeout | Failure::ConnectFailed => on.connect,
+        Failure::Reset | Failure::BadAnswer => on.reset,
+        Failure::Timeout => on.timeout,
+        Failure::Status(status) => on.statuses.contains(&status),
     };
     let safe = session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
     let untouched = session.response_written().is_none();

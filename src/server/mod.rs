@@ -19,6 +19,7 @@ use crate::config::model::{Config, ProcessSpec};
 use crate::front::{self, BindError};
 use crate::proxy::{Active, Edge, EdgeSettings};
 use crate::snapshot::{Snapshot, SnapshotCell};
+use crate::telemetry::{self, AccessLogger, Metrics};
 use crate::types::OwnedTask;
 use crate::upstream::{SystemResolver, UpstreamTools};
 
@@ -30,6 +31,8 @@ const CONNECTION_BUFFERS: L4BufferSettings = L4BufferSettings { read: Some(4096)
 const POOLED_CONNECTIONS: usize = 2048;
 /// How long the start waits for the first probes.
 const FIRST_PROBES: Duration = Duration::from_millis(1500);
+/// How long the end waits for logs to be written.
+const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// Why the edge did not run.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +40,9 @@ pub enum RunError {
     /// A listener cannot be had.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// Two metrics have the same name.
+    #[error("the metrics cannot be set up")]
+    Metrics(#[source] prometheus::Error),
     /// The system refused threads or signal handlers.
     #[error("the runtime cannot start")]
     Runtime(#[source] std::io::Error),
@@ -60,12 +66,20 @@ async fn serve(config: Config) -> Result<(), RunError> {
     let Config { process, site } = config;
     let bound = front::bind(&process.listen)?;
     let addresses = bound.addresses();
-    let tools = UpstreamTools { resolver: Arc::new(SystemResolver), changed: Arc::new(watch::Sender::new(0)) };
+    let metrics = Metrics::new().map_err(RunError::Metrics)?;
+    let tools = UpstreamTools {
+        resolver: Arc::new(SystemResolver),
+        metrics: Arc::clone(&metrics),
+        changed: Arc::new(watch::Sender::new(0)),
+    };
     let first = Snapshot::start(1, site, None, &tools);
     first.ready(FIRST_PROBES).await;
     let snapshots = Arc::new(SnapshotCell::new(first));
     let active = Arc::new(Active::default());
-    let edge = Edge::new(Arc::clone(&snapshots), settings(&process), Arc::clone(&active));
+    let dropped = metrics.log_lines_dropped("access");
+    let access = Arc::new(AccessLogger::start(process.log.access, dropped).map_err(RunError::Runtime)?);
+    let edge =
+        Edge::new(Arc::clone(&snapshots), settings(&process), Arc::clone(&active), Arc::clone(&access), &metrics);
     let (stop, stopped) = watch::channel(false);
     let mut service = edge_service(edge, &process, &addresses);
     let fds = bound.into_fds();
@@ -75,6 +89,8 @@ async fn serve(config: Config) -> Result<(), RunError> {
     }
     end(&mut signals, &active, &stop, process.shutdown).await;
     drop(serving);
+    access.flush(LAST_LINES);
+    telemetry::log::flush(LAST_LINES);
     Ok(())
 }
 

@@ -8,6 +8,8 @@ use arc_swap::ArcSwap;
 use crate::config::model::{RouteSpec, SiteSpec};
 use crate::filter::{Cors, Forwarding};
 use crate::routing::RouteTable;
+use crate::telemetry::RouteMetrics;
+use crate::telemetry::metrics::route_label;
 use crate::types::UpstreamName;
 use crate::upstream::{Upstream, UpstreamTools};
 
@@ -33,6 +35,10 @@ pub struct Route {
     pub upstream: Arc<Upstream>,
     /// Its own CORS, or its upstream's.
     pub cors: Option<Cors>,
+    /// Its host and path as logs and metrics name it.
+    pub label: String,
+    /// Its counters.
+    pub metrics: Arc<RouteMetrics>,
 }
 
 impl Snapshot {
@@ -51,7 +57,8 @@ impl Snapshot {
         let route = |spec: &Arc<RouteSpec>| {
             let upstream = upstreams.get(&spec.to)?;
             let cors = spec.cors.as_ref().or(upstream.spec().cors.as_ref()).map(Cors::new);
-            Some(Arc::new(Route { spec: Arc::clone(spec), upstream: Arc::clone(upstream), cors }))
+            let (label, metrics) = (route_label(spec), tools.metrics.route(spec));
+            Some(Arc::new(Route { spec: Arc::clone(spec), upstream: Arc::clone(upstream), cors, label, metrics }))
         };
         let built: Vec<_> = site.routes.iter().filter_map(|spec| Some((spec, route(spec)?))).collect();
         let routes = RouteTable::new(built.iter().map(|(spec, r)| (spec.host.as_ref(), &spec.path, Arc::clone(r))));

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
@@ -10,9 +10,10 @@ use pingora::upstreams::peer::HttpPeer;
 use tokio::sync::Notify;
 
 use crate::config::model::{ServerSpec, UpstreamSpec};
+use crate::telemetry::{BackendMetrics, Metrics};
 
 use super::evidence::Evidence;
-use super::health::{FailureKind, Health, Verdict};
+use super::health::{Failure, Health, Verdict};
 
 /// A resolved address and its state. A reload that keeps the address keeps the [`Vitals`].
 #[derive(Debug)]
@@ -32,8 +33,7 @@ pub(super) struct Vitals {
     pub evidence: Evidence,
     pub held_out: AtomicU32,
     pub in_flight: AtomicUsize,
-    pub requests: AtomicU64,
-    pub failures: AtomicU64,
+    pub metrics: Arc<BackendMetrics>,
     pub idle: Notify,
     pub probe_now: Notify,
 }
@@ -44,7 +44,7 @@ pub struct CheckRecord {
     /// When it ended.
     pub at: SystemTime,
     /// How it ended.
-    pub result: Result<(), FailureKind>,
+    pub result: Result<(), Failure>,
     /// How long it took.
     pub took: Duration,
 }
@@ -87,9 +87,18 @@ impl Backend {
         server: ServerSpec,
         spec: &UpstreamSpec,
         vitals: Option<Arc<Vitals>>,
+        metrics: &Metrics,
     ) -> Self {
-        let vitals = vitals.unwrap_or_else(|| Arc::new(Vitals::new(spec.check.is_some())));
+        let counters = || metrics.backend(&spec.name, &address.to_string());
+        let vitals = vitals.unwrap_or_else(|| Arc::new(Vitals::new(spec.check.is_some(), counters())));
         Self { address, server, peer: peer(address, spec), vitals, leaving: AtomicBool::new(false) }
+    }
+
+    /// Brings the gauges of this backend up to date, for whoever reads the metrics.
+    pub fn gauge(&self) {
+        let metrics = &self.vitals.metrics;
+        metrics.up().set(i64::from(self.state() == BackendState::Up));
+        metrics.in_flight().set(i64::try_from(self.in_flight()).unwrap_or(i64::MAX));
     }
 
     /// The resolved address.
@@ -118,12 +127,12 @@ impl Backend {
 
     /// Requests it was given since the edge started.
     pub fn requests(&self) -> u64 {
-        self.vitals.requests.load(Ordering::Relaxed)
+        self.vitals.metrics.requests().get()
     }
 
     /// Requests that got no answer from it since the edge started.
     pub fn failures(&self) -> u64 {
-        self.vitals.failures.load(Ordering::Relaxed)
+        self.vitals.metrics.failures()
     }
 
     /// The latest probe.
@@ -158,7 +167,7 @@ impl Backend {
     }
 
     /// The latest failed probe's reason, kept after recovery.
-    pub fn last_failure(&self) -> Option<FailureKind> {
+    pub fn last_failure(&self) -> Option<Failure> {
         self.vitals.health.lock().last_failure()
     }
 
@@ -170,7 +179,7 @@ impl Backend {
 
     /// True when it may be tried although its check fails: it answers, and no request says otherwise.
     pub(super) fn may_fail_open(&self) -> bool {
-        let answers = !matches!(self.last_failure(), Some(FailureKind::Refused));
+        let answers = !matches!(self.last_failure(), Some(failure) if failure.is_unreachable());
         self.state() == BackendState::Down && answers && !self.vitals.evidence.is_ejected(Instant::now())
     }
 
@@ -191,7 +200,7 @@ impl Backend {
 }
 
 impl Vitals {
-    fn new(checked: bool) -> Self {
+    fn new(checked: bool, metrics: Arc<BackendMetrics>) -> Self {
         let now = Instant::now();
         Self {
             health: Mutex::new(if checked { Health::new(now) } else { Health::assumed_up(now) }),
@@ -199,8 +208,7 @@ impl Vitals {
             evidence: Evidence::new(now),
             held_out: AtomicU32::new(0),
             in_flight: AtomicUsize::new(0),
-            requests: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
+            metrics,
             idle: Notify::new(),
             probe_now: Notify::new(),
         }

@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::health::FailureKind;
+use super::health::Failure;
 
 /// Consecutive resets or timeouts that eject.
 const CONSECUTIVE_FAILURES: u32 = 3;
@@ -79,17 +79,13 @@ impl Evidence {
     }
 
     /// Counts a request that got no answer.
-    pub fn failed(&self, kind: FailureKind, now: Instant) -> Finding {
+    pub fn failed(&self, failure: Failure, now: Instant) -> Finding {
         self.roll_window(self.ms(now));
         let in_a_row = self.consecutive.fetch_add(1, Ordering::Relaxed) + 1;
-        match kind {
-            FailureKind::Refused => Finding::Eject,
-            FailureKind::Timeout | FailureKind::Reset | FailureKind::Other | FailureKind::Status(_) => {
-                if CONSECUTIVE_FAILURES <= in_a_row {
-                    Finding::Eject
-                } else {
-                    Finding::Suspicious
-                }
+        match failure {
+            Failure::Refused | Failure::ConnectTimeout | Failure::ConnectFailed => Finding::Eject,
+            Failure::Timeout | Failure::Reset | Failure::BadAnswer | Failure::Status(_) => {
+                if CONSECUTIVE_FAILURES <= in_a_row { Finding::Eject } else { Finding::Suspicious }
             }
         }
     }
@@ -159,19 +155,19 @@ mod tests {
     #[test]
     fn a_refused_connection_ejects_at_once() {
         let now = Instant::now();
-        assert_eq!(Evidence::new(now).failed(FailureKind::Refused, now), Finding::Eject);
+        assert_eq!(Evidence::new(now).failed(Failure::Refused, now), Finding::Eject);
     }
 
     #[test]
     fn three_resets_in_a_row_eject_and_an_answer_between_forgives() {
         let now = Instant::now();
         let evidence = Evidence::new(now);
-        assert_eq!(evidence.failed(FailureKind::Reset, now), Finding::Suspicious);
-        assert_eq!(evidence.failed(FailureKind::Timeout, now), Finding::Suspicious);
+        assert_eq!(evidence.failed(Failure::Reset, now), Finding::Suspicious);
+        assert_eq!(evidence.failed(Failure::Timeout, now), Finding::Suspicious);
         evidence.answered(200, now);
-        assert_eq!(evidence.failed(FailureKind::Reset, now), Finding::Suspicious);
-        assert_eq!(evidence.failed(FailureKind::Reset, now), Finding::Suspicious);
-        assert_eq!(evidence.failed(FailureKind::Reset, now), Finding::Eject);
+        assert_eq!(evidence.failed(Failure::Reset, now), Finding::Suspicious);
+        assert_eq!(evidence.failed(Failure::Reset, now), Finding::Suspicious);
+        assert_eq!(evidence.failed(Failure::Reset, now), Finding::Eject);
     }
 
     #[test]

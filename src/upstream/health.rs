@@ -2,42 +2,57 @@
 
 use std::time::{Duration, Instant};
 
+use crate::telemetry::FailureKind;
+
 /// Why a probe or a request failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FailureKind {
-    /// The connection was refused, or no route leads there.
+pub enum Failure {
+    /// The connection was refused.
     Refused,
-    /// No answer in time, while connecting or after.
+    /// The connection could not be opened in time.
+    ConnectTimeout,
+    /// The connection could not be opened for another reason.
+    ConnectFailed,
+    /// No answer in time.
     Timeout,
     /// The connection ended before an answer.
     Reset,
     /// An answer with a status that is not expected.
     Status(u16),
-    /// Anything else, such as an answer that is not HTTP.
-    Other,
+    /// The answer was not HTTP.
+    BadAnswer,
 }
 
-impl FailureKind {
-    /// One word for logs and metrics.
-    pub fn word(self) -> &'static str {
+impl Failure {
+    /// The same as metrics and logs word it.
+    pub fn kind(self) -> FailureKind {
         match self {
-            Self::Refused => "refused",
-            Self::Timeout => "timeout",
-            Self::Reset => "reset",
-            Self::Status(_) => "status",
-            Self::Other => "other",
+            Self::Refused => FailureKind::Refused,
+            Self::ConnectTimeout => FailureKind::ConnectTimeout,
+            Self::ConnectFailed => FailureKind::ConnectFailed,
+            Self::Timeout => FailureKind::Timeout,
+            Self::Reset => FailureKind::Reset,
+            Self::Status(_) => FailureKind::Status5xx,
+            Self::BadAnswer => FailureKind::BadAnswer,
         }
+    }
+
+    /// True when no connection stood: the backend has seen nothing.
+    pub fn is_unreachable(self) -> bool {
+        matches!(self, Self::Refused | Self::ConnectTimeout | Self::ConnectFailed)
     }
 }
 
-impl std::fmt::Display for FailureKind {
+impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Refused => f.write_str("connection refused"),
+            Self::ConnectTimeout => f.write_str("no connection in time"),
+            Self::ConnectFailed => f.write_str("no connection"),
             Self::Timeout => f.write_str("no answer in time"),
             Self::Reset => f.write_str("connection closed before an answer"),
             Self::Status(status) => write!(f, "status {status}"),
-            Self::Other => f.write_str("not an HTTP answer"),
+            Self::BadAnswer => f.write_str("not an HTTP answer"),
         }
     }
 }
@@ -60,7 +75,7 @@ pub struct Health {
     /// Consecutive probes that disagree with the verdict.
     against: u32,
     since: Instant,
-    last_failure: Option<FailureKind>,
+    last_failure: Option<Failure>,
 }
 
 /// Passes and failures that flip the verdict.
@@ -88,7 +103,7 @@ impl Health {
     /// `corroborated` says that requests have failed as well: then one failed probe is enough.
     pub fn observe(
         &mut self,
-        result: Result<(), FailureKind>,
+        result: Result<(), Failure>,
         limits: Thresholds,
         corroborated: bool,
         now: Instant,
@@ -137,7 +152,7 @@ impl Health {
     }
 
     /// The latest failure, kept after recovery.
-    pub fn last_failure(&self) -> Option<FailureKind> {
+    pub fn last_failure(&self) -> Option<Failure> {
         self.last_failure
     }
 }
@@ -152,7 +167,7 @@ mod tests {
         let now = Instant::now();
         let mut health = Health::new(now);
         for result in results.chars() {
-            let result = if result == '+' { Ok(()) } else { Err(FailureKind::Timeout) };
+            let result = if result == '+' { Ok(()) } else { Err(Failure::Timeout) };
             health.observe(result, LIMITS, corroborated, now);
         }
         health.verdict()

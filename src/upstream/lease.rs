@@ -14,7 +14,7 @@ impl Lease {
     pub(super) fn new(backend: Arc<Backend>) -> Self {
         let vitals = backend.vitals();
         vitals.in_flight.fetch_add(1, Ordering::Relaxed);
-        vitals.requests.fetch_add(1, Ordering::Relaxed);
+        vitals.metrics.requests().inc();
         Self(backend)
     }
 

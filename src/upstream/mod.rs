@@ -16,10 +16,9 @@ mod watch;
 
 pub use backend::{Backend, BackendState, CheckRecord};
 pub use discovery::{Resolve, SystemResolver};
-pub use evidence::Evidence;
-pub use health::{FailureKind, Health, Verdict};
+pub use health::{Failure, Verdict};
 pub use lease::{HeldOut, Lease};
 pub use pool::{Upstream, UpstreamTools};
-pub use probe::failure_kind;
+pub use probe::failure_of;
 pub use rotation::Serving;
 pub use select::{NoBackend, Tried};

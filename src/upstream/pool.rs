@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -13,13 +13,14 @@ use pingora_load_balancing::selection::algorithms::RoundRobin;
 use tokio::sync::{Notify, watch};
 
 use crate::config::model::{ServerSpec, UpstreamSpec};
+use crate::telemetry::{CheckResult, FailureKind, Metrics, UpstreamMetrics};
 use crate::types::{OwnedTask, UpstreamName};
 
 use super::backend::{Backend, BackendState, Vitals};
 use super::budget::RetryBudget;
 use super::discovery::Resolve;
 use super::evidence::Finding;
-use super::health::{FailureKind, Verdict};
+use super::health::{Failure, Verdict};
 use super::lease::{HeldOut, Lease};
 use super::rotation::{Rotation, Serving};
 use super::watch as watching;
@@ -29,6 +30,8 @@ use super::watch as watching;
 pub struct UpstreamTools {
     /// Turns names into addresses.
     pub resolver: Arc<dyn Resolve>,
+    /// Where everything is counted.
+    pub metrics: Arc<Metrics>,
     /// Raised by one whenever any backend's state changes.
     pub changed: Arc<watch::Sender<u64>>,
 }
@@ -43,6 +46,7 @@ pub struct Upstream {
 pub(super) struct Pool {
     pub spec: Arc<UpstreamSpec>,
     pub tools: UpstreamTools,
+    pub metrics: Arc<UpstreamMetrics>,
     pub rotation: ArcSwap<Rotation>,
     pub held: AtomicUsize,
     pub resolve_now: Notify,
@@ -76,6 +80,7 @@ impl Upstream {
             resolved: AtomicBool::new(false),
             changed: watch::Sender::new(0),
             spec: Arc::clone(&spec),
+            metrics: tools.metrics.upstream(&spec.name),
             tools,
         });
         let discovery = OwnedTask::spawn(watching::discover(Arc::downgrade(&pool)));
@@ -112,6 +117,17 @@ impl Upstream {
         self.pool.rotation.load().serving
     }
 
+    /// Its counters.
+    pub fn metrics(&self) -> &UpstreamMetrics {
+        &self.pool.metrics
+    }
+
+    /// Brings the gauges of the upstream and its backends up to date, for whoever reads the metrics.
+    pub fn gauge(&self) {
+        self.pool.metrics.held_now().set(i64::try_from(self.held()).unwrap_or(i64::MAX));
+        self.backends().iter().for_each(|backend| backend.gauge());
+    }
+
     /// Notes every change of membership or health.
     pub fn changed(&self) -> watch::Receiver<u64> {
         self.pool.changed.subscribe()
@@ -134,20 +150,38 @@ impl Upstream {
     /// Counts an answer of a backend.
     pub fn answered(&self, lease: &Lease, status: u16) {
         let backend = lease.backend();
+        if status >= 500 {
+            backend.vitals().metrics.failed(FailureKind::Status5xx);
+        }
         if backend.vitals().evidence.answered(status, Instant::now()) == Finding::Eject {
             self.pool.eject_for_errors(backend);
         }
     }
 
     /// Counts a request that got no answer from a backend.
-    pub fn failed(&self, lease: &Lease, kind: FailureKind) {
+    pub fn failed(&self, lease: &Lease, kind: Failure) {
         self.pool.failed(lease.backend(), kind);
     }
 
-    /// Counts a request that could not be given to a backend at all.
-    pub fn unreachable(&self, lease: &Lease, kind: FailureKind) {
-        self.pool.failed(lease.backend(), kind);
-        self.pool.eject(lease.backend(), kind);
+    /// Asks for a probe now and waits for its result; it counts as any other. False where there is no check, or the
+    /// backend is gone.
+    pub async fn probe(&self, backend: &Backend) -> bool {
+        let Some(check) = &self.pool.spec.check else { return false };
+        let asked = SystemTime::now();
+        let mut changed = self.changed();
+        backend.vitals().probe_now.notify_one();
+        let wait = async {
+            loop {
+                // A probe that was under way when this one was asked for says nothing about now.
+                if let Some(record) = backend.last_check().filter(|record| asked + record.took <= record.at) {
+                    return record.result.is_ok();
+                }
+                if changed.changed().await.is_err() {
+                    return false;
+                }
+            }
+        };
+        tokio::time::timeout(check.every + check.timeout * 2, wait).await.unwrap_or(false)
     }
 
     /// Keeps a backend out of rotation until the result is dropped.
@@ -196,7 +230,7 @@ impl Pool {
                     if vitals.is_none() {
                         log::info!("backend {address} of {} joined, from {}", self.spec.name, server.address);
                     }
-                    let backend = Arc::new(Backend::new(address, server, &self.spec, vitals));
+                    let backend = Arc::new(Backend::new(address, server, &self.spec, vitals, &self.tools.metrics));
                     let probes = watching::start_probes(self, &backend);
                     members.present.push((backend, probes));
                 }
@@ -242,7 +276,7 @@ impl Pool {
     }
 
     /// Takes one probe's result into account.
-    pub fn observe(&self, backend: &Backend, result: Result<(), FailureKind>, took: Duration) {
+    pub fn observe(&self, backend: &Backend, result: Result<(), Failure>, took: Duration) {
         let Some(check) = &self.spec.check else { return };
         let vitals = backend.vitals();
         let now = Instant::now();
@@ -255,11 +289,11 @@ impl Pool {
             let flipped = health.observe(result, thresholds, corroborated, now);
             (before, flipped, health.verdict())
         };
+        vitals.metrics.checked(if result.is_ok() { CheckResult::Passed } else { CheckResult::Failed }, took);
         if result.is_ok() {
             vitals.evidence.pardon();
         }
-        *vitals.last_check.lock() =
-            Some(super::backend::CheckRecord { at: std::time::SystemTime::now(), result, took });
+        *vitals.last_check.lock() = Some(super::backend::CheckRecord { at: SystemTime::now(), result, took });
         if flipped {
             self.tell_verdict(backend, before, after, result);
         }
@@ -270,7 +304,7 @@ impl Pool {
         }
     }
 
-    fn tell_verdict(&self, backend: &Backend, before: Verdict, after: Verdict, result: Result<(), FailureKind>) {
+    fn tell_verdict(&self, backend: &Backend, before: Verdict, after: Verdict, result: Result<(), Failure>) {
         let (address, name) = (backend.address(), &self.spec.name);
         match (after, result) {
             (Verdict::Up, _) => log::info!("backend {address} of {name} is up"),
@@ -280,9 +314,9 @@ impl Pool {
         }
     }
 
-    fn failed(&self, backend: &Arc<Backend>, kind: FailureKind) {
+    fn failed(&self, backend: &Arc<Backend>, kind: Failure) {
         let vitals = backend.vitals();
-        vitals.failures.fetch_add(1, Ordering::Relaxed);
+        vitals.metrics.failed(kind.kind());
         let finding = vitals.evidence.failed(kind, Instant::now());
         self.resolve_now.notify_one();
         vitals.probe_now.notify_one();
@@ -293,12 +327,13 @@ impl Pool {
     }
 
     /// Ejects a backend that gave no answer, unless that would leave nobody and nobody waits either.
-    fn eject(&self, backend: &Arc<Backend>, kind: FailureKind) {
+    fn eject(&self, backend: &Arc<Backend>, kind: Failure) {
         let alone = self.rotation.load().backends() <= 1;
         if backend.state() != BackendState::Up || (alone && self.spec.hold.is_zero()) {
             return;
         }
         let length = backend.vitals().evidence.eject(true, Instant::now());
+        backend.vitals().metrics.ejected();
         let (address, name) = (backend.address(), &self.spec.name);
         log::warn!("backend {address} of {name} is ejected until a probe passes, {length:?} at most: {kind}");
         self.refresh();
@@ -316,6 +351,7 @@ impl Pool {
             return;
         }
         let length = backend.vitals().evidence.eject(false, Instant::now());
+        backend.vitals().metrics.ejected();
         let (address, name) = (backend.address(), &self.spec.name);
         log::warn!("backend {address} of {name} is ejected for {length:?}: {share} % of its answers are errors");
         backend.vitals().probe_now.notify_one();

@@ -7,7 +7,7 @@ use pingora_load_balancing::health_check::{HealthCheck, HttpHealthCheck, TcpHeal
 
 use crate::config::model::{CheckKind, CheckSpec, ServerSpec};
 
-use super::health::FailureKind;
+use super::health::Failure;
 
 /// A check made ready for one backend.
 pub(super) struct Probe {
@@ -55,25 +55,24 @@ impl Probe {
     }
 
     /// Asks once.
-    pub async fn ask(&self) -> Result<(), FailureKind> {
+    pub async fn ask(&self) -> Result<(), Failure> {
         match tokio::time::timeout(self.deadline, self.check.check(&self.target)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(failure_kind(&error)),
-            Err(_) => Err(FailureKind::Timeout),
+            Ok(Err(error)) => Err(failure_of(&error)),
+            Err(_) => Err(Failure::Timeout),
         }
     }
 }
 
 /// What a Pingora error towards a backend means.
-pub fn failure_kind(error: &Error) -> FailureKind {
+pub fn failure_of(error: &Error) -> Failure {
     match error.etype() {
-        ErrorType::HTTPStatus(status) => FailureKind::Status(*status),
-        ErrorType::ConnectRefused | ErrorType::ConnectNoRoute | ErrorType::ConnectError => FailureKind::Refused,
-        ErrorType::ConnectTimedout
-        | ErrorType::ReadTimedout
-        | ErrorType::WriteTimedout
-        | ErrorType::TLSHandshakeTimedout => FailureKind::Timeout,
-        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => FailureKind::Reset,
-        _ => FailureKind::Other,
+        ErrorType::HTTPStatus(status) => Failure::Status(*status),
+        ErrorType::ConnectRefused => Failure::Refused,
+        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => Failure::ConnectTimeout,
+        ErrorType::ConnectNoRoute | ErrorType::ConnectError => Failure::ConnectFailed,
+        ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::Timeout,
+        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => Failure::Reset,
+        _ => Failure::BadAnswer,
     }
 }

@@ -46,7 +46,10 @@ async fn resolve(pool: &Pool, known: &mut HashMap<ServerAddress, Vec<SocketAddr>
         let address = &server.address;
         match answer {
             Ok(addresses) => drop(known.insert(address.clone(), addresses)),
-            Err(error) => tell_unresolved(pool, address, known, &error),
+            Err(error) => {
+                pool.metrics.resolve_failed();
+                tell_unresolved(pool, address, known, &error);
+            }
         }
         for address in known.get(address).into_iter().flatten() {
             if !found.iter().any(|(other, _)| other == address) {

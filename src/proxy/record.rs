@@ -1,0 +1,86 @@
+//! What is written down when a request is over: one access log line, the route's counters, a warning where the edge failed it.
+
+use std::time::{Duration, SystemTime};
+
+use http::header;
+use pingora::Error;
+use pingora_proxy::Session;
+
+use crate::telemetry::{AccessEntry, AccessLogger, ErrorReason, RouteMetrics};
+
+use super::context::RequestContext;
+use super::request::{client_facts, host};
+
+/// nginx's status for a client that left before its answer; it is logged and never sent.
+const CLIENT_LEFT: u16 = 499;
+
+/// Writes the request down and frees its place at the backend.
+pub(super) fn finish(
+    session: &Session,
+    error: Option<&Error>,
+    ctx: &mut RequestContext,
+    access: &AccessLogger,
+    unrouted: &RouteMetrics,
+) {
+    let sent = session.response_written().filter(|response| !response.status.is_informational());
+    let upgraded = session.was_upgraded();
+    let status = sent.map_or(if upgraded { 101 } else { CLIENT_LEFT }, |response| response.status.as_u16());
+    if status == CLIENT_LEFT {
+        ctx.reason.get_or_insert(ErrorReason::ClientAbort);
+    }
+    let duration = ctx.start.elapsed();
+    let metrics = ctx.route.as_ref().map_or(unrouted, |route| &route.metrics);
+    metrics.finished(status, duration, session.body_bytes_read() as u64, session.body_bytes_sent() as u64);
+    if let Some(reason) = ctx.reason {
+        metrics.failed(reason);
+    }
+    for _ in 1..ctx.attempts {
+        metrics.retried();
+    }
+    if !ctx.held.is_zero() {
+        metrics.held();
+    }
+    if let Some(error) = error.filter(|_| (500..600).contains(&status)) {
+        let request = session.req_header();
+        log::warn!(
+            "{} {} answered {status}: {} ({error}) request {}",
+            request.method,
+            request.uri.path(),
+            ctx.reason.map_or("", ErrorReason::as_str),
+            ctx.request_id()
+        );
+    }
+    if access.is_on() {
+        write_line(session, ctx, access, status, duration);
+    }
+    ctx.lease = None;
+}
+
+fn write_line(session: &Session, ctx: &RequestContext, access: &AccessLogger, status: u16, duration: Duration) {
+    let request = session.req_header();
+    let field = |name: &header::HeaderName| request.headers.get(name).map(header::HeaderValue::as_bytes);
+    let backend = ctx.last_backend.map(|address| address.to_string());
+    let facts = client_facts(session);
+    access.log(&AccessEntry {
+        client: Some(ctx.snapshot.forwarding.client_address(&facts, &request.headers)),
+        method: request.method.as_str().as_bytes(),
+        target: request.raw_path(),
+        version: request.version,
+        status,
+        body_bytes: session.body_bytes_sent() as u64,
+        referer: field(&header::REFERER),
+        user_agent: field(&header::USER_AGENT),
+        host: Some(host(request).as_bytes()).filter(|host| !host.is_empty()),
+        request_id: ctx.request_id.as_ref().map(header::HeaderValue::as_bytes),
+        route: ctx.route.as_ref().map(|route| &*route.label),
+        upstream: ctx.route.as_ref().map(|route| route.upstream.name().as_str()),
+        backend: backend.as_deref(),
+        tries: ctx.attempts,
+        duration,
+        connect: ctx.connect_time,
+        first_byte: ctx.answered_at.zip(ctx.chosen_at).map(|(answered, chosen)| answered - chosen),
+        held: Some(ctx.held).filter(|held| !held.is_zero()),
+        note: ctx.reason.map(ErrorReason::as_str),
+        ..AccessEntry::at(SystemTime::now())
+    });
+}
