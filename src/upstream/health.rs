@@ -1,6 +1,6 @@
 //! What a row of probes says about one backend. Pure: time and thresholds come in as arguments.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::telemetry::FailureKind;
 
@@ -139,11 +139,6 @@ impl Health {
     /// True between the first probe that disagrees with the verdict and the flip: probes come faster then.
     pub fn is_wavering(&self) -> bool {
         self.against != 0
-    }
-
-    /// Time since the verdict last changed.
-    pub fn age(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.since)
     }
 
     /// When the verdict last changed.

@@ -383,3 +383,146 @@ fn tiers(present: &[&Arc<Backend>]) -> Rotation {
     }
     Rotation::empty()
 }
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::config::model::{Balance, RetryOn, RetrySpec, Timeouts};
+    use crate::types::{ByteSize, Percent, ServerAddress, Weight};
+
+    /// A name server whose answer the test changes.
+    struct Names(Mutex<Vec<SocketAddr>>);
+
+    #[async_trait]
+    impl Resolve for Names {
+        async fn resolve(&self, _: &ServerAddress) -> std::io::Result<Vec<SocketAddr>> {
+            let found = self.0.lock().clone();
+            if found.is_empty() { Err(std::io::ErrorKind::NotFound.into()) } else { Ok(found) }
+        }
+    }
+
+    fn spec() -> Arc<UpstreamSpec> {
+        let second = Duration::from_secs(1);
+        Arc::new(UpstreamSpec {
+            name: UpstreamName::parse("pool").unwrap(),
+            servers: vec![ServerSpec {
+                address: ServerAddress::parse("app:80").unwrap(),
+                weight: Weight::ONE,
+                backup: false,
+            }],
+            balance: Balance::RoundRobin,
+            check: None,
+            needs: Vec::new(),
+            timeouts: Timeouts { connect: second, read: second, write: second, idle: second },
+            retry: RetrySpec {
+                attempts: 2,
+                on: RetryOn { connect: true, reset: true, timeout: false, statuses: Vec::new() },
+                budget: Percent(20),
+            },
+            hold: Duration::ZERO,
+            cors: None,
+            heal: None,
+            request_buffer: ByteSize(0),
+        })
+    }
+
+    fn addresses(last: &[u8]) -> Vec<SocketAddr> {
+        last.iter().map(|last| SocketAddr::from(([10, 0, 0, *last], 80))).collect()
+    }
+
+    fn start(names: &Arc<Names>, previous: Option<&Upstream>) -> Arc<Upstream> {
+        let tools = UpstreamTools {
+            resolver: Arc::clone(names) as Arc<dyn Resolve>,
+            metrics: Metrics::new().unwrap(),
+            changed: Arc::new(watch::Sender::new(0)),
+        };
+        Upstream::start(spec(), tools, previous)
+    }
+
+    async fn until(upstream: &Upstream, holds: impl Fn(&[Arc<Backend>]) -> bool) {
+        let mut changed = upstream.changed();
+        let wait = async {
+            while !holds(&upstream.backends()) {
+                changed.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), wait).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn replicas_join_and_leave_as_the_name_says() {
+        let names = Arc::new(Names(Mutex::new(addresses(&[1]))));
+        let upstream = start(&names, None);
+        until(&upstream, |backends| backends.len() == 1).await;
+        *names.0.lock() = addresses(&[1, 2, 3]);
+        until(&upstream, |backends| backends.len() == 3).await;
+        let taken: Vec<_> = (0..3).map(|_| upstream.select(&[]).unwrap()).collect();
+        let mut seen: Vec<_> = taken.iter().map(|lease| lease.backend().address()).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, addresses(&[1, 2, 3]));
+
+        *names.0.lock() = addresses(&[2]);
+        let draining =
+            |backends: &[Arc<Backend>]| backends.iter().filter(|b| b.state() == BackendState::Draining).count();
+        until(&upstream, |backends| draining(backends) == 2).await;
+        assert_eq!(upstream.select(&[]).unwrap().backend().address(), addresses(&[2])[0]);
+        drop(taken);
+        until(&upstream, |backends| backends.len() == 1).await;
+    }
+
+    #[tokio::test]
+    async fn the_last_good_answer_stays_when_the_name_is_gone() {
+        let names = Arc::new(Names(Mutex::new(addresses(&[1]))));
+        let upstream = start(&names, None);
+        until(&upstream, |backends| backends.len() == 1).await;
+        names.0.lock().clear();
+        upstream.pool.resolve_now.notify_one();
+        let before = *upstream.changed().borrow();
+        let mut changed = upstream.changed();
+        changed.wait_for(|count| before + 2 <= *count).await.unwrap();
+        assert_eq!(upstream.backends().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn counters_pass_to_the_next_configuration() {
+        let names = Arc::new(Names(Mutex::new(addresses(&[1]))));
+        let first = start(&names, None);
+        until(&first, |backends| backends.len() == 1).await;
+        let lease = first.select(&[]).unwrap();
+        let second = start(&names, Some(&first));
+        until(&second, |backends| backends.len() == 1).await;
+        drop(first);
+        assert_eq!((second.backends()[0].requests(), second.backends()[0].in_flight()), (1, 1));
+        drop(lease);
+        assert_eq!(second.backends()[0].in_flight(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_is_held_out_gets_nothing() {
+        let names = Arc::new(Names(Mutex::new(addresses(&[1, 2]))));
+        let upstream = start(&names, None);
+        until(&upstream, |backends| backends.len() == 2).await;
+        let sick = Arc::clone(&upstream.backends()[0]);
+        let held = upstream.hold_out(&sick);
+        for _ in 0..4 {
+            assert_eq!(upstream.select(&[]).unwrap().backend().address(), addresses(&[2])[0]);
+        }
+        drop(held);
+        let seen: Vec<_> = (0..2).map(|_| upstream.select(&[]).unwrap().backend().address()).collect();
+        assert!(seen.contains(&sick.address()));
+    }
+
+    #[tokio::test]
+    async fn a_request_waits_for_a_backend_no_longer_than_it_may() {
+        let names = Arc::new(Names(Mutex::new(Vec::new())));
+        let upstream = start(&names, None);
+        let start = Instant::now();
+        let none = upstream.select_or_wait(&mut Vec::new(), start + Duration::from_millis(50)).await;
+        assert!(none.is_err() && Duration::from_millis(50) <= start.elapsed());
+        *names.0.lock() = addresses(&[1]);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        assert!(upstream.select_or_wait(&mut Vec::new(), deadline).await.is_ok());
+    }
+}

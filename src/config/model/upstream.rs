@@ -30,8 +30,6 @@ pub struct UpstreamSpec {
     pub cors: Option<CorsSpec>,
     /// How a sick backend is repaired. Default: not at all.
     pub heal: Option<HealSpec>,
-    /// Idle connections to keep to the whole upstream. Default 64; 0 opens one per request.
-    pub keepalive: usize,
     /// Request body read from the client before a backend is chosen, so that a slow client holds no worker.
     /// Default 1 MiB, which a body that is longer passes through as it comes; 0 streams from the first byte.
     pub request_buffer: ByteSize,
@@ -108,6 +106,7 @@ pub struct Timeouts {
     /// Between two writes of a request. Default 60 s, as in nginx.
     pub write: Duration,
     /// How long an unused connection is kept. Default 1 s: below the shortest keepalive of common servers (Gunicorn 2 s).
+    /// 0 opens one per request.
     pub idle: Duration,
 }
 
