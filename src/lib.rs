@@ -3,4 +3,5 @@
 //! `ARCHITECTURE.md` shows the layers; imports go down only.
 
 pub mod config;
+pub mod docker;
 pub mod types;
