@@ -4,4 +4,5 @@
 
 pub mod config;
 pub mod docker;
+pub mod heal;
 pub mod types;
