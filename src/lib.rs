@@ -5,8 +5,10 @@
 pub mod config;
 pub mod content;
 pub mod demo;
+pub mod docker;
 pub mod filter;
 pub mod front;
+pub mod heal;
 pub mod proxy;
 pub mod routing;
 pub mod server;

@@ -1,0 +1,21 @@
+//! The container of a backend, commands in it, signals to it: over the Docker socket. Decides nothing, never blocks or
+//! panics because the daemon is absent, slow or talks nonsense.
+//!
+//! The only folder that names `bollard`. Every call has a deadline of its own (bollard's covers the head of an answer
+//! alone), and a circuit breaker stands in front of all of them, so that a dead daemon costs one log line.
+
+mod breaker;
+mod client;
+mod container;
+mod error;
+mod exec;
+mod find;
+mod identity;
+mod output;
+mod signal;
+
+pub use client::{Docker, DockerStatus};
+pub use container::{ContainerId, ContainerName, ContainerRef, ContainerState, InvalidContainerName, RestartPolicy};
+pub use error::{DockerError, ExecError, FindError};
+pub use exec::{Command, ExecOutcome};
+pub use signal::SentBy;

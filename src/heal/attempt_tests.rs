@@ -1,0 +1,181 @@
+//! Ladders whose steps help, fail, hang, are missing, or find the container in another state.
+
+use std::sync::atomic::Ordering;
+
+use super::super::fakes::{FakePatient, FakeSurgeon, container, done, heal};
+use super::*;
+use crate::docker::{ContainerName, ContainerState, DockerError};
+
+fn steps() -> Vec<Step> {
+    vec![Step::Preset(Preset::GunicornReload), Step::Preset(Preset::GunicornKillWorkers), Step::Restart]
+}
+
+fn name() -> ContainerName {
+    ContainerName::parse("backend-1").unwrap()
+}
+
+fn missing() -> ExecError {
+    ExecError::NotFound { command: "pkill".into(), container: name() }
+}
+
+struct Ran {
+    report: Report,
+    performed: Vec<String>,
+    journal: Journal,
+}
+
+/// Runs a ladder of three steps, whose results are given, on a patient that comes up when `cure` is done.
+async fn run(results: Vec<Result<Done, ExecError>>, cure: Option<&'static str>, reloaded: Option<Instant>) -> Ran {
+    let patient = FakePatient::sick("backend", "10.0.0.1:80");
+    let seen = Arc::clone(&patient);
+    let surgeon = FakeSurgeon::new(results, move |step| {
+        assert!(seen.is_held(), "a step is run on a backend that is in rotation");
+        if cure.is_some_and(|cure| step.to_string() == cure) {
+            seen.set_up(true);
+        }
+    });
+    let attempt = Attempt {
+        patient: Arc::clone(&patient) as Arc<dyn Patient>,
+        container: container("backend-1"),
+        spec: heal(steps()),
+        reloaded,
+    };
+    let journal = Journal::default();
+    let report = attempt.run(&surgeon, &journal).await;
+    assert!(!patient.is_held(), "it is let back whatever came of it");
+    Ran { report, performed: surgeon.performed(), journal }
+}
+
+#[tokio::test]
+async fn the_first_step_that_makes_the_check_pass_is_the_last() {
+    for (cure, count) in [("gunicorn reload", 1), ("gunicorn kill workers", 2), ("restart container", 3)] {
+        let ran = run(vec![], Some(cure), None).await;
+        assert_eq!((ran.report.outcome, ran.performed.len()), (Outcome::Healed, count), "{cure}");
+        let entry = &ran.journal.entries()[0];
+        assert_eq!((entry.result, entry.steps.len()), (Outcome::Healed, count));
+        let (last, before) = entry.steps.split_last().unwrap();
+        assert!(last.passed_after_ms.is_some() && before.iter().all(|step| step.passed_after_ms.is_none()));
+    }
+}
+
+#[tokio::test]
+async fn success_is_the_checks_word_not_the_commands() {
+    let ran = run(vec![], None, None).await;
+    assert_eq!((ran.report.outcome, ran.performed.len()), (Outcome::Failed, 3));
+    assert!(ran.report.acted);
+    // And a command that says it failed may have helped.
+    let ran = run(vec![done(1)], Some("gunicorn reload"), None).await;
+    assert_eq!((ran.report.outcome, ran.performed.len()), (Outcome::Healed, 1));
+    assert_eq!(ran.journal.entries()[0].steps[0].outcome, "exit 1");
+}
+
+#[tokio::test]
+async fn missing_programs_are_skipped_without_waiting() {
+    let started = Instant::now();
+    let ran = run(vec![Err(missing()), Err(missing()), Err(missing())], None, None).await;
+    assert_eq!((ran.report.outcome, ran.report.acted), (Outcome::Unrunnable, false));
+    assert!(started.elapsed() < Duration::from_millis(45), "no step was verified");
+    let ran = run(vec![Err(missing())], Some("gunicorn kill workers"), None).await;
+    assert_eq!((ran.report.outcome, ran.performed.len()), (Outcome::Healed, 2));
+}
+
+#[tokio::test]
+async fn a_container_that_docker_holds_burns_no_attempt() {
+    let states = [ContainerState::Paused, ContainerState::Restarting, ContainerState::Exited];
+    let errors = states.map(|state| ExecError::NotRunning { container: name(), state });
+    let dead = ExecError::Docker(DockerError::Silent("timed out".into()));
+    for error in errors.into_iter().chain([ExecError::Gone(name()), dead]) {
+        let ran = run(vec![Err(error.clone())], None, None).await;
+        assert_eq!(
+            (ran.report.outcome, ran.report.acted, ran.performed.len()),
+            (Outcome::Postponed, false, 1),
+            "{error}"
+        );
+    }
+    // After a step was run, it counts.
+    let ran = run(vec![done(0), Err(ExecError::Gone(name()))], None, None).await;
+    assert_eq!((ran.report.outcome, ran.report.acted), (Outcome::Failed, true));
+}
+
+#[tokio::test]
+async fn a_hanging_step_escalates() {
+    let hung = ExecError::TimedOut {
+        command: "pm2".into(),
+        container: name(),
+        limit: Duration::from_secs(1),
+        output: String::new(),
+    };
+    let busy = ExecError::Busy { command: "pm2".into(), container: name() };
+    let ran = run(vec![Err(hung), Err(busy)], Some("restart container"), None).await;
+    assert_eq!((ran.report.outcome, ran.performed.len()), (Outcome::Healed, 3));
+}
+
+#[tokio::test]
+async fn a_second_reload_within_half_a_minute_is_not_sent() {
+    let recently = Instant::now().checked_sub(Duration::from_secs(12));
+    let ran = run(vec![], Some("gunicorn kill workers"), recently).await;
+    assert_eq!(ran.performed, ["gunicorn kill workers in backend-1"]);
+    assert!(ran.journal.entries()[0].steps[0].outcome.starts_with("skipped: one was sent 12 s ago"));
+    assert_eq!(ran.report.reloaded, recently);
+
+    let long_ago = Instant::now().checked_sub(Duration::from_secs(31));
+    let ran = run(vec![], Some("gunicorn reload"), long_ago).await;
+    assert_eq!(ran.performed, ["gunicorn reload in backend-1"]);
+    assert!(ran.report.reloaded > long_ago);
+}
+
+#[tokio::test]
+async fn requests_in_flight_are_waited_for_but_not_for_ever() {
+    let patient = FakePatient::sick("backend", "10.0.0.1:80");
+    patient.in_flight.store(2, Ordering::SeqCst);
+    let attempt = Attempt {
+        patient: Arc::clone(&patient) as Arc<dyn Patient>,
+        container: container("backend-1"),
+        spec: HealSpec { drain: Duration::from_millis(60), ..heal(vec![Step::Restart]) },
+        reloaded: None,
+    };
+    let journal = Journal::default();
+    let busy = Arc::clone(&patient);
+    let surgeon = FakeSurgeon::new(vec![], move |_| busy.set_up(true));
+    attempt.run(&surgeon, &journal).await;
+    let entry = &journal.entries()[0];
+    assert_eq!((entry.in_flight, entry.in_flight_after_drain), (2, 2));
+    assert!((60..500).contains(&entry.drain_ms), "{} ms", entry.drain_ms);
+}
+
+#[tokio::test]
+async fn what_recovers_or_leaves_by_itself_is_left_alone() {
+    let patient = FakePatient::up("backend", "10.0.0.1:80");
+    let attempt = |patient: &Arc<FakePatient>| Attempt {
+        patient: Arc::clone(patient) as Arc<dyn Patient>,
+        container: container("backend-1"),
+        spec: heal(steps()),
+        reloaded: None,
+    };
+    let surgeon = FakeSurgeon::new(vec![], |_| {});
+    let report = attempt(&patient).run(&surgeon, &Journal::default()).await;
+    assert_eq!((report.outcome, report.acted, surgeon.performed().len()), (Outcome::Recovered, false, 0));
+
+    let patient = FakePatient::sick("backend", "10.0.0.1:80");
+    patient.leaving.store(true, Ordering::SeqCst);
+    let report = attempt(&patient).run(&surgeon, &Journal::default()).await;
+    assert_eq!((report.outcome, surgeon.performed().len()), (Outcome::Left, 1));
+}
+
+#[tokio::test]
+async fn dropping_a_ladder_lets_requests_back() {
+    let ran = run(vec![], None, None);
+    assert!(tokio::time::timeout(Duration::from_millis(20), ran).await.is_err());
+    let patient = FakePatient::sick("backend", "10.0.0.1:80");
+    patient.in_flight.store(1, Ordering::SeqCst);
+    let attempt = Attempt {
+        patient: Arc::clone(&patient) as Arc<dyn Patient>,
+        container: container("backend-1"),
+        spec: HealSpec { drain: Duration::from_secs(60), ..heal(steps()) },
+        reloaded: None,
+    };
+    let (surgeon, journal) = (FakeSurgeon::new(vec![], |_| {}), Journal::default());
+    assert!(tokio::time::timeout(Duration::from_millis(20), attempt.run(&surgeon, &journal)).await.is_err());
+    assert!(!patient.is_held());
+    assert_eq!(patient.probes.load(Ordering::SeqCst), 0);
+}

@@ -1,0 +1,236 @@
+//! A patient, a surgeon and a ward made of switches, for the failure paths.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures_util::future::{BoxFuture, FutureExt};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::config::model::{
+    Balance, Budget, CheckKind, CheckSpec, HealSpec, RetryOn, RetrySpec, Step, Timeouts, UpstreamSpec,
+};
+use crate::docker::{ContainerId, ContainerName, ContainerRef, ContainerState, ExecError, FindError, RestartPolicy};
+use crate::types::{ByteSize, Percent, ServerAddress, UpstreamName};
+
+use super::{Done, Patient, Pool, Surgeon, Ward};
+
+pub(super) fn container(name: &str) -> ContainerRef {
+    ContainerRef {
+        id: ContainerId::parse(&format!("id-of-{name}")).unwrap(),
+        name: ContainerName::parse(name).unwrap(),
+        state: ContainerState::Running,
+        started_at: None,
+        restart_policy: RestartPolicy::UnlessStopped,
+        stop_signal: None,
+        command: Vec::new(),
+    }
+}
+
+pub(super) fn heal(steps: Vec<Step>) -> HealSpec {
+    HealSpec {
+        steps,
+        drain: Duration::from_millis(50),
+        verify: Duration::from_millis(50),
+        cooldown: Duration::from_millis(300),
+        budget: Budget { count: 3, window: Duration::from_secs(600) },
+        min_up: 1,
+        timeout: Duration::from_secs(1),
+    }
+}
+
+pub(super) fn upstream(name: &str, needs: &[&str], heal: Option<HealSpec>) -> Arc<UpstreamSpec> {
+    let second = Duration::from_secs(1);
+    Arc::new(UpstreamSpec {
+        name: UpstreamName::parse(name).unwrap(),
+        servers: Vec::new(),
+        balance: Balance::RoundRobin,
+        check: Some(CheckSpec { kind: CheckKind::Tcp, every: second, timeout: second, fall: 3, rise: 2 }),
+        needs: needs.iter().map(|need| UpstreamName::parse(need).unwrap()).collect(),
+        timeouts: Timeouts { connect: second, read: second, write: second, idle: second },
+        retry: RetrySpec {
+            attempts: 0,
+            on: RetryOn { connect: false, reset: false, timeout: false, statuses: Vec::new() },
+            budget: Percent(0),
+        },
+        hold: Duration::ZERO,
+        cors: None,
+        heal,
+        keepalive: 0,
+        request_buffer: ByteSize(0),
+    })
+}
+
+/// A backend that is up, down, or comes up after some probes.
+pub(super) struct FakePatient {
+    pub upstream: UpstreamName,
+    pub address: SocketAddr,
+    pub server: ServerAddress,
+    pub up: AtomicBool,
+    pub leaving: AtomicBool,
+    pub in_flight: AtomicUsize,
+    pub held: Arc<AtomicUsize>,
+    pub probes: AtomicUsize,
+    pub sick_since: Instant,
+}
+
+impl FakePatient {
+    pub(super) fn sick(upstream: &str, address: &str) -> Arc<Self> {
+        Arc::new(Self {
+            upstream: UpstreamName::parse(upstream).unwrap(),
+            address: address.parse().unwrap(),
+            server: ServerAddress::parse(&format!("{upstream}:80")).unwrap(),
+            up: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
+            in_flight: AtomicUsize::new(0),
+            held: Arc::default(),
+            probes: AtomicUsize::new(0),
+            sick_since: Instant::now(),
+        })
+    }
+
+    pub(super) fn up(upstream: &str, address: &str) -> Arc<Self> {
+        let patient = Self::sick(upstream, address);
+        patient.up.store(true, Ordering::SeqCst);
+        patient
+    }
+
+    pub(super) fn set_up(&self, up: bool) {
+        self.up.store(up, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.held.load(Ordering::SeqCst) != 0
+    }
+}
+
+struct Held(Arc<AtomicUsize>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Patient for FakePatient {
+    fn upstream(&self) -> &UpstreamName {
+        &self.upstream
+    }
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+    fn server(&self) -> &ServerAddress {
+        &self.server
+    }
+    fn is_up(&self) -> bool {
+        self.up.load(Ordering::SeqCst)
+    }
+    fn is_sick(&self) -> bool {
+        !self.is_up()
+    }
+    fn serves(&self) -> bool {
+        false
+    }
+    fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::SeqCst)
+    }
+    fn sick_since(&self) -> Option<Instant> {
+        self.is_sick().then_some(self.sick_since)
+    }
+    fn cause(&self) -> String {
+        "no answer in time".into()
+    }
+    fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::SeqCst)
+    }
+    fn hold_out(&self) -> Box<dyn Send> {
+        self.held.fetch_add(1, Ordering::SeqCst);
+        Box::new(Held(Arc::clone(&self.held)))
+    }
+    fn probe(&self) -> BoxFuture<'_, bool> {
+        self.probes.fetch_add(1, Ordering::SeqCst);
+        async { self.is_up() }.boxed()
+    }
+}
+
+type Effect = Box<dyn Fn(&Step) + Send + Sync>;
+
+/// A surgeon whose results are written down beforehand; `ok` when they run out.
+pub(super) struct FakeSurgeon {
+    pub finds: Mutex<VecDeque<Result<ContainerRef, FindError>>>,
+    pub always: Option<ContainerRef>,
+    pub results: Mutex<VecDeque<Result<Done, ExecError>>>,
+    pub performed: Mutex<Vec<String>>,
+    pub effect: Effect,
+}
+
+impl FakeSurgeon {
+    pub(super) fn new(results: Vec<Result<Done, ExecError>>, effect: impl Fn(&Step) + Send + Sync + 'static) -> Self {
+        Self {
+            finds: Mutex::default(),
+            always: None,
+            results: Mutex::new(results.into()),
+            performed: Mutex::default(),
+            effect: Box::new(effect),
+        }
+    }
+
+    pub(super) fn performed(&self) -> Vec<String> {
+        self.performed.lock().clone()
+    }
+}
+
+pub(super) fn done(code: i64) -> Result<Done, ExecError> {
+    Ok(Done { code: Some(code), output: String::new(), took: Duration::from_millis(1) })
+}
+
+#[async_trait]
+impl Surgeon for FakeSurgeon {
+    async fn find(&self, address: SocketAddr, server: &str) -> Result<ContainerRef, FindError> {
+        let next = self.finds.lock().pop_front();
+        next.unwrap_or_else(|| match &self.always {
+            Some(container) => Ok(container.clone()),
+            None => Ok(container(&format!("{server}-{}", address.port()))),
+        })
+    }
+
+    async fn perform(&self, container: &ContainerRef, step: &Step, _limit: Duration) -> Result<Done, ExecError> {
+        self.performed.lock().push(format!("{step} in {}", container.name));
+        let result = self.results.lock().pop_front().unwrap_or_else(|| done(0));
+        if result.is_ok() {
+            (self.effect)(step);
+        }
+        result
+    }
+}
+
+pub(super) struct FakeWard {
+    pub pools: Mutex<Vec<Pool>>,
+    pub changed: watch::Sender<u64>,
+}
+
+impl FakeWard {
+    pub(super) fn new(pools: Vec<(Arc<UpstreamSpec>, Vec<Arc<FakePatient>>)>) -> Arc<Self> {
+        let pool = |(spec, patients): (_, Vec<Arc<FakePatient>>)| Pool {
+            spec,
+            patients: patients.into_iter().map(|patient| patient as Arc<dyn Patient>).collect(),
+        };
+        Arc::new(Self { pools: Mutex::new(pools.into_iter().map(pool).collect()), changed: watch::Sender::new(0) })
+    }
+}
+
+impl Ward for FakeWard {
+    fn pools(&self) -> Vec<Pool> {
+        self.pools.lock().clone()
+    }
+    fn generation(&self) -> u64 {
+        1
+    }
+    fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+}

@@ -1,0 +1,224 @@
+//! The table of cases. Times are seconds after the edge's start.
+
+use super::*;
+use crate::config::model::{Budget, Preset, Step};
+
+fn spec() -> HealSpec {
+    HealSpec {
+        steps: vec![Step::Preset(Preset::GunicornReload)],
+        drain: Duration::from_secs(5),
+        verify: Duration::from_secs(10),
+        cooldown: Duration::from_secs(30),
+        budget: Budget { count: 3, window: Duration::from_secs(600) },
+        min_up: 1,
+        timeout: Duration::from_secs(15),
+    }
+}
+
+fn secs(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+const FOUND: Sight<'static> =
+    Sight::Found { state: ContainerState::Running, age: Some(Duration::from_secs(3600)), shared_with: None };
+
+/// A sick backend, 100 s after the edge's start, that nothing speaks against healing.
+fn view(start: Instant) -> View<'static> {
+    View {
+        is_up: false,
+        is_sick: true,
+        serves: false,
+        sick_since: Some(start + secs(95)),
+        others_up: 2,
+        sibling: None,
+        need: None,
+        everything_sick_since: None,
+        started: start,
+        reloaded: None,
+        sight: FOUND,
+    }
+}
+
+fn word(decision: &Decision) -> String {
+    match decision {
+        Decision::Heal => "heal".into(),
+        Decision::Ignore(reason) => format!("{reason:?}").split([' ', '(', '{']).next().unwrap_or_default().to_owned(),
+        Decision::GiveUp(_) => "give up".into(),
+    }
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+#[test]
+fn one_look_at_one_backend() {
+    let start = Instant::now();
+    let now = start + secs(100);
+    let database = UpstreamName::parse("database").unwrap();
+    let sibling = Some(address("10.0.0.2:80"));
+    let found = |state, age, shared_with| Sight::Found { state, age: Some(secs(age)), shared_with };
+    let base = view(start);
+    #[rustfmt::skip]
+    let rows = [
+        ("nothing speaks against it",      base.clone(),                                                           "heal"),
+        ("not looked at yet",              View { sight: Sight::NotLooked, ..base.clone() },                       "heal"),
+        ("it is up",                       View { is_up: true, ..base.clone() },                                   "Well"),
+        ("only suspicious",                View { is_sick: false, ..base.clone() },                                "NotSick"),
+        ("the edge just started",          View { started: now - secs(9), ..base.clone() },                        "EdgeStarted"),
+        ("just reloaded, then sick",       View { reloaded: Some(start + secs(95)), ..base.clone() },              "heal"),
+        ("just reloaded, then sick soon",  View { reloaded: Some(start + secs(96)), sick_since: Some(start + secs(99)), ..base.clone() }, "JustReloaded"),
+        ("sick long before the reload",    View { reloaded: Some(start + secs(99)), sick_since: Some(start + secs(40)), ..base.clone() }, "heal"),
+        ("everything is sick",             View { everything_sick_since: Some(start + secs(99)), ..base.clone() }, "EverythingSick"),
+        ("the database is sick",           View { need: Some(Need::Sick(&database)), ..base.clone() },             "NeedSick"),
+        ("the database just came back",    View { need: Some(Need::JustBack(&database)), ..base.clone() },         "NeedJustBack"),
+        ("a sibling is being healed",      View { sibling, ..base.clone() },                                       "Sibling"),
+        ("the last one, and it serves",    View { serves: true, others_up: 0, ..base.clone() },                    "MinUp"),
+        ("the last one, dead",             View { serves: false, others_up: 0, ..base.clone() },                   "heal"),
+        ("it serves, others are up",       View { serves: true, others_up: 1, ..base.clone() },                    "heal"),
+        ("Docker is off",                  View { sight: Sight::NoDocker("off"), ..base.clone() },                 "NoDocker"),
+        ("it was recreated",               View { sight: Sight::NotFound("gone"), ..base.clone() },                "NoContainer"),
+        ("paused",                         View { sight: found(ContainerState::Paused, 900, None), ..base.clone() },     "ContainerIs"),
+        ("restarting",                     View { sight: found(ContainerState::Restarting, 900, None), ..base.clone() }, "ContainerIs"),
+        ("exited",                         View { sight: found(ContainerState::Exited, 900, None), ..base.clone() },     "ContainerIs"),
+        ("its container is healed",        View { sight: found(ContainerState::Running, 900, sibling), ..base.clone() }, "SameContainer"),
+        ("its container is young",         View { sight: found(ContainerState::Running, 29, None), ..base.clone() },     "ContainerStarting"),
+        ("its container is old enough",    View { sight: found(ContainerState::Running, 31, None), ..base.clone() },     "heal"),
+    ];
+    for (case, view, expected) in rows {
+        let decision = decide(&Record::default(), &spec(), &view, now);
+        assert_eq!(word(&decision), expected, "{case}");
+        if let Decision::Ignore(reason) = decision {
+            assert!(!reason.to_string().is_empty() && reason.is_like(&reason));
+        }
+    }
+}
+
+#[test]
+fn a_young_container_that_was_already_up_is_healed() {
+    let start = Instant::now();
+    let now = start + secs(100);
+    let young = View {
+        sight: Sight::Found { state: ContainerState::Running, age: Some(secs(20)), shared_with: None },
+        ..view(start)
+    };
+    let mut record = Record::default();
+    record.observe(true, now - secs(40));
+    assert_eq!(word(&decide(&record, &spec(), &young, now)), "ContainerStarting", "it was up before this start");
+    record.observe(true, now - secs(10));
+    assert_eq!(decide(&record, &spec(), &young, now), Decision::Heal);
+}
+
+#[test]
+fn ladders_pause_longer_each_time_they_fail() {
+    let start = Instant::now();
+    let spec = HealSpec { budget: Budget { count: 100, window: secs(86_400) }, ..spec() };
+    let mut record = Record::default();
+    let mut now = start + secs(100);
+    for pause in [30, 60, 120, 240, 480, 600, 600] {
+        assert_eq!(decide(&record, &spec, &view(start), now), Decision::Heal);
+        record.begin(now);
+        record.end(Ended::Failed, &spec, now);
+        let almost = now + secs(pause) - Duration::from_millis(1);
+        assert_eq!(word(&decide(&record, &spec, &view(start), almost)), "CoolingDown", "{pause} s");
+        now += secs(pause);
+    }
+    record.begin(now);
+    record.end(Ended::Healed, &spec, now);
+    assert_eq!(word(&decide(&record, &spec, &view(start), now + secs(29))), "CoolingDown");
+    assert_eq!(decide(&record, &spec, &view(start), now + secs(30)), Decision::Heal);
+}
+
+#[test]
+fn the_budget_holds_whether_ladders_help_or_not() {
+    let start = Instant::now();
+    for ended in [Ended::Healed, Ended::Failed] {
+        let mut record = Record::default();
+        let mut now = start + secs(100);
+        for _ in 0..3 {
+            assert_eq!(decide(&record, &spec(), &view(start), now), Decision::Heal, "{ended:?}");
+            record.begin(now);
+            record.end(ended, &spec(), now);
+            now += secs(121);
+        }
+        assert_eq!(word(&decide(&record, &spec(), &view(start), now)), "give up", "{ended:?}");
+        record.give_up(now);
+        // It stays given up while it is sick, window or no window, and after a short recovery.
+        assert_eq!(word(&decide(&record, &spec(), &view(start), now + secs(3600))), "GaveUp");
+        record.observe(true, now + secs(3600));
+        record.observe(true, now + secs(3659));
+        record.observe(false, now + secs(3660));
+        assert!(record.has_given_up());
+        // A stable recovery starts afresh.
+        record.observe(true, now + secs(4000));
+        record.observe(true, now + secs(4060));
+        record.observe(false, now + secs(4061));
+        assert_eq!(decide(&record, &spec(), &view(start), now + secs(4070)), Decision::Heal);
+    }
+}
+
+#[test]
+fn what_was_not_tried_does_not_count() {
+    let start = Instant::now();
+    let now = start + secs(100);
+    let mut record = Record::default();
+    for _ in 0..10 {
+        assert_eq!(decide(&record, &spec(), &view(start), now), Decision::Heal);
+        record.begin(now);
+        record.end(Ended::Refunded, &spec(), now);
+    }
+    record.begin(now);
+    record.end(Ended::Unrunnable, &spec(), now);
+    assert_eq!(word(&decide(&record, &spec(), &view(start), now + secs(60))), "GaveUp");
+}
+
+#[test]
+fn old_ladders_are_forgotten() {
+    let now = Instant::now() + secs(10_000);
+    let mut record = Record::default();
+    for ago in [700, 650, 10] {
+        record.begin(now - secs(ago));
+    }
+    record.trim(&spec(), now);
+    assert_eq!(record.ladders.len(), 1);
+}
+
+#[test]
+fn everything_at_once_is_nobodys_sickness() {
+    let start = Instant::now();
+    let name = |text: &str| UpstreamName::parse(text).unwrap();
+    let names: Vec<UpstreamName> = ["frontend", "backend", "database"].iter().map(|text| name(text)).collect();
+    let needs = [name("database")];
+    // Backends, how many are sick, seconds when the last fell; `backend` needs `database`.
+    #[rustfmt::skip]
+    let rows = [
+        ("all well",                          [(2, 0, 0),  (3, 0, 0),  (1, 0, 0)],   None),
+        ("one replica is sick",               [(2, 0, 0),  (3, 1, 50), (1, 0, 0)],   None),
+        ("one upstream is sick",              [(2, 0, 0),  (3, 3, 50), (1, 0, 0)],   None),
+        ("the database and its dependents",   [(2, 0, 0),  (3, 3, 52), (1, 1, 50)],  None),
+        ("only those two are checked",        [(0, 0, 0),  (3, 3, 52), (1, 1, 50)],  None),
+        ("all three within seconds",          [(2, 2, 51), (3, 3, 52), (1, 1, 50)],  Some(51)),
+        ("all three, one long before",        [(2, 2, 20), (3, 3, 52), (1, 1, 50)],  None),
+        ("one backend left",                  [(2, 1, 51), (3, 3, 52), (1, 1, 50)],  None),
+        ("two checked, unrelated",            [(2, 2, 51), (0, 0, 0),  (1, 1, 50)],  Some(51)),
+        ("a single checked upstream",         [(2, 2, 51), (0, 0, 0),  (0, 0, 0)],   None),
+        ("no checks at all",                  [(0, 0, 0),  (0, 0, 0),  (0, 0, 0)],   None),
+    ];
+    for (case, pools, expected) in rows {
+        let pools: Vec<PoolView<'_>> = names
+            .iter()
+            .zip(pools)
+            .map(|(name, (checked, sick, at))| PoolView {
+                name,
+                needs: if name.as_str() == "backend" { &needs } else { &[] },
+                checked,
+                sick,
+                since: (sick != 0).then(|| start + secs(at)),
+            })
+            .collect();
+        assert_eq!(everything_sick(&pools), expected.map(|at| start + secs(at)), "{case}");
+    }
+    let late = View { everything_sick_since: Some(start), ..view(start) };
+    assert_eq!(word(&decide(&Record::default(), &spec(), &late, start + secs(299))), "EverythingSick");
+    assert_eq!(decide(&Record::default(), &spec(), &late, start + secs(300)), Decision::Heal);
+}

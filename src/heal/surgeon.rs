@@ -1,0 +1,105 @@
+//! One step of a ladder in one container. The only place of `heal` that tells Docker to do something.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
+use crate::config::model::{Preset, Step};
+use crate::docker::{Command, ContainerRef, Docker, ExecError, ExecOutcome, FindError, SentBy};
+
+use super::preset::{self, Cure};
+
+/// How long a container has to stop in a restart before it is killed.
+const RESTART_GRACE: Duration = Duration::from_secs(10);
+
+/// Finds containers and runs steps in them.
+#[async_trait]
+pub trait Surgeon: Send + Sync {
+    /// The container behind an address that was resolved from a server name.
+    async fn find(&self, address: SocketAddr, server: &str) -> Result<ContainerRef, FindError>;
+
+    /// Runs one step. Its success says nothing about the patient's health.
+    async fn perform(&self, container: &ContainerRef, step: &Step, limit: Duration) -> Result<Done, ExecError>;
+}
+
+/// A step that ran.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Done {
+    /// Exit code, where there was a command.
+    pub code: Option<i64>,
+    /// What it said.
+    pub output: String,
+    /// How long it took.
+    pub took: Duration,
+}
+
+#[async_trait]
+impl Surgeon for Docker {
+    async fn find(&self, address: SocketAddr, server: &str) -> Result<ContainerRef, FindError> {
+        Docker::find(self, address, server).await
+    }
+
+    async fn perform(&self, container: &ContainerRef, step: &Step, limit: Duration) -> Result<Done, ExecError> {
+        match step {
+            Step::Exec(argv) => self.exec(container, &Command::new(argv), limit).await.map(Done::from),
+            Step::Preset(preset) => perform_preset(self, container, preset, limit).await,
+            Step::Signal(signal) => {
+                let started = Instant::now();
+                Ok(match self.signal(container, *signal, limit).await? {
+                    SentBy::Exec(outcome) => Done::from(outcome),
+                    SentBy::Api => {
+                        let output = "sent by the API: the image has neither `sh` nor `kill`".into();
+                        Done { code: None, output, took: started.elapsed() }
+                    }
+                })
+            }
+            Step::Restart => {
+                let took = self.restart(container, RESTART_GRACE).await?;
+                Ok(Done { code: None, output: String::new(), took })
+            }
+        }
+    }
+}
+
+async fn perform_preset(
+    docker: &Docker,
+    container: &ContainerRef,
+    preset: &Preset,
+    limit: Duration,
+) -> Result<Done, ExecError> {
+    match preset::cure(preset).map_err(|error| ExecError::BadCommand(error.to_string()))? {
+        Cure::Command(command) => docker.exec(container, &command, limit).await.map(Done::from),
+        Cure::Pm2 { verb, app } => perform_pm2(docker, container, verb, &app, limit).await,
+    }
+}
+
+/// Finds PM2's daemon and talks to it as its own user: anyone else would be given a new, empty daemon.
+async fn perform_pm2(
+    docker: &Docker,
+    container: &ContainerRef,
+    verb: &str,
+    app: &str,
+    limit: Duration,
+) -> Result<Done, ExecError> {
+    let started = Instant::now();
+    let found = docker.exec(container, &preset::find_pm2(), limit).await?;
+    let mut last = Done { code: Some(3), output: "no PM2 daemon runs here".into(), took: found.took };
+    for daemon in preset::pm2_daemons(&found.stdout) {
+        let rest = limit.saturating_sub(started.elapsed()).max(Duration::from_secs(1));
+        let outcome = docker.exec(container, &preset::tell_pm2(&daemon, verb, app), rest).await?;
+        last = Done { took: started.elapsed(), ..Done::from(outcome) };
+        if last.code != Some(preset::PM2_NOT_LISTENING) {
+            break;
+        }
+    }
+    Ok(last)
+}
+
+impl From<ExecOutcome> for Done {
+    fn from(outcome: ExecOutcome) -> Self {
+        let parts: Vec<&str> = [&outcome.stdout, &outcome.stderr].into_iter().map(|text| text.trim()).collect();
+        let output = parts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n");
+        Self { code: Some(outcome.code), output, took: outcome.took }
+    }
+}
