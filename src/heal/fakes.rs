@@ -60,7 +60,6 @@ pub(super) fn upstream(name: &str, needs: &[&str], heal: Option<HealSpec>) -> Ar
         hold: Duration::ZERO,
         cors: None,
         heal,
-        keepalive: 0,
         request_buffer: ByteSize(0),
     })
 }

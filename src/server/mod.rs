@@ -1,6 +1,7 @@
 //! The composition root: builds every part, starts it in order, and ends it in order. Reads like a list.
 
 mod signals;
+mod ward;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

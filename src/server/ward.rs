@@ -1,0 +1,98 @@
+//! The upstreams as the healer sees them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+
+use crate::heal::{Patient, Pool, Ward};
+use crate::snapshot::SnapshotCell;
+use crate::types::{ServerAddress, UpstreamName};
+use crate::upstream::{Backend, BackendState, Upstream, Verdict};
+
+/// Every upstream of the snapshot in force.
+pub(super) struct Wards {
+    pub snapshots: Arc<SnapshotCell>,
+    pub changed: Arc<watch::Sender<u64>>,
+}
+
+impl Ward for Wards {
+    fn pools(&self) -> Vec<Pool> {
+        let pool = |upstream: &Arc<Upstream>| Pool {
+            spec: Arc::clone(upstream.spec()),
+            patients: upstream.backends().into_iter().map(|backend| patient(upstream, backend)).collect(),
+        };
+        self.snapshots.current().upstreams.values().map(pool).collect()
+    }
+
+    fn generation(&self) -> u64 {
+        self.snapshots.current().generation
+    }
+
+    fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+}
+
+fn patient(upstream: &Arc<Upstream>, backend: Arc<Backend>) -> Arc<dyn Patient> {
+    Arc::new(Bed { upstream: Arc::clone(upstream), backend })
+}
+
+/// One backend and the upstream it belongs to.
+struct Bed {
+    upstream: Arc<Upstream>,
+    backend: Arc<Backend>,
+}
+
+impl Patient for Bed {
+    fn upstream(&self) -> &UpstreamName {
+        self.upstream.name()
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.backend.address()
+    }
+
+    fn server(&self) -> &ServerAddress {
+        &self.backend.server().address
+    }
+
+    fn is_up(&self) -> bool {
+        self.backend.verdict() == Verdict::Up
+    }
+
+    fn is_sick(&self) -> bool {
+        self.backend.verdict() == Verdict::Down
+    }
+
+    fn serves(&self) -> bool {
+        self.backend.serves()
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.backend.state() == BackendState::Draining
+    }
+
+    fn sick_since(&self) -> Option<Instant> {
+        self.is_sick().then(|| self.backend.since())
+    }
+
+    fn cause(&self) -> String {
+        self.backend.last_failure().map_or_else(String::new, |failure| failure.to_string())
+    }
+
+    fn in_flight(&self) -> usize {
+        self.backend.in_flight()
+    }
+
+    fn hold_out(&self) -> Box<dyn Send> {
+        Box::new(self.upstream.hold_out(&self.backend))
+    }
+
+    fn probe(&self) -> BoxFuture<'_, bool> {
+        self.upstream.probe(&self.backend).boxed()
+    }
+}

@@ -1,0 +1,24 @@
+//! End to end in real Docker, on the manager stack as a user starts it. `make test` builds the images and runs this.
+//!
+//! One test, because the stack is one: each scenario is a function that leaves the stack well. Figures are printed.
+
+mod load;
+mod scenarios;
+mod stack;
+
+use stack::Stack;
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Docker and the images: make stack"]
+async fn the_manager_stack() {
+    let stack = Stack::up(3, 2).await;
+    scenarios::a_reader_of_a_tutorial_finds_everything(&stack).await;
+    scenarios::replicas_take_turns(&stack).await;
+    scenarios::frozen_gunicorn_workers_are_healed(&stack).await;
+    scenarios::a_hung_pm2_app_is_healed(&stack).await;
+    scenarios::a_killed_database_is_healed(&stack).await;
+    scenarios::a_killed_replica_costs_nothing_more(&stack).await;
+    scenarios::scaling_costs_nothing(&stack).await;
+    scenarios::edits_cost_nothing(&stack).await;
+    scenarios::stopping_is_quick_and_clean(&stack).await;
+}

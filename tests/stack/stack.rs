@@ -1,0 +1,160 @@
+//! The stack under a project name and a port of its own, with a copy of the shipped configuration that tests may edit.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::load::get;
+
+const PROJECT: &str = "remora-e2e";
+pub const PORT: u16 = 18480;
+/// Longest wait for anything that should happen.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A running stack; taken down when dropped.
+pub struct Stack {
+    folder: tempfile::TempDir,
+}
+
+/// A container as far as a heal must not change it.
+#[derive(Debug, PartialEq, Eq, Clone)]
+pub struct Identity {
+    pub id: String,
+    pub started_at: String,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+pub fn text(output: &[u8]) -> String {
+    String::from_utf8_lossy(output).into_owned()
+}
+
+/// Waits until `holds` answers true, and says how long that took.
+pub async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) -> Duration {
+    let start = Instant::now();
+    while !holds().await {
+        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} until {what}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    start.elapsed()
+}
+
+impl Stack {
+    /// `docker-compose up -d --scale backend=N --scale frontend=M`, and waits until everything answers through the edge.
+    pub async fn up(backends: usize, frontends: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let conf = folder.path().join("conf");
+        std::fs::create_dir(&conf).unwrap();
+        std::fs::copy(root().join("conf/remora.yaml"), conf.join("remora.yaml")).unwrap();
+        let mount = format!("services: {{ manager: {{ volumes: [\"{}:/etc/remora:ro\"] }} }}\n", conf.display());
+        std::fs::write(folder.path().join("test.yml"), format!("version: \"3.7\"\n{mount}")).unwrap();
+        let stack = Self { folder };
+        stack.compose(&["down", "-v", "--remove-orphans", "-t", "5"]);
+        let start = Instant::now();
+        stack.scale(&[("backend", backends), ("frontend", frontends)]);
+        for path in ["/health", "/api/health", "/api/notes/"] {
+            eventually(path, || async { get(path).await.is_ok_and(|answer| answer.status == 200) }).await;
+        }
+        eventually("every replica is up", || async {
+            stack.states("backend").await == vec!["up"; backends] && stack.states("frontend").await == vec!["up"; frontends]
+        })
+        .await;
+        println!("up: everything answers {:.1} s after `docker-compose up -d`", start.elapsed().as_secs_f64());
+        stack
+    }
+
+    /// Runs docker-compose on this stack; panics where it fails.
+    pub fn compose(&self, arguments: &[&str]) -> Output {
+        let output = Command::new("docker-compose")
+            .args(["-p", PROJECT, "-f"])
+            .arg(root().join("deploy/manager/compose.yml"))
+            .arg("-f")
+            .arg(self.folder.path().join("test.yml"))
+            .args(arguments)
+            .env("REMORA_PORT", PORT.to_string())
+            .env("SAMPLE_FAULTS", "1")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "docker-compose {arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
+        output
+    }
+
+    /// `docker-compose up -d` with these numbers of replicas.
+    pub fn scale(&self, counts: &[(&str, usize)]) {
+        let counts: Vec<String> = counts.iter().map(|(service, count)| format!("{service}={count}")).collect();
+        let mut arguments = vec!["up", "-d", "--no-build", "--no-recreate"];
+        for count in &counts {
+            arguments.extend(["--scale", count]);
+        }
+        self.compose(&arguments);
+    }
+
+    pub fn conf(&self) -> PathBuf {
+        self.folder.path().join("conf/remora.yaml")
+    }
+
+    /// Writes the configuration as an editor does: beside it, then renamed over it.
+    pub fn edit(&self, text: &str) {
+        let beside = self.conf().with_extension("swp");
+        std::fs::write(&beside, text).unwrap();
+        std::fs::rename(beside, self.conf()).unwrap();
+    }
+
+    /// The containers of a service.
+    pub fn containers(&self, service: &str) -> Vec<String> {
+        text(&self.compose(&["ps", "-q", service]).stdout).lines().map(str::to_owned).collect()
+    }
+
+    pub fn docker(arguments: &[&str]) -> String {
+        let output = Command::new("docker").args(arguments).output().unwrap();
+        assert!(output.status.success(), "docker {arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout).trim().to_owned()
+    }
+
+    pub fn identity(container: &str) -> Identity {
+        let shown = Self::docker(&["inspect", "--format", "{{.Id}} {{.State.StartedAt}}", container]);
+        let (id, started_at) = shown.split_once(' ').unwrap();
+        Identity { id: id.into(), started_at: started_at.into() }
+    }
+
+    /// What `remora status --json` tells inside the manager.
+    pub async fn status(&self) -> Value {
+        let shown = self.compose(&["exec", "-T", "manager", "remora", "status", "--json"]);
+        serde_json::from_slice(&shown.stdout).unwrap()
+    }
+
+    /// The states of an upstream's backends, those that are leaving left out.
+    pub async fn states(&self, upstream: &str) -> Vec<String> {
+        let status = self.status().await;
+        let found = status["upstreams"].as_array().unwrap().iter().find(|entry| entry["name"] == upstream).unwrap();
+        let states = found["backends"].as_array().unwrap().iter().map(|backend| backend["state"].as_str().unwrap());
+        states.filter(|state| *state != "draining").map(str::to_owned).collect()
+    }
+
+    /// Heals of an upstream that ended well.
+    pub async fn healed(&self, upstream: &str) -> Vec<Value> {
+        let status = self.status().await;
+        let heals = status["heals"].as_array().unwrap();
+        heals.iter().filter(|heal| heal["upstream"] == upstream && heal["result"] == "healed").cloned().collect()
+    }
+
+    pub fn manager_log(&self) -> String {
+        let output = self.compose(&["logs", "--no-color", "manager"]);
+        text(&output.stdout)
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("--- the manager's log\n{}", self.manager_log());
+        }
+        if std::env::var_os("KEEP_STACK").is_none() {
+            self.compose(&["down", "-v", "--remove-orphans", "-t", "5"]);
+        }
+    }
+}
