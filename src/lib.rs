@@ -3,5 +3,6 @@
 //! `ARCHITECTURE.md` shows the layers; imports go down only.
 
 pub mod config;
+pub mod reload;
 pub mod telemetry;
 pub mod types;
