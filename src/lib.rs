@@ -10,6 +10,7 @@ pub mod filter;
 pub mod front;
 pub mod heal;
 pub mod proxy;
+pub mod reload;
 pub mod routing;
 pub mod server;
 pub mod snapshot;

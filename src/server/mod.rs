@@ -1,5 +1,6 @@
 //! The composition root: builds every part, starts it in order, and ends it in order. Reads like a list.
 
+mod publish;
 mod signals;
 mod ward;
 

@@ -1,0 +1,167 @@
+//! What differs between two configurations, in words. Pure.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use crate::config::model::{AccessLog, DockerSpec, ListenSpec, LogSpec, ProcessSpec, RouteSpec, SiteSpec};
+use crate::telemetry::metrics::route_label;
+
+/// Names listed before the rest is only counted.
+const NAMED_MOST: usize = 5;
+
+/// What of the process half changed, one line each: `listen: changed from 80 to 8080`. Empty when nothing did.
+pub fn process_changes(old: &ProcessSpec, new: &ProcessSpec) -> Vec<String> {
+    // Taken apart without `..` so that a new setting is compared too.
+    let ProcessSpec { listen, threads, admin, log, docker, body_limit, keepalive, client_timeout, shutdown } = old;
+    let LogSpec { access, level } = log;
+    let off = |address: Option<std::net::SocketAddr>| address.map_or("off".to_owned(), |address| address.to_string());
+    let rows = [
+        ("listen", listeners(listen), listeners(&new.listen)),
+        ("threads", threads.to_string(), new.threads.to_string()),
+        ("admin", off(*admin), off(new.admin)),
+        ("log.access", access_log(*access).to_owned(), access_log(new.log.access).to_owned()),
+        ("log.level", level.to_string().to_lowercase(), new.log.level.to_string().to_lowercase()),
+        ("docker", docker_access(docker), docker_access(&new.docker)),
+        ("limits.body", body_limit.to_string(), new.body_limit.to_string()),
+        ("limits.keepalive", format!("{keepalive:?}"), format!("{:?}", new.keepalive)),
+        ("limits.client_timeout", format!("{client_timeout:?}"), format!("{:?}", new.client_timeout)),
+        ("limits.shutdown", format!("{shutdown:?}"), format!("{:?}", new.shutdown)),
+    ];
+    let changed = rows.into_iter().filter(|(_, old, new)| old != new);
+    changed.map(|(name, old, new)| format!("{name}: changed from {old} to {new}")).collect()
+}
+
+/// The report for changes that need a new process.
+pub(super) fn restart_report(changes: &[String]) -> String {
+    let mut report = String::new();
+    for change in changes {
+        let _ = writeln!(report, "{change}");
+    }
+    report.push_str("This is fixed while the process lives; restart it, for example: docker-compose restart manager");
+    report
+}
+
+fn listeners(listen: &[ListenSpec]) -> String {
+    let shown = listen.iter().map(|listen| match listen {
+        ListenSpec::Port(port) => port.to_string(),
+        ListenSpec::Address(address) => address.to_string(),
+    });
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+fn access_log(form: AccessLog) -> &'static str {
+    match form {
+        AccessLog::Combined => "combined",
+        AccessLog::Json => "json",
+        AccessLog::Off => "off",
+    }
+}
+
+fn docker_access(docker: &DockerSpec) -> String {
+    match docker {
+        DockerSpec::Auto => "auto".to_owned(),
+        DockerSpec::Socket(path) => path.display().to_string(),
+        DockerSpec::Off => "off".to_owned(),
+    }
+}
+
+/// What of the site half changed: `1 upstream changed (backend), 1 route added (/x)`; `nothing changed` when equal.
+pub fn summary(old: &SiteSpec, new: &SiteSpec) -> String {
+    let SiteSpec { routes, upstreams, trusted_proxies } = old;
+    let mut parts = Vec::new();
+    compare(&mut parts, "upstream", upstreams, &new.upstreams);
+    let (before, after) = (by_label(routes), by_label(&new.routes));
+    compare(&mut parts, "route", &before, &after);
+    if before == after && *routes != new.routes {
+        parts.push("routes in another order".to_owned());
+    }
+    if *trusted_proxies != new.trusted_proxies {
+        parts.push("trusted proxies changed".to_owned());
+    }
+    if parts.is_empty() { "nothing changed".to_owned() } else { parts.join(", ") }
+}
+
+fn by_label(routes: &[Arc<RouteSpec>]) -> BTreeMap<String, &Arc<RouteSpec>> {
+    routes.iter().map(|route| (route_label(route), route)).collect()
+}
+
+fn compare<K: Ord + ToString, V: PartialEq>(
+    parts: &mut Vec<String>,
+    noun: &str,
+    old: &BTreeMap<K, V>,
+    new: &BTreeMap<K, V>,
+) {
+    let names = |side: &BTreeMap<K, V>, pick: &dyn Fn(&K, &V) -> bool| -> Vec<String> {
+        side.iter().filter(|(name, value)| pick(name, value)).map(|(name, _)| name.to_string()).collect()
+    };
+    let rows = [
+        ("changed", names(new, &|name, value| old.get(name).is_some_and(|old| old != value))),
+        ("added", names(new, &|name, _| !old.contains_key(name))),
+        ("removed", names(old, &|name, _| !new.contains_key(name))),
+    ];
+    for (verb, names) in rows {
+        if !names.is_empty() {
+            let plural = if names.len() == 1 { "" } else { "s" };
+            parts.push(format!("{} {noun}{plural} {verb} ({})", names.len(), listed(&names)));
+        }
+    }
+}
+
+fn listed(names: &[String]) -> String {
+    if names.len() <= NAMED_MOST {
+        return names.join(", ");
+    }
+    format!("{} and {} more", names[..NAMED_MOST].join(", "), names.len() - NAMED_MOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reload::testing::{config, route, upstream};
+    use crate::types::ByteSize;
+
+    #[test]
+    fn a_changed_process_setting_is_named() {
+        let old = config("/").process;
+        assert!(process_changes(&old, &old.clone()).is_empty());
+        type Row = (fn(&mut ProcessSpec), &'static str);
+        #[rustfmt::skip]
+        let rows: [Row; 10] = [
+            (|new| new.listen = vec![ListenSpec::Port(8080)], "listen: changed from 80 to 8080"),
+            (|new| new.threads = 8, "threads: changed from 2 to 8"),
+            (|new| new.admin = None, "admin: changed from 127.0.0.1:9901 to off"),
+            (|new| new.log.access = AccessLog::Json, "log.access: changed from combined to json"),
+            (|new| new.log.level = log::LevelFilter::Debug, "log.level: changed from info to debug"),
+            (|new| new.docker = DockerSpec::Off, "docker: changed from auto to off"),
+            (|new| new.body_limit = ByteSize(1 << 20), "limits.body: changed from 10MiB to 1MiB"),
+            (|new| new.keepalive *= 2, "limits.keepalive: changed from 75s to 150s"),
+            (|new| new.client_timeout *= 2, "limits.client_timeout: changed from 60s to 120s"),
+            (|new| new.shutdown *= 2, "limits.shutdown: changed from 8s to 16s"),
+        ];
+        for (change, line) in rows {
+            let mut new = old.clone();
+            change(&mut new);
+            assert_eq!(process_changes(&old, &new), [line]);
+        }
+    }
+
+    #[test]
+    fn a_summary_counts_and_names() {
+        let old = config("/").site;
+        let mut new = old.clone();
+        assert_eq!(summary(&old, &new), "nothing changed");
+        new.routes.push(route("/x", "backend"));
+        new.upstreams.insert(crate::types::UpstreamName::parse("backend").unwrap(), upstream("backend", 9));
+        assert_eq!(summary(&old, &new), "1 upstream changed (backend), 1 route added (/x)");
+        assert_eq!(summary(&new, &old), "1 upstream changed (backend), 1 route removed (/x)");
+        let mut turned = new.clone();
+        turned.routes.reverse();
+        turned.trusted_proxies.push("10.0.0.0/8".parse().unwrap());
+        assert_eq!(summary(&new, &turned), "routes in another order, trusted proxies changed");
+        for index in 0..7 {
+            new.routes.push(route(&format!("/n{index}"), "backend"));
+        }
+        assert!(summary(&old, &new).ends_with("8 routes added (/n0, /n1, /n2, /n3, /n4 and 3 more)"));
+    }
+}

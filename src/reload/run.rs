@@ -1,0 +1,169 @@
+//! The loop that takes requests one at a time: load, compare, publish, tell. Never leaves half a configuration in force.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+
+use crate::config::model::Config;
+use crate::telemetry::Metrics;
+
+use super::last::{LastReload, Outcome};
+use super::request::{Origin, ReloadRequest, Reloaded};
+use super::{Load, Loaded, Parts, Publish, Rejected, WatchSet, diff};
+
+/// Reading may take this long; a network mount that hangs must not hang the loop.
+const LOAD_WITHIN: Duration = Duration::from_secs(30);
+/// Publishing may take this long, the first checks of new upstreams included.
+const PUBLISH_WITHIN: Duration = Duration::from_secs(60);
+/// Requests answered by one reload.
+const TOGETHER_MOST: usize = 64;
+
+/// What runs, and how it is replaced.
+pub(super) struct Reloader<L, P> {
+    loader: Arc<L>,
+    publisher: P,
+    running: Config,
+    generation: u64,
+    watch: WatchSet,
+    metrics: Arc<Metrics>,
+    last: Arc<LastReload>,
+    sets: watch::Sender<WatchSet>,
+}
+
+/// How a reload ended that was not refused.
+enum Accepted {
+    Changed(String),
+    Unchanged,
+}
+
+impl<L: Load, P: Publish> Reloader<L, P> {
+    pub(super) fn new(parts: Parts<L, P>, last: Arc<LastReload>, sets: watch::Sender<WatchSet>) -> Self {
+        let Parts { loader, publisher, running, generation, watch, metrics } = parts;
+        Self { loader: Arc::new(loader), publisher, running, generation, watch, metrics, last, sets }
+    }
+
+    /// Answers requests until nobody can ask any more.
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<ReloadRequest>) {
+        while let Some(first) = inbox.recv().await {
+            let origin = first.origin;
+            let mut askers: Vec<_> = first.answer.into_iter().collect();
+            // What was asked for before the file is read is answered by this reading.
+            while askers.len() < TOGETHER_MOST {
+                let Ok(more) = inbox.try_recv() else { break };
+                askers.extend(more.answer);
+            }
+            let result = self.reload(origin).await;
+            for asker in askers {
+                let _ = asker.send(result.clone());
+            }
+        }
+    }
+
+    async fn reload(&mut self, origin: Origin) -> Result<Reloaded, String> {
+        let started = Instant::now();
+        let result = match self.attempt().await {
+            Ok(accepted) => {
+                let summary = match &accepted {
+                    Accepted::Changed(summary) => summary.clone(),
+                    Accepted::Unchanged => "nothing changed".to_owned(),
+                };
+                let reloaded = Reloaded { generation: self.generation, summary, took: started.elapsed() };
+                self.tell_accepted(origin, &accepted, &reloaded);
+                Ok(reloaded)
+            }
+            Err(report) => {
+                self.tell_refused(origin, &report);
+                Err(report)
+            }
+        };
+        // Our own look at files that did not change is not news.
+        let silent = origin == Origin::File && result.as_ref().is_ok_and(|it| it.summary == "nothing changed");
+        if !silent || self.last.refusal().is_some() {
+            self.last.set(Outcome { at: SystemTime::now(), origin, result: result.clone() });
+        }
+        result
+    }
+
+    async fn attempt(&mut self) -> Result<Accepted, String> {
+        let config = match self.load().await {
+            Ok(Loaded { config, watch }) => {
+                self.follow(watch);
+                config
+            }
+            Err(Rejected { report, watch }) => {
+                let mut wider = self.watch.clone();
+                wider.files.extend(watch.files);
+                wider.folders.extend(watch.folders);
+                self.follow(wider);
+                return Err(report);
+            }
+        };
+        let changes = diff::process_changes(&self.running.process, &config.process);
+        if !changes.is_empty() {
+            return Err(diff::restart_report(&changes));
+        }
+        if self.running == config {
+            return Ok(Accepted::Unchanged);
+        }
+        let summary = diff::summary(&self.running.site, &config.site);
+        let publishing = timeout(PUBLISH_WITHIN, self.publisher.publish(config.clone())).await;
+        let late = |_| format!("building it took longer than {} s", PUBLISH_WITHIN.as_secs());
+        let published = publishing.map_err(late)?.map_err(|refusal| refusal.to_string())?;
+        self.running = config;
+        self.generation = published.generation;
+        Ok(Accepted::Changed(summary))
+    }
+
+    async fn load(&self) -> Result<Loaded, Rejected> {
+        let loader = Arc::clone(&self.loader);
+        let reading = tokio::task::spawn_blocking(move || loader.load());
+        let rejected = |report: String| Rejected { report, ..Rejected::default() };
+        match timeout(LOAD_WITHIN, reading).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(panicked)) => Err(rejected(format!("reading the file failed: {panicked}"))),
+            Err(_) => Err(rejected(format!("reading the file took longer than {} s", LOAD_WITHIN.as_secs()))),
+        }
+    }
+
+    fn follow(&mut self, watch: WatchSet) {
+        if watch != self.watch {
+            self.watch = watch;
+            self.sets.send_replace(self.watch.clone());
+        }
+    }
+
+    fn tell_accepted(&self, origin: Origin, accepted: &Accepted, reloaded: &Reloaded) {
+        match accepted {
+            Accepted::Changed(_) => {
+                self.metrics.config_in_force(self.generation);
+                self.metrics.reloaded(origin.as_str());
+                log::info!("{reloaded}, asked by {}", origin.as_str());
+            }
+            Accepted::Unchanged if origin == Origin::File && self.last.refusal().is_none() => {
+                log::debug!("the file was looked at and is the same");
+            }
+            Accepted::Unchanged => {
+                self.metrics.reloaded(origin.as_str());
+                log::info!("{reloaded}, asked by {}", origin.as_str());
+            }
+        }
+    }
+
+    fn tell_refused(&self, origin: Origin, report: &str) {
+        // The watcher looks again after a refusal; the same report twice helps nobody.
+        if origin == Origin::File && self.last.refusal().as_deref() == Some(report) {
+            return;
+        }
+        self.metrics.reload_refused(origin.as_str());
+        log::error!("refused, asked by {}; generation {} stays in force:", origin.as_str(), self.generation);
+        for line in report.lines().filter(|line| !line.trim().is_empty()) {
+            log::error!("{line}");
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;
