@@ -1,0 +1,41 @@
+#!/bin/sh
+# Prepares what systemd and MariaDB cannot see by themselves, then becomes systemd.
+set -eu
+
+if [ "${1:-}" = /sbin/init ]; then
+    # systemd's services do not get the container's environment. So what it says about the database is written down here, as
+    # SQL that the server carries out at every start: it may be repeated, and a changed password is taken over.
+    quoted() { printf "'"; printf %s "$1" | sed "s/[\\\\']/\\\\&/g"; printf "'"; }
+    name=$(printf %s "${MYSQL_DATABASE:-remora}" | sed 's/`/``/g')
+    user=$(quoted "${MYSQL_USER:-remora}")@"'%'"
+    password=$(quoted "${MYSQL_PASSWORD:-remora}")
+    # One statement a line: that is what init-file understands.
+    (
+        umask 027
+        cat >/etc/mysql/remora-init.sql <<END
+CREATE DATABASE IF NOT EXISTS \`$name\`;
+CREATE USER IF NOT EXISTS $user IDENTIFIED BY $password;
+ALTER USER $user IDENTIFIED BY $password;
+GRANT ALL PRIVILEGES ON \`$name\`.* TO $user;
+END
+    )
+    chgrp mysql /etc/mysql/remora-init.sql
+    # A named volume starts as a copy of the image's folder; a mounted folder starts empty.
+    if [ ! -d /var/lib/mysql/mysql ]; then
+        mariadb-install-db --user=mysql --datadir=/var/lib/mysql --skip-test-db >/dev/null
+    fi
+    chown mysql:mysql /var/lib/mysql
+
+    # systemd needs a control-group tree that it may write. Docker's is read-only, so put a fresh one in its place: the
+    # container's own on a host with cgroup v2, else systemd's named hierarchy. (This takes CAP_SYS_ADMIN.)
+    if [ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ]; then
+        umount /sys/fs/cgroup
+        mount -t cgroup2 -o nosuid,nodev,noexec cgroup2 /sys/fs/cgroup
+    else
+        mount -o remount,rw /sys/fs/cgroup
+        mkdir -p /sys/fs/cgroup/systemd
+        umount /sys/fs/cgroup/systemd 2>/dev/null || true
+        mount -t cgroup -o none,name=systemd,nosuid,nodev,noexec cgroup /sys/fs/cgroup/systemd
+    fi
+fi
+exec "$@"
