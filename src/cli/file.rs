@@ -2,23 +2,26 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
-
 /// Where the file is in an image, then in a checkout.
 const USUAL: [&str; 2] = ["/etc/remora/remora.yaml", "conf/remora.yaml"];
 
+/// None was named and none of the usual ones exists.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no {0}; name a file, for example: remora run remora.yaml")]
+pub(super) struct NoFile(pub(super) String);
+
 /// The file named, else the first of the usual ones that exists.
-pub(super) fn choose(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+pub(super) fn choose(named: Option<&Path>) -> Result<PathBuf, NoFile> {
     choose_among(named, &USUAL)
 }
 
-fn choose_among(named: Option<&Path>, usual: &[&str]) -> anyhow::Result<PathBuf> {
+fn choose_among(named: Option<&Path>, usual: &[&str]) -> Result<PathBuf, NoFile> {
     if let Some(named) = named {
         return Ok(named.to_owned());
     }
     match usual.iter().map(Path::new).find(|path| path.exists()) {
         Some(found) => Ok(found.to_owned()),
-        None => bail!("there is no {}; name a file, for example: remora run remora.yaml", usual.join(" and no ")),
+        None => Err(NoFile(usual.join(" and no "))),
     }
 }
 

@@ -88,8 +88,19 @@ fn dispatch(command: Command) -> Exit {
     };
     done.unwrap_or_else(|error| {
         terminal::complain(&format!("remora: {error:#}"));
-        Exit::Failed
+        exit_of(&error)
     })
+}
+
+/// What a failure means to a script, where it is more than a failure.
+fn exit_of(error: &anyhow::Error) -> Exit {
+    if error.is::<file::NoFile>() {
+        return Exit::Refused;
+    }
+    match error.downcast_ref() {
+        Some(client::ClientError::BadVariable(_)) => Exit::Usage,
+        Some(_) | None => Exit::Failed,
+    }
 }
 
 #[cfg(test)]
@@ -126,6 +137,20 @@ mod tests {
             let parsed = Arguments::try_parse_from(std::iter::once(&"remora").chain(typed));
             assert_eq!(parsed.is_ok(), understood, "{typed:?}");
             assert!(parsed.err().is_none_or(|error| error.use_stderr()), "{typed:?}");
+        }
+    }
+
+    #[test]
+    fn failures_have_their_numbers() {
+        let address = "127.0.0.1:9901".parse().unwrap();
+        let rows = [
+            (anyhow::Error::from(client::ClientError::BadVariable("x".to_owned())), Exit::Usage),
+            (client::ClientError::NotRunning(address).into(), Exit::Failed),
+            (file::NoFile("a".to_owned()).into(), Exit::Refused),
+            (anyhow::anyhow!("anything else"), Exit::Failed),
+        ];
+        for (error, exit) in rows {
+            assert_eq!(exit_of(&error), exit, "{error}");
         }
     }
 

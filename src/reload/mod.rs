@@ -117,7 +117,7 @@ impl Reload {
         let tasks = [
             OwnedTask::spawn(reloader.run(inbox)),
             OwnedTask::spawn(watch::run(changed_sets, handle.clone())),
-            OwnedTask::spawn(signal::run(handle.clone())),
+            OwnedTask::spawn(signal::run(signal::install(), handle.clone())),
         ];
         Self { handle, last, _tasks: tasks }
     }
