@@ -2,6 +2,8 @@
 //!
 //! `ARCHITECTURE.md` shows the layers; imports go down only.
 
+pub mod admin;
+pub mod cli;
 pub mod config;
 pub mod content;
 pub mod demo;

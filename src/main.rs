@@ -1,3 +1,7 @@
-//! The `remora` command.
+//! The `remora` command: an exit code and nothing else.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    remora::cli::main().into()
+}

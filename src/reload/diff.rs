@@ -26,7 +26,7 @@ pub fn process_changes(old: &ProcessSpec, new: &ProcessSpec) -> Vec<String> {
         ("limits.body", body_limit.to_string(), new.body_limit.to_string()),
         ("limits.keepalive", format!("{keepalive:?}"), format!("{:?}", new.keepalive)),
         ("limits.client_timeout", format!("{client_timeout:?}"), format!("{:?}", new.client_timeout)),
-        ("limits.shutdown", format!("{shutdown:?}"), format!("{:?}", new.shutdown)),
+        ("shutdown", format!("{shutdown:?}"), format!("{:?}", new.shutdown)),
     ];
     let changed = rows.into_iter().filter(|(_, old, new)| old != new);
     changed.map(|(name, old, new)| format!("{name}: changed from {old} to {new}")).collect()
@@ -137,7 +137,7 @@ mod tests {
             (|new| new.body_limit = ByteSize(1 << 20), "limits.body: changed from 10MiB to 1MiB"),
             (|new| new.keepalive *= 2, "limits.keepalive: changed from 75s to 150s"),
             (|new| new.client_timeout *= 2, "limits.client_timeout: changed from 60s to 120s"),
-            (|new| new.shutdown *= 2, "limits.shutdown: changed from 8s to 16s"),
+            (|new| new.shutdown *= 2, "shutdown: changed from 8s to 16s"),
         ];
         for (change, line) in rows {
             let mut new = old.clone();

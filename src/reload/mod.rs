@@ -36,6 +36,12 @@ pub trait Load: Send + Sync + 'static {
     fn load(&self) -> Result<Loaded, Rejected>;
 }
 
+impl<L: Load + ?Sized> Load for Box<L> {
+    fn load(&self) -> Result<Loaded, Rejected> {
+        (**self).load()
+    }
+}
+
 /// A file that is right.
 #[derive(Debug, Clone)]
 pub struct Loaded {
@@ -117,7 +123,7 @@ impl Reload {
         let tasks = [
             OwnedTask::spawn(reloader.run(inbox)),
             OwnedTask::spawn(watch::run(changed_sets, handle.clone())),
-            OwnedTask::spawn(signal::run(handle.clone())),
+            OwnedTask::spawn(signal::run(signal::install(), handle.clone())),
         ];
         Self { handle, last, _tasks: tasks }
     }

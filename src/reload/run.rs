@@ -74,6 +74,9 @@ impl<L: Load, P: Publish> Reloader<L, P> {
                 Ok(reloaded)
             }
             Err(report) => {
+                let generation = self.generation;
+                let report =
+                    format!("{}\nThe running configuration (generation {generation}) is unchanged.", report.trim_end());
                 self.tell_refused(origin, &report);
                 Err(report)
             }
@@ -157,7 +160,7 @@ impl<L: Load, P: Publish> Reloader<L, P> {
             return;
         }
         self.metrics.reload_refused(origin.as_str());
-        log::error!("refused, asked by {}; generation {} stays in force:", origin.as_str(), self.generation);
+        log::error!("refused, asked by {}:", origin.as_str());
         for line in report.lines().filter(|line| !line.trim().is_empty()) {
             log::error!("{line}");
         }

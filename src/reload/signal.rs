@@ -1,17 +1,24 @@
-//! SIGHUP means: read the file again. Also as PID 1, where an unhandled one is ignored.
+//! SIGHUP means: read the file again. Also as PID 1, where an unhandled one is ignored; elsewhere it would kill.
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::request::{Origin, ReloadHandle};
 
-/// Turns every SIGHUP into a request, until dropped.
-pub(super) async fn run(requests: ReloadHandle) {
+/// Installs the handler; from now on a SIGHUP is kept until [`run`] takes it.
+pub(super) fn install() -> Option<Signal> {
     match signal(SignalKind::hangup()) {
-        Ok(mut hangups) => {
-            while hangups.recv().await.is_some() {
-                requests.request(Origin::Signal);
-            }
+        Ok(hangups) => Some(hangups),
+        Err(error) => {
+            log::error!("SIGHUP cannot be received: {error}; use `remora reload`");
+            None
         }
-        Err(error) => log::error!("SIGHUP cannot be received: {error}; use `remora reload`"),
+    }
+}
+
+/// Turns every SIGHUP into a request, until dropped.
+pub(super) async fn run(hangups: Option<Signal>, requests: ReloadHandle) {
+    let Some(mut hangups) = hangups else { return };
+    while hangups.recv().await.is_some() {
+        requests.request(Origin::Signal);
     }
 }

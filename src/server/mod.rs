@@ -2,30 +2,41 @@
 
 mod publish;
 mod signals;
+mod view;
 mod ward;
 
+use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pingora::apps::HttpServerOptions;
 use pingora::listeners::ListenerConfig;
 use pingora::protocols::l4::stream::L4BufferSettings;
+use pingora::server::ListenFds;
 use pingora::server::configuration::ServerConf;
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
 use pingora_proxy::HttpProxy;
 use tokio::sync::watch;
 
-use crate::config::model::{Config, ProcessSpec};
+use crate::admin::{self, AdminError, AdminListener};
+use crate::config::model::{Config, DockerSpec, ProcessSpec};
+use crate::docker::Docker;
 use crate::front::{self, BindError};
+use crate::heal::{HealTools, Healer, Journal};
 use crate::proxy::{Active, Edge, EdgeSettings};
+use crate::reload::{self, Load, Parts, Reload};
 use crate::snapshot::{Snapshot, SnapshotCell};
 use crate::telemetry::{self, AccessLogger, Metrics};
 use crate::types::OwnedTask;
 use crate::upstream::{SystemResolver, UpstreamTools};
 
+use publish::Publisher;
 use signals::{EndSignals, Ending};
+use view::View;
+use ward::Wards;
 
 /// Buffers of one client connection, bytes: a read large enough for a usual head, a write of one segment.
 const CONNECTION_BUFFERS: L4BufferSettings = L4BufferSettings { read: Some(4096), write: Some(1460) };
@@ -42,58 +53,137 @@ pub enum RunError {
     /// A listener cannot be had.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The admin listener cannot be had.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
     /// Two metrics have the same name.
     #[error("the metrics cannot be set up")]
-    Metrics(#[source] prometheus::Error),
-    /// The system refused threads or signal handlers.
-    #[error("the runtime cannot start")]
-    Runtime(#[source] std::io::Error),
+    Metrics(#[from] prometheus::Error),
+    /// The system refused threads, signal handlers or a log.
+    #[error("the process cannot start")]
+    System(#[from] io::Error),
 }
 
-/// Runs an edge until a signal ends it.
+/// What an edge is started with.
+pub struct Start {
+    /// The configuration in force from the start.
+    pub config: Config,
+    /// Where it was read from, if it may be read again.
+    pub source: Option<FileSource>,
+}
+
+/// A file that may change.
+pub struct FileSource {
+    /// Its place, for status.
+    pub file: PathBuf,
+    /// Reads it again.
+    pub loader: Box<dyn Load>,
+    /// What it was read from the first time.
+    pub watch: reload::WatchSet,
+}
+
+/// Runs an edge until a signal ends it. `ready` is called once it listens, with the addresses.
 ///
 /// # Errors
 /// When it cannot start; nothing listens then.
-pub fn run(config: Config) -> Result<(), RunError> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = builder.worker_threads(config.process.threads).enable_all().build().map_err(RunError::Runtime)?;
-    let ended = runtime.block_on(serve(config));
+pub fn run(start: Start, ready: impl FnOnce(&[SocketAddr])) -> Result<(), RunError> {
+    let metrics = Metrics::new()?;
+    let process = start.config.process.clone();
+    telemetry::log::init(&process.log, metrics.log_lines_dropped("error"))?;
+    let admin = process.admin.map(admin::bind).transpose()?;
+    let bound = front::bind(&process.listen)?;
+    let (addresses, fds) = (bound.addresses(), bound.into_fds());
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(process.threads).enable_all().build()?;
+    let ended = runtime.block_on(serve(start, metrics, Doors { addresses, fds, admin }, ready));
     // What is left are connections of clients who were told, or a second signal's haste.
     runtime.shutdown_background();
     ended
 }
 
-async fn serve(config: Config) -> Result<(), RunError> {
-    let mut signals = EndSignals::install().map_err(RunError::Runtime)?;
-    let Config { process, site } = config;
-    let bound = front::bind(&process.listen)?;
-    let addresses = bound.addresses();
-    let metrics = Metrics::new().map_err(RunError::Metrics)?;
+/// Everything that listens.
+struct Doors {
+    addresses: Vec<SocketAddr>,
+    fds: ListenFds,
+    admin: Option<AdminListener>,
+}
+
+async fn serve(
+    start: Start,
+    metrics: Arc<Metrics>,
+    doors: Doors,
+    ready: impl FnOnce(&[SocketAddr]),
+) -> Result<(), RunError> {
+    let mut signals = EndSignals::install()?;
+    let process = start.config.process.clone();
+    let changed = Arc::new(watch::Sender::new(0));
     let tools = UpstreamTools {
         resolver: Arc::new(SystemResolver),
         metrics: Arc::clone(&metrics),
-        changed: Arc::new(watch::Sender::new(0)),
+        changed: Arc::clone(&changed),
     };
-    let first = Snapshot::start(1, site, None, &tools);
+    let first = Snapshot::start(1, start.config.site.clone(), None, &tools);
     first.ready(FIRST_PROBES).await;
+    metrics.config_in_force(first.generation);
     let snapshots = Arc::new(SnapshotCell::new(first));
+
+    let access = Arc::new(AccessLogger::start(process.log.access, metrics.log_lines_dropped("access"))?);
     let active = Arc::new(Active::default());
-    let dropped = metrics.log_lines_dropped("access");
-    let access = Arc::new(AccessLogger::start(process.log.access, dropped).map_err(RunError::Runtime)?);
     let edge =
         Edge::new(Arc::clone(&snapshots), settings(&process), Arc::clone(&active), Arc::clone(&access), &metrics);
     let (stop, stopped) = watch::channel(false);
-    let mut service = edge_service(edge, &process, &addresses);
-    let fds = bound.into_fds();
-    let serving = OwnedTask::spawn(async move { service.start_service(Some(fds), stopped, 1).await });
-    for address in &addresses {
+    let mut service = edge_service(edge, &process, &doors.addresses);
+    let serving = OwnedTask::spawn(async move { service.start_service(Some(doors.fds), stopped, 1).await });
+
+    let file = start.source.as_ref().map(|source| source.file.clone());
+    let publisher = Publisher { snapshots: Arc::clone(&snapshots), tools };
+    let reload = start.source.map(|source| start_reload(source, publisher, start.config, &metrics));
+    let journal = Arc::new(Journal::default());
+    let healer = start_healer(&process.docker, &snapshots, &changed, &journal);
+    let view = View {
+        snapshots,
+        metrics,
+        journal,
+        reload,
+        file,
+        listeners: doors.addresses.clone(),
+        started: Instant::now(),
+        in_flight: Arc::clone(&active),
+    };
+    let admin = doors.admin.map(|listener| OwnedTask::spawn(admin::serve(listener, Arc::new(view))));
+    for address in &doors.addresses {
         log::info!("listening on {address}");
     }
+    ready(&doors.addresses);
+
     end(&mut signals, &active, &stop, process.shutdown).await;
-    drop(serving);
+    drop((healer, serving, admin));
     access.flush(LAST_LINES);
     telemetry::log::flush(LAST_LINES);
     Ok(())
+}
+
+fn start_reload(source: FileSource, publisher: Publisher, running: Config, metrics: &Arc<Metrics>) -> Reload {
+    let FileSource { loader, watch, .. } = source;
+    Reload::start(Parts { loader, publisher, running, generation: 1, watch, metrics: Arc::clone(metrics) })
+}
+
+/// Starts healing, unless the file says there is no Docker.
+fn start_healer(
+    docker: &DockerSpec,
+    snapshots: &Arc<SnapshotCell>,
+    changed: &Arc<watch::Sender<u64>>,
+    journal: &Arc<Journal>,
+) -> Option<Healer> {
+    if *docker == DockerSpec::Off {
+        return None;
+    }
+    let ward = Wards { snapshots: Arc::clone(snapshots), changed: Arc::clone(changed) };
+    Some(Healer::start(HealTools {
+        ward: Arc::new(ward),
+        surgeon: Arc::new(Docker::connect(docker)),
+        journal: Arc::clone(journal),
+    }))
 }
 
 /// Waits for a signal and ends as it says: at once, or as soon as nothing is in flight.

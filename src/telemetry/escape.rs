@@ -18,6 +18,13 @@ pub(super) fn plain(out: &mut String, text: &str) {
     }
 }
 
+/// A text as one line that no terminal obeys.
+pub fn one_line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    plain(&mut out, text);
+    out
+}
+
 /// Appends bytes as nginx does in its default `escape`: quotes, backslashes, controls and everything above `~` as `\xHH`.
 pub(super) fn nginx(out: &mut String, bytes: &[u8]) {
     for &byte in bytes {

@@ -9,6 +9,7 @@ mod stamp;
 mod writer;
 
 pub use access::{AccessEntry, AccessLogger};
+pub use escape::one_line;
 pub use metrics::{BackendMetrics, Metrics, RouteMetrics, UpstreamMetrics};
 pub use reason::{CheckResult, ErrorReason, FailureKind};
 pub use writer::{LineWriter, Submitted};

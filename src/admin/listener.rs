@@ -1,0 +1,101 @@
+//! The admin socket: bound early so that a failure is an immediate one, then served within fixed bounds.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::{AdminError, Source, routes};
+
+/// Connections at a time; more are closed at once.
+const CONNECTIONS_MOST: usize = 32;
+/// A request's head must arrive within this time.
+const HEAD_WITHIN: Duration = Duration::from_secs(5);
+/// Largest head, in bytes.
+const HEAD_BYTES_MOST: usize = 16 * 1024;
+/// One connection lives at most this long: a little longer than a reload may take.
+const CONNECTION_WITHIN: Duration = Duration::from_secs(110);
+
+/// A bound socket that nobody serves yet.
+#[derive(Debug)]
+pub struct AdminListener(TcpListener);
+
+impl AdminListener {
+    /// The address bound, with the real port where 0 was asked for.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+/// Binds the admin address. Needs no runtime.
+///
+/// # Errors
+/// When the address is taken or not ours.
+pub fn bind(address: SocketAddr) -> Result<AdminListener, AdminError> {
+    let failed = |cause| AdminError::Bind { address, cause };
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(AdminListener(listener))
+}
+
+/// Serves until dropped; then open connections are closed too.
+pub async fn serve(listener: AdminListener, source: Arc<dyn Source>) {
+    let listener = match tokio::net::TcpListener::from_std(listener.0) {
+        Ok(listener) => listener,
+        Err(error) => {
+            log::error!("the admin listener cannot be served: {error}");
+            return;
+        }
+    };
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) if connections.len() < CONNECTIONS_MOST => {
+                    connections.spawn(converse(stream, Arc::clone(&source)));
+                }
+                Ok(_) => log::warn!("more than {CONNECTIONS_MOST} connections at a time; one was closed"),
+                Err(error) => {
+                    log::warn!("a connection could not be accepted: {error}");
+                    sleep(Duration::from_millis(100)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+/// One request and its answer.
+async fn converse(stream: TcpStream, source: Arc<dyn Source>) {
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        let source = Arc::clone(&source);
+        async move { Ok::<_, Infallible>(routes::answer(&request.into_parts().0, &source).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
+        .max_buf_size(HEAD_BYTES_MOST)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    match timeout(CONNECTION_WITHIN, connection).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => log::debug!("a connection ended early: {error}"),
+        Err(_) => log::debug!("a connection was closed after {} s", CONNECTION_WITHIN.as_secs()),
+    }
+}
+
+#[cfg(test)]
+#[path = "listener_tests.rs"]
+mod tests;

@@ -1,0 +1,86 @@
+//! Which answer a path gets. A table; every answer but the metrics is JSON.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use http_body_util::Full;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::telemetry::metrics::MEDIA_TYPE;
+
+use super::status::ReloadAnswer;
+use super::{Source, guard};
+
+/// Every path, with the method it takes.
+const TABLE: [(&str, Page, Method); 5] = [
+    ("/status", Page::Status, Method::GET),
+    ("/metrics", Page::Metrics, Method::GET),
+    ("/heals", Page::Heals, Method::GET),
+    ("/healthz", Page::Healthz, Method::GET),
+    ("/reload", Page::Reload, Method::POST),
+];
+
+#[derive(Debug, Clone, Copy)]
+enum Page {
+    Status,
+    Metrics,
+    Heals,
+    Healthz,
+    Reload,
+}
+
+/// Answers one request.
+pub(super) async fn answer(head: &Parts, source: &Arc<dyn Source>) -> Response<Full<Bytes>> {
+    if let Some(reason) = guard::refusal(head) {
+        return error(StatusCode::FORBIDDEN, reason);
+    }
+    let Some((_, page, method)) = TABLE.iter().find(|(path, _, _)| *path == head.uri.path()) else {
+        let paths = TABLE.iter().map(|(path, _, _)| *path).collect::<Vec<_>>().join(" ");
+        return error(StatusCode::NOT_FOUND, &format!("no such path; there are {paths}"));
+    };
+    let allowed = head.method == *method || (*method == Method::GET && head.method == Method::HEAD);
+    if !allowed {
+        let mut response = error(StatusCode::METHOD_NOT_ALLOWED, &format!("this path takes {method}"));
+        let allow = if *method == Method::GET { "GET, HEAD" } else { "POST" };
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+        return response;
+    }
+    match page {
+        Page::Status => json(StatusCode::OK, &source.status()),
+        Page::Metrics => respond(StatusCode::OK, MEDIA_TYPE, source.metrics()),
+        Page::Heals => json(StatusCode::OK, &source.heals()),
+        Page::Healthz => json(StatusCode::OK, &json!({ "status": "ok" })),
+        Page::Reload => match source.reload().await {
+            Ok(reloaded) => json(StatusCode::OK, &ReloadAnswer::from(&reloaded)),
+            Err(report) => error(StatusCode::UNPROCESSABLE_ENTITY, &report),
+        },
+    }
+}
+
+fn error(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
+    json(status, &json!({ "error": text }))
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Response<Full<Bytes>> {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => respond(status, "application/json", text + "\n"),
+        Err(cause) => {
+            log::error!("an answer could not be written as JSON: {cause}");
+            respond(StatusCode::INTERNAL_SERVER_ERROR, "application/json", "{}\n".to_owned())
+        }
+    }
+}
+
+fn respond(status: StatusCode, media_type: &'static str, text: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}

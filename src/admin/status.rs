@@ -1,0 +1,288 @@
+//! The status document: what runs, in what state, and why nothing was done. Data only; read by people and by `remora status`.
+
+use std::time::{Duration, SystemTime};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::config::model::{Balance, CheckKind, UpstreamSpec};
+use crate::reload::{Outcome, Reloaded};
+
+/// Everything.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Status {
+    /// The process.
+    pub process: ProcessStatus,
+    /// In the order in which they are tried.
+    pub routes: Vec<RouteStatus>,
+    /// By name.
+    pub upstreams: Vec<UpstreamStatus>,
+    /// The journal's entries, newest last.
+    pub heals: serde_json::Value,
+    /// Why nothing was done where something might have been: `backend: not healed, the database it needs is down`.
+    pub notes: Vec<String>,
+}
+
+/// The process and its configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ProcessStatus {
+    /// Of the binary.
+    pub version: String,
+    /// As the process itself sees it; 1 in a container.
+    pub pid: u32,
+    /// Since the start.
+    pub uptime_seconds: u64,
+    /// Of the configuration in force.
+    pub generation: u64,
+    /// Where the configuration was read; none for `remora demo`.
+    pub config_file: Option<String>,
+    /// Addresses with an open listener.
+    pub listeners: Vec<String>,
+    /// None before the first.
+    pub last_reload: Option<ReloadStatus>,
+}
+
+impl ProcessStatus {
+    /// What a process knows of itself: version, process id and uptime. Fill in the rest.
+    pub fn of_this_process(uptime: Duration) -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime_seconds: uptime.as_secs(),
+            ..Self::default()
+        }
+    }
+}
+
+/// How the last reload ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadStatus {
+    /// RFC 3339, UTC.
+    pub at: String,
+    /// `file`, `signal` or `admin`.
+    pub origin: String,
+    /// What it changed, when it was accepted.
+    pub summary: Option<String>,
+    /// The report, when it was refused; the configuration before it stays in force.
+    pub error: Option<String>,
+}
+
+impl From<&Outcome> for ReloadStatus {
+    fn from(outcome: &Outcome) -> Self {
+        let (summary, error) = match &outcome.result {
+            Ok(reloaded) => (Some(reloaded.summary.clone()), None),
+            Err(report) => (None, Some(report.clone())),
+        };
+        Self { at: rfc3339(outcome.at), origin: outcome.origin.as_str().to_owned(), summary, error }
+    }
+}
+
+/// The answer to `POST /reload`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadAnswer {
+    /// Of the configuration in force.
+    pub generation: u64,
+    /// `1 upstream changed (backend), 1 route added (/x)` or `nothing changed`.
+    pub summary: String,
+    /// How long it took.
+    pub took_ms: u64,
+}
+
+impl From<&Reloaded> for ReloadAnswer {
+    fn from(reloaded: &Reloaded) -> Self {
+        let took_ms = u64::try_from(reloaded.took.as_millis()).unwrap_or(u64::MAX);
+        Self { generation: reloaded.generation, summary: reloaded.summary.clone(), took_ms }
+    }
+}
+
+/// One route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteStatus {
+    /// None for any host.
+    pub host: Option<String>,
+    /// The path it covers.
+    pub path: String,
+    /// Where requests go.
+    pub upstream: String,
+    /// Finished so far.
+    pub requests: u64,
+    /// `full`; `fast` once the fast lane stands.
+    pub lane: String,
+}
+
+/// One upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpstreamStatus {
+    /// Its name in the file.
+    pub name: String,
+    /// What the file says, in short.
+    pub spec: SpecSummary,
+    /// All of its backends together.
+    pub state: PoolState,
+    /// Requests waiting now for a backend to come up.
+    pub held: u64,
+    /// By server, then address.
+    pub backends: Vec<BackendStatus>,
+}
+
+/// What the file says of an upstream, in short.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpecSummary {
+    /// As written: `backend:8000`.
+    pub servers: Vec<String>,
+    /// How requests are spread.
+    pub balance: String,
+    /// `GET /health every 2s`, `tcp every 2s` or `off`.
+    pub check: String,
+    /// `gunicorn reload, then restart container` or `off`.
+    pub heal: String,
+    /// How long a request waits for a backend, in milliseconds; 0 is not at all.
+    pub hold_ms: u64,
+}
+
+impl From<&UpstreamSpec> for SpecSummary {
+    fn from(spec: &UpstreamSpec) -> Self {
+        let balance = match spec.balance {
+            Balance::RoundRobin => "round_robin",
+        };
+        let check = spec.check.as_ref().map(|check| match &check.kind {
+            CheckKind::Tcp => format!("tcp every {:?}", check.every),
+            CheckKind::Http { path, .. } => format!("GET {path} every {:?}", check.every),
+        });
+        let heal = spec.heal.as_ref().map(|heal| {
+            let steps: Vec<_> = heal.steps.iter().map(ToString::to_string).collect();
+            steps.join(", then ")
+        });
+        Self {
+            servers: spec.servers.iter().map(|server| server.address.to_string()).collect(),
+            balance: balance.to_owned(),
+            check: check.unwrap_or_else(|| "off".to_owned()),
+            heal: heal.unwrap_or_else(|| "off".to_owned()),
+            hold_ms: u64::try_from(spec.hold.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// All backends of an upstream together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PoolState {
+    /// Every backend is up.
+    Up,
+    /// Some are up, some are not.
+    Degraded,
+    /// None is up.
+    Down,
+    /// No backend is known: no name resolves.
+    Empty,
+}
+
+impl PoolState {
+    /// The state of a pool with these backends; one that has left does not count.
+    pub fn of(backends: &[BackendStatus]) -> Self {
+        let there = backends.iter().filter(|backend| backend.state != BackendState::Left);
+        let (mut up, mut all) = (0, 0);
+        for backend in there {
+            all += 1;
+            up += usize::from(backend.state == BackendState::Up);
+        }
+        match (up, all) {
+            (_, 0) => Self::Empty,
+            (0, _) => Self::Down,
+            (up, all) if up == all => Self::Up,
+            (_, _) => Self::Degraded,
+        }
+    }
+
+    /// The word shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Degraded => "degraded",
+            Self::Down => "down",
+            Self::Empty => "empty",
+        }
+    }
+}
+
+/// One backend.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackendStatus {
+    /// `172.18.0.4:8000`
+    pub address: String,
+    /// The server it was resolved from: `backend:8000`.
+    pub server: String,
+    /// Relative to its siblings.
+    pub weight: u16,
+    /// Used only when no other is up.
+    pub backup: bool,
+    /// Now.
+    pub state: BackendState,
+    /// When it came into this state: RFC 3339, UTC.
+    pub since: String,
+    /// None before the first.
+    pub last_check: Option<CheckStatus>,
+    /// Why it is in this state: `connection refused`.
+    pub cause: Option<String>,
+    /// Requests it is answering now.
+    pub in_flight: u64,
+    /// Sent to it so far.
+    pub requests: u64,
+    /// Failed so far.
+    pub failures: u64,
+}
+
+/// The state of a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackendState {
+    /// Not checked yet.
+    New,
+    /// Gets requests.
+    Up,
+    /// Its checks fail.
+    Down,
+    /// Taken out on passive evidence.
+    Ejected,
+    /// Finishes its requests and gets no new ones.
+    Draining,
+    /// A heal step is at work.
+    Healing,
+    /// No longer among the addresses of its server.
+    Left,
+}
+
+impl BackendState {
+    /// The word shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Ejected => "ejected",
+            Self::Draining => "draining",
+            Self::Healing => "healing",
+            Self::Left => "left",
+        }
+    }
+}
+
+/// How the last check of a backend ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckStatus {
+    /// RFC 3339, UTC.
+    pub at: String,
+    /// `passed`, or what went wrong: `status 503`.
+    pub result: String,
+    /// How long it took.
+    pub duration_ms: u64,
+}
+
+/// `2026-11-21T08:00:00.123Z`
+pub fn rfc3339(time: SystemTime) -> String {
+    DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+pub(crate) mod tests;

@@ -1,0 +1,36 @@
+//! `remora check [FILE] [--schema]`
+
+use std::path::PathBuf;
+
+use super::{Exit, file, seam, terminal};
+
+/// Say everything that is wrong with a file, without running it.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The configuration; else /etc/remora/remora.yaml, else conf/remora.yaml
+    file: Option<PathBuf>,
+    /// Print the JSON Schema of the file, for editors
+    #[arg(long, conflicts_with = "file")]
+    schema: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    if arguments.schema {
+        terminal::say(seam::schema().trim_end())?;
+        return Ok(Exit::Done);
+    }
+    let file = file::choose(arguments.file.as_deref())?;
+    match seam::load(&file, terminal::stderr_has_colour()) {
+        Ok(loaded) => {
+            let site = &loaded.config.site;
+            let count = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+            let (routes, upstreams) = (count(site.routes.len(), "route"), count(site.upstreams.len(), "upstream"));
+            terminal::say(&format!("{} is right: {routes}, {upstreams}", file.display()))?;
+            Ok(Exit::Done)
+        }
+        Err(report) => {
+            terminal::complain(&report);
+            Ok(Exit::Refused)
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Which file is meant when none is named.
+
+use std::path::{Path, PathBuf};
+
+/// Where the file is in an image, then in a checkout.
+const USUAL: [&str; 2] = ["/etc/remora/remora.yaml", "conf/remora.yaml"];
+
+/// None was named and none of the usual ones exists.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no {0}; name a file, for example: remora run remora.yaml")]
+pub(super) struct NoFile(pub(super) String);
+
+/// The file named, else the first of the usual ones that exists.
+pub(super) fn choose(named: Option<&Path>) -> Result<PathBuf, NoFile> {
+    choose_among(named, &USUAL)
+}
+
+fn choose_among(named: Option<&Path>, usual: &[&str]) -> Result<PathBuf, NoFile> {
+    if let Some(named) = named {
+        return Ok(named.to_owned());
+    }
+    match usual.iter().map(Path::new).find(|path| path.exists()) {
+        Some(found) => Ok(found.to_owned()),
+        None => Err(NoFile(usual.join(" and no "))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_that_exists_is_meant_and_both_are_named_when_none_does() {
+        let here = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        assert_eq!(choose_among(None, &["/nowhere/a.yaml", here]).unwrap(), Path::new(here));
+        assert_eq!(choose_among(Some(Path::new("x.yaml")), &[here]).unwrap(), Path::new("x.yaml"));
+        let message = choose_among(None, &["/nowhere/a.yaml", "/nowhere/b.yaml"]).unwrap_err().to_string();
+        assert!(message.starts_with("there is no /nowhere/a.yaml and no /nowhere/b.yaml"), "{message}");
+    }
+}

@@ -1,0 +1,163 @@
+//! What was typed, and which command that is. One file a command; the work itself is done elsewhere.
+
+mod check;
+mod client;
+mod demo;
+mod file;
+mod reload;
+mod run;
+mod seam;
+mod status;
+mod terminal;
+mod view;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use crate::telemetry;
+
+/// An edge proxy for Docker Compose stacks: it routes, balances, checks and heals what stands behind it.
+#[derive(Debug, Parser)]
+#[command(name = "remora", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the edge.
+    Run(run::Arguments),
+    /// Say everything that is wrong with a file, without running it.
+    Check(check::Arguments),
+    /// Run the edge with sample backends in one process; no file, no Docker.
+    Demo,
+    /// Have the running edge read its file again.
+    Reload(reload::Arguments),
+    /// Show routes, upstreams, backends and heals of the running edge.
+    Status(status::Arguments),
+}
+
+/// How a command ended. Scripts depend on the numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: done.
+    Done,
+    /// 1: it failed while running, or no edge runs.
+    Failed,
+    /// 2: the configuration was refused.
+    Refused,
+    /// 64: the command was not understood.
+    Usage,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Refused => 2,
+            Exit::Usage => 64,
+        })
+    }
+}
+
+/// Runs the command that was typed.
+pub fn main() -> Exit {
+    let exit = match Arguments::try_parse() {
+        Ok(arguments) => dispatch(arguments.command),
+        Err(answer) => {
+            let _ = answer.print();
+            // `--help` and `--version` are answers too.
+            if answer.use_stderr() { Exit::Usage } else { Exit::Done }
+        }
+    };
+    telemetry::log::flush(Duration::from_millis(500));
+    exit
+}
+
+fn dispatch(command: Command) -> Exit {
+    let done = match command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Demo => demo::run(),
+        Command::Reload(arguments) => reload::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+    };
+    done.unwrap_or_else(|error| {
+        terminal::complain(&format!("remora: {error:#}"));
+        exit_of(&error)
+    })
+}
+
+/// What a failure means to a script, where it is more than a failure.
+fn exit_of(error: &anyhow::Error) -> Exit {
+    if error.is::<file::NoFile>() {
+        return Exit::Refused;
+    }
+    match error.downcast_ref() {
+        Some(client::ClientError::BadVariable(_)) => Exit::Usage,
+        Some(_) | None => Exit::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn commands_are_understood() {
+        #[rustfmt::skip]
+        let rows: [(&[&str], bool); 14] = [
+            (&["run"],                                  true),
+            (&["run", "remora.yaml"],                   true),
+            (&["check", "remora.yaml"],                 true),
+            (&["check", "--schema"],                    true),
+            (&["demo"],                                 true),
+            (&["reload"],                               true),
+            (&["reload", "--admin", "127.0.0.1:9902"],  true),
+            (&["status", "--json"],                     true),
+            (&["status", "--watch"],                    true),
+            (&["status", "--json", "--watch"],          false),
+            (&["status", "--admin", "nowhere"],         false),
+            (&["stop"],                                 false),
+            (&["run", "a", "b"],                        false),
+            (&[],                                       false),
+        ];
+        for (typed, understood) in rows {
+            let parsed = Arguments::try_parse_from(std::iter::once(&"remora").chain(typed));
+            assert_eq!(parsed.is_ok(), understood, "{typed:?}");
+            assert!(parsed.err().is_none_or(|error| error.use_stderr()), "{typed:?}");
+        }
+    }
+
+    #[test]
+    fn failures_have_their_numbers() {
+        let address = "127.0.0.1:9901".parse().unwrap();
+        let rows = [
+            (anyhow::Error::from(client::ClientError::BadVariable("x".to_owned())), Exit::Usage),
+            (client::ClientError::NotRunning(address).into(), Exit::Failed),
+            (file::NoFile("a".to_owned()).into(), Exit::Refused),
+            (anyhow::anyhow!("anything else"), Exit::Failed),
+        ];
+        for (error, exit) in rows {
+            assert_eq!(exit_of(&error), exit, "{error}");
+        }
+    }
+
+    #[test]
+    fn help_and_version_are_answers() {
+        for typed in ["--help", "--version", "help"] {
+            assert!(!Arguments::try_parse_from(["remora", typed]).unwrap_err().use_stderr(), "{typed}");
+        }
+    }
+}

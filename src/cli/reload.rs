@@ -1,0 +1,70 @@
+//! `remora reload`
+
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::Value;
+
+use crate::admin::status::ReloadAnswer;
+
+use super::client::{self, Admin, Answer};
+use super::{Exit, terminal};
+
+/// Longer than the edge gives itself.
+const WITHIN: Duration = Duration::from_secs(115);
+
+/// Have the running edge read its file again.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    admin: Admin,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let answer = client::ask(arguments.admin.address()?, "POST", "/reload", WITHIN)?;
+    match outcome(&answer)? {
+        Ok(line) => {
+            terminal::say(&line)?;
+            Ok(Exit::Done)
+        }
+        Err(report) => {
+            terminal::complain(&report);
+            Ok(Exit::Refused)
+        }
+    }
+}
+
+/// The line to print, or the report of a file that was refused.
+fn outcome(answer: &Answer) -> anyhow::Result<Result<String, String>> {
+    match answer.status {
+        200 => {
+            let ReloadAnswer { generation, summary, took_ms } =
+                serde_json::from_str(&answer.body).context("the edge's answer is not understood")?;
+            Ok(Ok(format!("generation {generation} in force: {summary} ({took_ms} ms)")))
+        }
+        422 => Ok(Err(error(&answer.body))),
+        status => anyhow::bail!("the edge answered {status}: {}", error(&answer.body)),
+    }
+}
+
+fn error(body: &str) -> String {
+    let parsed: Option<Value> = serde_json::from_str(body).ok();
+    let text = parsed.as_ref().and_then(|value| value["error"].as_str());
+    text.unwrap_or(body).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_becomes_a_line_or_a_report() {
+        let answer = |status, body: &str| Answer { status, body: body.to_owned() };
+        let good = outcome(&answer(200, r#"{"generation":8,"summary":"1 route added (/x)","took_ms":12}"#)).unwrap();
+        assert_eq!(good.unwrap(), "generation 8 in force: 1 route added (/x) (12 ms)");
+        let bad = outcome(&answer(422, r#"{"error":"error: no upstream\n  --> remora.yaml:4:1"}"#)).unwrap();
+        assert_eq!(bad.unwrap_err(), "error: no upstream\n  --> remora.yaml:4:1");
+        let failed = outcome(&answer(403, r#"{"error":"no"}"#)).unwrap_err();
+        assert_eq!(failed.to_string(), "the edge answered 403: no");
+    }
+}

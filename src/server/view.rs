@@ -1,0 +1,131 @@
+//! The running edge as the admin listener shows it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use async_trait::async_trait;
+
+use crate::admin::status::{
+    BackendState as Shown, BackendStatus, CheckStatus, PoolState, ProcessStatus, ReloadStatus, RouteStatus,
+    SpecSummary, UpstreamStatus, rfc3339,
+};
+use crate::admin::{Source, Status};
+use crate::heal::Journal;
+use crate::reload::{Origin, Reload, Reloaded};
+use crate::snapshot::SnapshotCell;
+use crate::telemetry::Metrics;
+use crate::upstream::{Backend, BackendState, Upstream};
+
+/// Everything there is to show.
+pub(super) struct View {
+    pub snapshots: Arc<SnapshotCell>,
+    pub metrics: Arc<Metrics>,
+    pub journal: Arc<Journal>,
+    pub reload: Option<Reload>,
+    pub file: Option<PathBuf>,
+    pub listeners: Vec<SocketAddr>,
+    pub started: Instant,
+    pub in_flight: Arc<crate::proxy::Active>,
+}
+
+#[async_trait]
+impl Source for View {
+    fn status(&self) -> Status {
+        let snapshot = self.snapshots.current();
+        let route = |spec: &Arc<crate::config::model::RouteSpec>| RouteStatus {
+            host: spec.host.as_ref().map(ToString::to_string),
+            path: spec.path.to_string(),
+            upstream: spec.to.to_string(),
+            requests: self.metrics.route(spec).requests(),
+            lane: "full".to_owned(),
+        };
+        let idle = self.journal.idle().into_iter();
+        let waiting = |upstream: &Arc<Upstream>| {
+            let held = upstream.held();
+            (held != 0).then(|| format!("{}: {held} requests wait for a backend", upstream.name()))
+        };
+        Status {
+            process: ProcessStatus {
+                generation: snapshot.generation,
+                config_file: self.file.as_ref().map(|file| file.display().to_string()),
+                listeners: self.listeners.iter().map(ToString::to_string).collect(),
+                last_reload: self.last_reload(),
+                ..ProcessStatus::of_this_process(self.started.elapsed())
+            },
+            routes: snapshot.site.routes.iter().map(route).collect(),
+            upstreams: snapshot.upstreams.values().map(|upstream| upstream_status(upstream)).collect(),
+            heals: self.heals(),
+            notes: idle
+                .map(|idle| format!("{} {}: not healed: {}", idle.upstream, idle.backend, idle.reason))
+                .chain(snapshot.upstreams.values().filter_map(waiting))
+                .collect(),
+        }
+    }
+
+    fn metrics(&self) -> String {
+        self.snapshots.current().upstreams.values().for_each(|upstream| upstream.gauge());
+        self.metrics.requests_in_flight().set(i64::try_from(self.in_flight.count()).unwrap_or(i64::MAX));
+        self.metrics.render()
+    }
+
+    fn heals(&self) -> serde_json::Value {
+        serde_json::to_value(self.journal.entries()).unwrap_or_default()
+    }
+
+    async fn reload(&self) -> Result<Reloaded, String> {
+        match &self.reload {
+            Some(reload) => reload.handle().ask(Origin::Admin).await,
+            None => Err("this edge runs without a file".to_owned()),
+        }
+    }
+}
+
+impl View {
+    fn last_reload(&self) -> Option<ReloadStatus> {
+        let last = self.reload.as_ref()?.last().get()?;
+        Some(ReloadStatus::from(&*last))
+    }
+}
+
+fn upstream_status(upstream: &Upstream) -> UpstreamStatus {
+    let backends: Vec<_> = upstream.backends().iter().map(|backend| backend_status(backend)).collect();
+    UpstreamStatus {
+        name: upstream.name().to_string(),
+        spec: SpecSummary::from(&**upstream.spec()),
+        state: PoolState::of(&backends),
+        held: upstream.held() as u64,
+        backends,
+    }
+}
+
+fn backend_status(backend: &Backend) -> BackendStatus {
+    let state = match backend.state() {
+        BackendState::New => Shown::New,
+        BackendState::Up => Shown::Up,
+        BackendState::Down => Shown::Down,
+        BackendState::Ejected => Shown::Ejected,
+        BackendState::Healing => Shown::Healing,
+        BackendState::Draining => Shown::Draining,
+    };
+    let server = backend.server();
+    let cause = backend.last_failure().filter(|_| state != Shown::Up && state != Shown::New);
+    BackendStatus {
+        address: backend.address().to_string(),
+        server: server.address.to_string(),
+        weight: server.weight.get(),
+        backup: server.backup,
+        state,
+        since: rfc3339(SystemTime::now() - backend.since().elapsed()),
+        last_check: backend.last_check().map(|check| CheckStatus {
+            at: rfc3339(check.at),
+            result: check.result.map_or_else(|failure| failure.to_string(), |()| "passed".to_owned()),
+            duration_ms: u64::try_from(check.took.as_millis()).unwrap_or(u64::MAX),
+        }),
+        cause: cause.map(|failure| failure.to_string()),
+        in_flight: backend.in_flight() as u64,
+        requests: backend.requests(),
+        failures: backend.failures(),
+    }
+}
