@@ -129,7 +129,13 @@ impl Docker {
         };
         let code = match ended {
             Ok(Ok(Some(code))) => code,
-            Ok(Err(error)) => return Err(refused(error)),
+            Ok(Err(error)) => {
+                // It may have been started before the daemon fell silent.
+                if error.opens_breaker() {
+                    self.overdue.lock().insert(container.id.clone(), Overdue { exec_id, command: shown.label() });
+                }
+                return Err(refused(error));
+            }
             Ok(Ok(None)) | Err(_) => {
                 self.overdue.lock().insert(container.id.clone(), Overdue { exec_id, command: shown.label() });
                 return Err(overran(if stderr.is_empty() { stdout } else { stderr }));

@@ -86,8 +86,9 @@ if [ -z "$PM2_HOME" ]; then
     esac
 fi
 PATH="$(value PATH):$PATH:/proc/$pid/cwd/node_modules/.bin"
-PM2_DISCRETE_MODE=true
-export HOME PM2_HOME PATH PM2_DISCRETE_MODE
+PM2_DISCRETE_MODE=true NO_COLOR=1
+export HOME PM2_HOME PATH PM2_DISCRETE_MODE NO_COLOR
+unset FORCE_COLOR
 if [ ! -S "$PM2_HOME/rpc.sock" ]; then echo "no PM2 daemon listens in $PM2_HOME" >&2; exit 4; fi
 if ! command -v pm2 >/dev/null; then echo "no pm2 command in $PATH" >&2; exit 127; fi
 exec pm2 "$2" "$3"
@@ -166,6 +167,9 @@ pub(super) fn tell_pm2(daemon: &Pm2Daemon, verb: &str, app: &str) -> Command {
     let user = format!("{}:{}", daemon.uid, daemon.gid);
     Command::new(["sh", "-c", PM2_RUN, "sh", &daemon.pid.to_string(), verb, app]).by(user)
 }
+
+/// What PM2 7 says, with exit code 1, after it has restarted a cluster-mode app all the same (measured).
+pub(super) const PM2_STARTED: &str = "process already started";
 
 /// The exit code of [`tell_pm2`] when that daemon does not listen.
 pub(super) const PM2_NOT_LISTENING: i64 = 4;

@@ -89,6 +89,9 @@ async fn perform_pm2(
         let rest = limit.saturating_sub(started.elapsed()).max(Duration::from_secs(1));
         let outcome = docker.exec(container, &preset::tell_pm2(&daemon, verb, app), rest).await?;
         last = Done { took: started.elapsed(), ..Done::from(outcome) };
+        if last.code == Some(1) && verb == "restart" && last.output.contains(preset::PM2_STARTED) {
+            last.code = Some(0);
+        }
         if last.code != Some(preset::PM2_NOT_LISTENING) {
             break;
         }

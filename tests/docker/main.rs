@@ -1,0 +1,20 @@
+//! `docker/` and the presets against a real daemon with real Gunicorn, PM2 and systemd; and against daemons that misbehave.
+//!
+//! Those that need Docker are ignored by default; `make test` runs them after `make images`.
+
+#![expect(unreachable_pub, reason = "a test program is nobody's library")]
+
+#[cfg(test)]
+mod bench;
+#[cfg(test)]
+mod daemon;
+#[cfg(test)]
+mod exec;
+#[cfg(test)]
+mod find;
+#[cfg(test)]
+mod gunicorn;
+#[cfg(test)]
+mod healer;
+#[cfg(test)]
+mod others;
