@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::{Exit, file, seam, terminal};
+use crate::config;
+use crate::reload::FileLoader;
+
+use super::{Exit, file, terminal};
 
 /// Say everything that is wrong with a file, without running it.
 #[derive(Debug, clap::Args)]
@@ -16,11 +19,11 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     if arguments.schema {
-        terminal::say(seam::schema().trim_end())?;
+        terminal::say(&serde_json::to_string_pretty(&config::schema())?)?;
         return Ok(Exit::Done);
     }
     let file = file::choose(arguments.file.as_deref())?;
-    match seam::load(&file, terminal::stderr_has_colour()) {
+    match file::load(&FileLoader::new(file.clone())) {
         Ok(loaded) => {
             let site = &loaded.config.site;
             let count = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });

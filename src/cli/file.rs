@@ -2,6 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::reload::{FileLoader, Loaded};
+
+use super::terminal;
+
 /// Where the file is in an image, then in a checkout.
 const USUAL: [&str; 2] = ["/etc/remora/remora.yaml", "conf/remora.yaml"];
 
@@ -13,6 +17,19 @@ pub(super) struct NoFile(pub(super) String);
 /// The file named, else the first of the usual ones that exists.
 pub(super) fn choose(named: Option<&Path>) -> Result<PathBuf, NoFile> {
     choose_among(named, &USUAL)
+}
+
+/// Reads a file and prints its warnings.
+///
+/// # Errors
+/// With the whole report, for a person to read.
+pub(super) fn load(loader: &FileLoader) -> Result<Loaded, String> {
+    let colour = terminal::stderr_has_colour();
+    let (loaded, warnings) = loader.read().map_err(|report| report.render(colour))?;
+    for warning in warnings {
+        terminal::complain(&warning.to_string());
+    }
+    Ok(loaded)
 }
 
 fn choose_among(named: Option<&Path>, usual: &[&str]) -> Result<PathBuf, NoFile> {

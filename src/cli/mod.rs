@@ -6,7 +6,6 @@ mod demo;
 mod file;
 mod reload;
 mod run;
-mod seam;
 mod status;
 mod terminal;
 mod view;

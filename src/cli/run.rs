@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::{Exit, file, seam, terminal};
+use crate::reload::FileLoader;
+use crate::server::{self, FileSource, Start};
+
+use super::{Exit, file, terminal};
 
 /// Run the edge.
 #[derive(Debug, clap::Args)]
@@ -13,9 +16,11 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let file = file::choose(arguments.file.as_deref())?;
-    match seam::load(&file, terminal::stderr_has_colour()) {
+    let loader = FileLoader::new(file.clone());
+    match file::load(&loader) {
         Ok(loaded) => {
-            seam::run(&file, loaded)?;
+            let source = FileSource { file, loader: Box::new(loader), watch: loaded.watch };
+            server::run(Start { config: loaded.config, source: Some(source) }, |_| {})?;
             Ok(Exit::Done)
         }
         Err(report) => {

@@ -1,3 +1,23 @@
 //! The user's file: text → raw (private) → check → model. No clock, no network.
 
+mod check;
+mod env;
+mod include;
+mod load;
 pub mod model;
+mod outline;
+mod place;
+mod problem;
+mod raw;
+mod read;
+mod report;
+mod schema;
+mod source;
+mod tree;
+
+#[cfg(test)]
+mod tests;
+
+pub use load::{Loaded, load, load_text};
+pub use report::{Report, Warning};
+pub use schema::schema;

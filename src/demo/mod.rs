@@ -2,15 +2,19 @@
 //!
 //! Plain HTTP servers on loopback, nothing of the edge; the edge treats them as it treats any backend.
 
+use std::net::SocketAddr;
+
 mod replica;
 
 pub use replica::{Replicas, start};
 
 /// The edge's own file for the demo, with the replicas' ports filled in.
-pub fn site_file(listen: &str, page: std::net::SocketAddr, api: &[std::net::SocketAddr]) -> String {
+pub fn site_file(listen: SocketAddr, admin: SocketAddr, page: SocketAddr, api: &[SocketAddr]) -> String {
     let servers: Vec<String> = api.iter().map(|address| format!("\"{address}\"")).collect();
     format!(
         "listen: \"{listen}\"\n\
+         admin: \"{admin}\"\n\
+         docker: off\n\
          routes:\n  /: page\n  /api: api\n\
          upstreams:\n\
          \x20 page: {{ servers: \"{page}\" }}\n\

@@ -8,6 +8,7 @@ mod record;
 mod reply;
 mod request;
 mod response;
+mod upgrade;
 mod upstream;
 
 use std::sync::Arc;

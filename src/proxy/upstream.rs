@@ -1,5 +1,6 @@
 //! Which backend gets the request, and what happens when it cannot be reached or breaks off.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use crate::upstream::{Failure, Upstream, failure_of};
 
 use super::context::RequestContext;
 use super::request::UPGRADED_IDLE;
+use super::upgrade::UpgradeConnector;
 
 /// Claims a backend not tried before; waits for one where the upstream holds requests.
 pub(super) async fn choose(session: &Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
@@ -31,8 +33,9 @@ pub(super) async fn choose(session: &Session, ctx: &mut RequestContext) -> Resul
     let mut peer = Box::new(lease.backend().peer().clone());
     if ctx.is_upgrade {
         peer.options.read_timeout = Some(UPGRADED_IDLE);
+        peer.options.custom_l4 = Some(Arc::new(UpgradeConnector { timeout: upstream.spec().timeouts.connect }));
     }
-    if !session.req_header().method.is_idempotent() {
+    if ctx.is_upgrade || !session.req_header().method.is_idempotent() {
         make_fresh(&mut peer);
     }
     ctx.chosen_at = Some(Instant::now());

@@ -6,6 +6,7 @@
 mod diff;
 mod fingerprint;
 mod last;
+mod loader;
 mod request;
 mod run;
 mod signal;
@@ -25,6 +26,7 @@ use crate::types::OwnedTask;
 
 pub use diff::{process_changes, summary};
 pub use last::{LastReload, Outcome};
+pub use loader::FileLoader;
 pub use request::{Origin, ReloadHandle, ReloadRequest, Reloaded};
 
 /// Reads and checks the whole file. Called on a thread that may block.

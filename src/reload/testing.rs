@@ -55,7 +55,6 @@ pub(crate) fn upstream(name: &str, port: u16) -> Arc<UpstreamSpec> {
         hold: Duration::ZERO,
         cors: None,
         heal: None,
-        keepalive: 64,
         request_buffer: ByteSize(0),
     })
 }

@@ -11,7 +11,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pingora::apps::HttpServerOptions;
 use pingora::listeners::ListenerConfig;
 use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::server::ListenFds;
@@ -24,7 +23,7 @@ use tokio::sync::watch;
 use crate::admin::{self, AdminError, AdminListener};
 use crate::config::model::{Config, DockerSpec, ProcessSpec};
 use crate::docker::Docker;
-use crate::front::{self, BindError};
+use crate::front::{self, BindError, Door};
 use crate::heal::{HealTools, Healer, Journal};
 use crate::proxy::{Active, Edge, EdgeSettings};
 use crate::reload::{self, Load, Parts, Reload};
@@ -93,8 +92,7 @@ pub fn run(start: Start, ready: impl FnOnce(&[SocketAddr])) -> Result<(), RunErr
     let admin = process.admin.map(admin::bind).transpose()?;
     let bound = front::bind(&process.listen)?;
     let (addresses, fds) = (bound.addresses(), bound.into_fds());
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(process.threads).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(process.threads).enable_all().build()?;
     let ended = runtime.block_on(serve(start, metrics, Doors { addresses, fds, admin }, ready));
     // What is left are connections of clients who were told, or a second signal's haste.
     runtime.shutdown_background();
@@ -209,7 +207,7 @@ fn settings(process: &ProcessSpec) -> EdgeSettings {
     }
 }
 
-fn edge_service(edge: Edge, process: &ProcessSpec, listen: &[SocketAddr]) -> Service<HttpProxy<Edge>> {
+fn edge_service(edge: Edge, process: &ProcessSpec, listen: &[SocketAddr]) -> Service<Door<HttpProxy<Edge>>> {
     let conf = ServerConf {
         threads: process.threads,
         upstream_keepalive_pool_size: POOLED_CONNECTIONS,
@@ -217,11 +215,7 @@ fn edge_service(edge: Edge, process: &ProcessSpec, listen: &[SocketAddr]) -> Ser
     };
     let mut proxy = HttpProxy::new(edge, Arc::new(conf));
     proxy.handle_init_modules();
-    let mut options = HttpServerOptions::default();
-    options.h2c = true;
-    options.h2_idle_timeout = Some(process.keepalive);
-    proxy.server_options = Some(options);
-    let mut service = Service::new("edge".into(), proxy);
+    let mut service = Service::new("edge".into(), Door::new(proxy, process.keepalive));
     for address in listen {
         service.endpoints().add_listener(ListenerConfig::tcp(address.to_string()).l4_buffer(CONNECTION_BUFFERS));
     }

@@ -119,9 +119,7 @@ async fn the_demo_runs_without_anything_else() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let address = lines
-        .find_map(|line| line.split("http://").nth(1).map(|rest| rest.trim_end_matches('/').trim().to_owned()))
-        .unwrap();
+    let address = lines.find_map(|line| line.split("http://").nth(1)?.split('/').next().map(str::to_owned)).unwrap();
     let client = Client::new(address.parse().unwrap());
     assert!(client.get("/").await.body.contains("Remora"));
     let mut replicas: Vec<_> = Vec::new();

@@ -117,7 +117,6 @@ fn spec(steps: Vec<Step>) -> Arc<UpstreamSpec> {
         hold: Duration::ZERO,
         cors: None,
         heal: Some(heal),
-        keepalive: 0,
         request_buffer: ByteSize(0),
     })
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::{self, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
@@ -21,7 +21,6 @@ type Failure = Box<dyn Error + Send + Sync>;
 /// A whole answer.
 pub struct Answer {
     pub status: StatusCode,
-    pub headers: HeaderMap,
     pub body: String,
 }
 
@@ -40,7 +39,7 @@ pub async fn send(method: Method, path: &str, body: &str) -> Result<Answer, Fail
         let answer = client().request(request).await?;
         let (head, body) = answer.into_parts();
         let bytes = body.collect().await?.to_bytes();
-        Ok::<_, Failure>(Answer { status: head.status, headers: head.headers, body: String::from_utf8_lossy(&bytes).into() })
+        Ok::<_, Failure>(Answer { status: head.status, body: String::from_utf8_lossy(&bytes).into() })
     };
     tokio::time::timeout(CLIENT_TIMEOUT, exchange).await?
 }

@@ -15,7 +15,12 @@ fn tell(what: &str, outcome: &Outcome, rest: &str) {
     let seconds = |time: Option<Duration>| time.map_or("-".into(), |time| format!("{:.1}", time.as_secs_f64()));
     println!(
         "{what}: {} sent, {} failed, {} slower than 1 s, harm from {} s to {} s{rest} {:?}",
-        outcome.sent, outcome.failed, outcome.slow, seconds(outcome.first_harm), seconds(outcome.last_harm), outcome.failures
+        outcome.sent,
+        outcome.failed,
+        outcome.slow,
+        seconds(outcome.first_harm),
+        seconds(outcome.last_harm),
+        outcome.failures
     );
 }
 
@@ -24,7 +29,8 @@ pub async fn a_reader_of_a_tutorial_finds_everything(stack: &Stack) {
     for service in ["manager", "frontend", "backend", "database"] {
         assert!(listed.contains(service), "{listed}");
     }
-    let shell = stack.compose(&["exec", "-T", "manager", "/bin/sh", "-c", "id -u && cat /proc/1/status && cat /proc/1/comm"]);
+    let shell =
+        stack.compose(&["exec", "-T", "manager", "/bin/sh", "-c", "id -u && cat /proc/1/status && cat /proc/1/comm"]);
     let shell = text(&shell.stdout);
     assert!(shell.contains("Uid:\t10001") && shell.ends_with("remora\n"), "PID 1 is remora and not root: {shell}");
     assert!(get("/").await.unwrap().body.contains("<div id=\"root\">"), "the page is there");
@@ -97,7 +103,8 @@ async fn healed_under_load(
     tokio::time::sleep(Duration::from_secs(3)).await;
     let outcome = load.end().await;
     let heal = stack.healed(upstream).await.pop().unwrap();
-    let steps: Vec<_> = heal["steps"].as_array().unwrap().iter().map(|s| format!("{} {}", s["step"], s["outcome"])).collect();
+    let steps: Vec<_> =
+        heal["steps"].as_array().unwrap().iter().map(|s| format!("{} {}", s["step"], s["outcome"])).collect();
     let rest = format!("; broken at 2.0 s, well again after {:.1} s, steps {steps:?}", whole.as_secs_f64());
     tell(what, &outcome, &rest);
     assert_eq!(Stack::identity(container), before.0, "the container is the same and was not restarted");

@@ -60,7 +60,8 @@ impl Stack {
             eventually(path, || async { get(path).await.is_ok_and(|answer| answer.status == 200) }).await;
         }
         eventually("every replica is up", || async {
-            stack.states("backend").await == vec!["up"; backends] && stack.states("frontend").await == vec!["up"; frontends]
+            stack.states("backend").await == vec!["up"; backends]
+                && stack.states("frontend").await == vec!["up"; frontends]
         })
         .await;
         println!("up: everything answers {:.1} s after `docker-compose up -d`", start.elapsed().as_secs_f64());
@@ -79,7 +80,12 @@ impl Stack {
             .env("SAMPLE_FAULTS", "1")
             .output()
             .unwrap();
-        assert!(output.status.success(), "docker-compose {arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
+        assert!(
+            output.status.success(),
+            "docker-compose {arguments:?}: {}{}",
+            text(&output.stdout),
+            text(&output.stderr)
+        );
         output
     }
 

@@ -7,9 +7,9 @@ mod origin;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-pub use client::{Answer, Client, raw};
+pub use client::{Client, raw};
 pub use edge::{TestEdge, free_port};
-pub use origin::{Origin, Seen};
+pub use origin::Origin;
 
 /// Longest wait for anything that should happen.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,0 +1,68 @@
+//! What only shows when everything is read: circles of `needs`, and upstreams that nothing uses.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::types::UpstreamName;
+
+use super::super::model::UpstreamSpec;
+use super::super::problem::{Problem, Problems};
+use super::route::Placed;
+use super::upstream::Declared;
+
+/// Records every circle of `needs`, and warns of upstreams without use.
+pub(super) fn check(
+    declared: &Declared,
+    upstreams: &BTreeMap<UpstreamName, UpstreamSpec>,
+    routes: &[Placed],
+    problems: &mut Problems,
+) {
+    circles(declared, upstreams, problems);
+    let routed: BTreeSet<&UpstreamName> = routes.iter().map(|route| &route.spec.to).collect();
+    let needed: BTreeSet<&UpstreamName> = upstreams.values().flat_map(|spec| &spec.needs).collect();
+    for (name, spec) in upstreams {
+        let watched = spec.check.is_some() || needed.contains(name);
+        if let Some(place) = declared.place(name.as_str()).filter(|_| !watched && !routed.contains(name)) {
+            let problem =
+                Problem::new(&place, format!("the upstream `{name}` has no route and no check, so it does nothing"));
+            problems.warn(problem.help("add a route to it, or remove it"));
+        }
+    }
+}
+
+/// Follows `needs` from each upstream; a circle is told once, at its first name in the alphabet.
+fn circles(declared: &Declared, upstreams: &BTreeMap<UpstreamName, UpstreamSpec>, problems: &mut Problems) {
+    let mut done: BTreeSet<&UpstreamName> = BTreeSet::new();
+    for start in upstreams.keys() {
+        // The way down to here, and the needs of each that are still to be followed.
+        let mut way: Vec<(&UpstreamName, std::slice::Iter<'_, UpstreamName>)> = Vec::new();
+        let mut next = Some(start);
+        loop {
+            if let Some(name) = next.take() {
+                if let Some(from) = way.iter().position(|(passed, _)| *passed == name) {
+                    let circle: Vec<&UpstreamName> = way.iter().skip(from).map(|(passed, _)| *passed).collect();
+                    tell(&circle, declared, problems);
+                } else if let Some((name, spec)) = upstreams.get_key_value(name)
+                    && !done.contains(name)
+                {
+                    way.push((name, spec.needs.iter()));
+                }
+            }
+            let Some((name, needs)) = way.last_mut() else { break };
+            next = needs.next();
+            if next.is_none() {
+                done.insert(name);
+                way.pop();
+            }
+        }
+    }
+}
+
+fn tell(circle: &[&UpstreamName], declared: &Declared, problems: &mut Problems) {
+    let Some(first) = circle.first() else { return };
+    let shown: Vec<String> = circle.iter().chain([first]).map(|name| format!("`{name}`")).collect();
+    let place = declared.place(first.as_str()).map(|place| place.key("needs"));
+    if let Some(place) = place {
+        let problem = Problem::new(&place.of_key(), format!("these upstreams need each other: {}", shown.join(" → ")));
+        problems.add::<()>(problem.help("remove one of the needs: healing starts with what needs nothing"));
+    }
+}

@@ -1,0 +1,69 @@
+//! Raw maps → model: every value parsed, bounded and linked to the others. Async never, the clock never.
+
+mod cors;
+mod heal;
+mod leaf;
+mod line;
+mod links;
+mod probe;
+mod process;
+mod route;
+mod server;
+mod step;
+mod upstream;
+
+use std::sync::Arc;
+
+use super::model::{Config, SiteSpec};
+use super::problem::{Problem, Problems};
+use super::raw::{RawFile, RawFragment};
+use super::read::{Item, field};
+
+use upstream::Declared;
+
+/// What was read: the main file and those it includes.
+pub(super) struct Files {
+    /// The main file and its outermost value.
+    pub main: (RawFile, Item),
+    /// The others, in order.
+    pub included: Vec<(RawFragment, Item)>,
+    /// True when one could not be read, so that names it would define are missing.
+    pub incomplete: bool,
+}
+
+/// Decides what the files mean; `None` when there is a problem.
+pub(super) fn config(files: Files, problems: &mut Problems) -> Option<Config> {
+    let (mut raw, at) = files.main;
+    let process = process::process(&mut raw, &at, problems);
+    let trusted_proxies = process::trusted_proxies(field!(raw.trusted_proxies, at), problems);
+
+    let mut upstream_maps: Vec<Item> = field!(raw.upstreams, at).into_iter().collect();
+    let mut route_maps: Vec<Item> = field!(raw.routes, at).into_iter().collect();
+    for (mut fragment, at) in files.included {
+        upstream_maps.extend(field!(fragment.upstreams, at));
+        route_maps.extend(field!(fragment.routes, at));
+    }
+
+    let declared = Declared::of(&upstream_maps, files.incomplete, problems);
+    let upstreams = upstream::upstreams(&declared, problems);
+    let mut routes = Vec::new();
+    for item in &route_maps {
+        route::routes(item, &declared, &mut routes, problems);
+    }
+    route::duplicates(&routes, problems);
+    links::check(&declared, &upstreams, &routes, problems);
+    if declared.is_empty() && route_maps.iter().all(|item| item.entries().is_empty()) && problems.errors.is_empty() {
+        let problem = Problem::new(&at.place, "there is nothing to serve: no routes and no upstreams");
+        problems
+            .add::<()>(problem.help("add `routes: { /: app }` and `upstreams: { app: { servers: \"app:8000\" } }`"));
+    }
+    if !problems.errors.is_empty() {
+        return None;
+    }
+    let site = SiteSpec {
+        routes: routes.into_iter().map(|route| Arc::new(route.spec)).collect(),
+        upstreams: upstreams.into_iter().map(|(name, spec)| (name, Arc::new(spec))).collect(),
+        trusted_proxies: trusted_proxies?,
+    };
+    Some(Config { process: process?, site })
+}

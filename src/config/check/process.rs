@@ -1,0 +1,244 @@
+//! The process half of the file: where it listens, how it logs, its limits.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use log::LevelFilter;
+
+use crate::types::ByteSize;
+
+use super::super::model::{AccessLog, DockerSpec, ListenSpec, LogSpec, ProcessSpec};
+use super::super::problem::{Problem, Problems, quoted};
+use super::super::raw::{RawDocker, RawFile, RawLimits, RawLog};
+use super::super::read::{Form, Item, choice, field, one_or_many, open, text};
+use super::leaf::{HOUR, MS, all, duration, number, size};
+
+/// Largest body limit that can be written; more is no limit at all, which is 0.
+pub(super) const BODY_MAX: ByteSize = ByteSize(1 << 40);
+
+/// Takes the process half out of a file.
+pub(super) fn process(raw: &mut RawFile, at: &Item, problems: &mut Problems) -> Option<ProcessSpec> {
+    let listen = listen(field!(raw.listen, at), problems);
+    let threads = threads(field!(raw.threads, at), problems);
+    let admin = admin(field!(raw.admin, at), problems);
+    let log = log(field!(raw.log, at), problems);
+    let docker = docker(field!(raw.docker, at), problems);
+    let limits = limits(field!(raw.limits, at), problems);
+    let shutdown = duration(field!(raw.shutdown, at), 0..=HOUR, Duration::from_secs(8), problems);
+    let (body_limit, keepalive, client_timeout) = limits?;
+    Some(ProcessSpec {
+        listen: listen?,
+        threads: threads?,
+        admin: admin?,
+        log: log?,
+        docker: docker?,
+        body_limit,
+        keepalive,
+        client_timeout,
+        shutdown: shutdown?,
+    })
+}
+
+const LISTEN_FORMS: &str = "a port such as `80`, an address such as `127.0.0.1:8080` or `[::]:80`, or a list of them";
+
+fn listen(item: Option<Item>, problems: &mut Problems) -> Option<Vec<ListenSpec>> {
+    let Some(item) = item else { return Some(vec![ListenSpec::Port(80)]) };
+    let items = one_or_many(&item);
+    if items.is_empty() {
+        return problems
+            .add(Problem::new(&item.place, "`listen` is an empty list").help(format!("write {LISTEN_FORMS}")));
+    }
+    let found: Vec<_> = items.iter().map(|item| listen_one(item, problems)).collect();
+    for (index, spec) in found.iter().enumerate() {
+        let same =
+            found.iter().take(index).position(|earlier| spec.is_some() && overlap(earlier.as_ref(), spec.as_ref()));
+        if let (Some(first), Some(item)) = (same.and_then(|first| items.get(first)), items.get(index)) {
+            let problem = Problem::new(&item.place, "this address is listened on twice");
+            problems.add::<()>(problem.other("first listed", &first.place).help("remove one of the two"));
+        }
+    }
+    all(found)
+}
+
+/// A bare port takes every address; port 0 is a different free one each time.
+fn overlap(a: Option<&ListenSpec>, b: Option<&ListenSpec>) -> bool {
+    match (a, b) {
+        (Some(ListenSpec::Port(a)), Some(ListenSpec::Port(b))) => a == b,
+        (Some(ListenSpec::Port(port)), Some(ListenSpec::Address(address)))
+        | (Some(ListenSpec::Address(address)), Some(ListenSpec::Port(port))) => *port == address.port(),
+        (Some(ListenSpec::Address(a)), Some(ListenSpec::Address(b))) => a == b && a.port() != 0,
+        (None, _) | (_, None) => false,
+    }
+}
+
+fn listen_one(item: &Item, problems: &mut Problems) -> Option<ListenSpec> {
+    let Form::Text(text) = item.form() else {
+        if item.entries().iter().any(|(key, _)| key == "tls") {
+            let problem = Problem::new(&item.place.key("tls").of_key(), "`tls` is not available yet");
+            return problems.add(problem.help("listen for plain HTTP, and end TLS in front of Remora"));
+        }
+        return item.wrong_form(LISTEN_FORMS, problems);
+    };
+    let port = text.strip_prefix(':').unwrap_or(&text);
+    if !port.is_empty() && port.chars().all(|c| c.is_ascii_digit()) {
+        return match port.parse::<u16>() {
+            Ok(port) if port != 0 => Some(ListenSpec::Port(port)),
+            Ok(_) | Err(_) => {
+                let message = format!("{} is not a port", quoted(&text));
+                problems.add(Problem::new(&item.place, message).help("write 1 to 65535"))
+            }
+        };
+    }
+    match text.parse::<SocketAddr>() {
+        Ok(address) => Some(ListenSpec::Address(address)),
+        Err(_) => {
+            let message = format!("{} is not an address to listen on", quoted(&text));
+            problems.add(Problem::new(&item.place, message).help(listen_help(&text)))
+        }
+    }
+}
+
+fn listen_help(text: &str) -> String {
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, "80"));
+    let port = if port.parse::<u16>().is_ok() { port } else { "80" };
+    match host {
+        _ if text.parse::<Ipv4Addr>().is_ok() => format!("add a port: `{text}:80`"),
+        "localhost" => format!("write `127.0.0.1:{port}`"),
+        "*" => format!("write `{port}`: a port alone is every address"),
+        _ => format!("write {LISTEN_FORMS}"),
+    }
+}
+
+fn threads(item: Option<Item>, problems: &mut Problems) -> Option<usize> {
+    let auto = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get).clamp(1, 256);
+    let Some(item) = item else { return Some(auto()) };
+    match text(&item, problems)?.as_str() {
+        "auto" => Some(auto()),
+        written if written.parse::<u64>().is_ok() => {
+            number(Some(item), 1..=256, 1, problems).and_then(|threads| usize::try_from(threads).ok())
+        }
+        other => {
+            let problem = Problem::new(&item.place, format!("{} is not a number of threads", quoted(other)));
+            problems.add(problem.help("write `auto` or 1 to 256"))
+        }
+    }
+}
+
+fn admin(item: Option<Item>, problems: &mut Problems) -> Option<Option<SocketAddr>> {
+    let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, 9901));
+    let Some(item) = item else { return Some(Some(usual)) };
+    let text = text(&item, problems)?;
+    if text == "off" {
+        return Some(None);
+    }
+    let Ok(address) = text.parse::<SocketAddr>() else {
+        let port = text.rsplit(':').next().filter(|port| port.parse::<u16>().is_ok()).unwrap_or("9901");
+        let problem = Problem::new(&item.place, format!("{} is not an address with a port", quoted(&text)));
+        return problems.add(problem.help(format!("write `127.0.0.1:{port}` or `off`")));
+    };
+    if address.ip().is_loopback() {
+        return Some(Some(address));
+    }
+    let message = format!("{} is not a loopback address", quoted(&text));
+    let help = format!(
+        "write `127.0.0.1:{}`: whoever reaches the admin address can reload and heal, and it asks for no password",
+        address.port()
+    );
+    problems.add(Problem::new(&item.place, message).help(help))
+}
+
+fn log(item: Option<Item>, problems: &mut Problems) -> Option<LogSpec> {
+    let defaults = LogSpec { access: AccessLog::Combined, level: LevelFilter::Info };
+    let Some(item) = item else { return Some(defaults) };
+    let mut raw: RawLog = open(&item, "`{ access: combined, level: info }`", problems)?;
+    let access = match field!(raw.access, item) {
+        Some(access) => {
+            let words = [("combined", AccessLog::Combined), ("json", AccessLog::Json), ("off", AccessLog::Off)];
+            choice(&access, &words, problems)
+        }
+        None => Some(defaults.access),
+    };
+    let level = match field!(raw.level, item) {
+        Some(level) => {
+            let words = [
+                ("error", LevelFilter::Error),
+                ("warn", LevelFilter::Warn),
+                ("info", LevelFilter::Info),
+                ("debug", LevelFilter::Debug),
+                ("trace", LevelFilter::Trace),
+                ("off", LevelFilter::Off),
+            ];
+            choice(&level, &words, problems)
+        }
+        None => Some(defaults.level),
+    };
+    Some(LogSpec { access: access?, level: level? })
+}
+
+fn docker(item: Option<Item>, problems: &mut Problems) -> Option<DockerSpec> {
+    let Some(item) = item else { return Some(DockerSpec::Auto) };
+    if matches!(item.form(), Form::Text(_)) {
+        let words = [("auto", ()), ("off", ())];
+        choice(&item, &words, problems)?;
+        return Some(if text(&item, problems)? == "off" { DockerSpec::Off } else { DockerSpec::Auto });
+    }
+    if item.entries().iter().any(|(key, _)| key == "sidecar") {
+        let problem = Problem::new(&item.place.key("sidecar").of_key(), "`sidecar` is not available yet");
+        return problems.add(problem.help("write `socket:` and the path of Docker's socket"));
+    }
+    let mut raw: RawDocker = open(&item, "`auto`, `off` or `{ socket: /var/run/docker.sock }`", problems)?;
+    let Some(socket) = field!(raw.socket, item) else {
+        let problem = Problem::new(&item.place, "`docker` names no socket");
+        return problems.add(problem.help("write `auto`, `off` or `{ socket: /var/run/docker.sock }`"));
+    };
+    let path = text(&socket, problems)?;
+    if path.starts_with('/') {
+        return Some(DockerSpec::Socket(PathBuf::from(path)));
+    }
+    let problem = Problem::new(&socket.place, format!("{} is not an absolute path", quoted(&path)));
+    problems.add(problem.help("write the path of Docker's socket, such as `/var/run/docker.sock`"))
+}
+
+/// Body limit, keepalive and client timeout.
+fn limits(item: Option<Item>, problems: &mut Problems) -> Option<(ByteSize, Duration, Duration)> {
+    let mut raw = RawLimits::default();
+    let mut at = None;
+    if let Some(item) = item {
+        raw = open(&item, "`{ body: 10MiB, keepalive: 75s, client_timeout: 60s }`", problems)?;
+        at = Some(item);
+    }
+    let Some(at) = at else { return Some((ByteSize(10 << 20), Duration::from_secs(75), Duration::from_secs(60))) };
+    let body = size(field!(raw.body, at), BODY_MAX, ByteSize(10 << 20), problems);
+    let keepalive = duration(field!(raw.keepalive, at), 0..=HOUR, Duration::from_secs(75), problems);
+    let timeout = field!(raw.client_timeout, at);
+    let timeout = duration(timeout, 10 * MS..=24 * HOUR, Duration::from_secs(60), problems);
+    Some((body?, keepalive?, timeout?))
+}
+
+/// Networks whose proxies are believed.
+pub(super) fn trusted_proxies(item: Option<Item>, problems: &mut Problems) -> Option<Vec<IpNet>> {
+    let Some(item) = item else { return Some(Vec::new()) };
+    all(one_or_many(&item).iter().map(|item| network(item, problems)).collect())
+}
+
+fn network(item: &Item, problems: &mut Problems) -> Option<IpNet> {
+    let text = text(item, problems)?;
+    let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    match net {
+        Ok(net) => {
+            if net.prefix_len() == 0 {
+                let problem =
+                    Problem::new(&item.place, format!("{} believes every client's `X-Forwarded-For`", quoted(&text)));
+                problems.warn(problem.help("name the network of the proxies in front"));
+            }
+            Some(net.trunc())
+        }
+        Err(_) => {
+            let problem = Problem::new(&item.place, format!("{} is not a network", quoted(&text)));
+            problems.add(problem.help("write an address and a length, such as `10.0.0.0/8`, or one address"))
+        }
+    }
+}

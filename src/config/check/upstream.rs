@@ -1,0 +1,275 @@
+//! Upstreams: their names, servers and settings.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::types::{ByteSize, UpstreamName};
+
+use super::super::model::{Balance, RetryOn, RetrySpec, Timeouts, UpstreamSpec};
+use super::super::place::Place;
+use super::super::problem::{Problem, Problems, listed, nearest, quoted};
+use super::super::raw::{RawRetry, RawTimeouts, RawUpstream};
+use super::super::read::{Form, Item, choice, field, one_or_many, open, text};
+use super::cors::cors;
+use super::heal::heal;
+use super::leaf::{HOUR, MINUTE, MS, all, duration, number32, percent, required, size};
+use super::probe::check;
+use super::route::target;
+use super::server::servers;
+
+/// Most upstreams of a configuration.
+const UPSTREAMS_MAX: usize = 1_000;
+
+/// Every upstream that is written down, read or not: a mistake inside one must not make its name unknown.
+pub(super) struct Declared {
+    items: BTreeMap<String, Item>,
+    /// True when a file that may define more could not be read.
+    pub incomplete: bool,
+}
+
+impl Declared {
+    /// Gathers the names of every file's map.
+    pub(super) fn of(maps: &[Item], incomplete: bool, problems: &mut Problems) -> Self {
+        let mut items: BTreeMap<String, Item> = BTreeMap::new();
+        for map in maps {
+            if !matches!(map.form(), Form::Map) && !map.is_empty() {
+                map.wrong_form::<()>("a map such as `backend: { servers: \"backend:8000\" }`", problems);
+            }
+            for (name, item) in map.entries() {
+                if let Some(first) = items.get(&name) {
+                    let problem =
+                        Problem::new(&item.place.of_key(), format!("the upstream {} is defined twice", quoted(&name)));
+                    let problem = problem.other("first defined", &first.place.of_key());
+                    problems.add::<()>(problem.help("give one of the two another name, or remove it"));
+                    continue;
+                }
+                if items.len() == UPSTREAMS_MAX {
+                    let problem =
+                        Problem::new(&item.place.of_key(), format!("there are more than {UPSTREAMS_MAX} upstreams"));
+                    problems.add::<()>(problem.help("serve them from several instances of Remora"));
+                    return Self { items, incomplete };
+                }
+                items.insert(name, item);
+            }
+        }
+        Self { items, incomplete }
+    }
+
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.items.contains_key(name)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The place of a name.
+    pub(super) fn place(&self, name: &str) -> Option<Place> {
+        self.items.get(name).map(|item| item.place.of_key())
+    }
+
+    /// The nearest name and its place.
+    pub(super) fn nearest(&self, name: &str) -> Option<(&str, &Place)> {
+        let near = nearest(name, self.items.keys().map(String::as_str))?;
+        self.items.get(near).map(|item| (near, &item.place))
+    }
+
+    /// What could have been meant, for a help line.
+    pub(super) fn known(&self) -> String {
+        const SHOWN: usize = 10;
+        match self.items.len() {
+            0 => "define it under `upstreams:`".into(),
+            count if count <= SHOWN => format!("write {}", listed(self.items.keys().map(String::as_str))),
+            count => format!("define it under `upstreams:`, which has {count} others"),
+        }
+    }
+}
+
+/// Decides every upstream; those with a problem are left out.
+pub(super) fn upstreams(declared: &Declared, problems: &mut Problems) -> BTreeMap<UpstreamName, UpstreamSpec> {
+    let mut found = BTreeMap::new();
+    for (name, item) in &declared.items {
+        let name = UpstreamName::parse(name).map_or_else(|error| problems.tell(&item.place.of_key(), &error), Some);
+        // Without a good name it is still read for the problems inside.
+        let spec = upstream(name.as_ref(), item, declared, problems);
+        found.extend(name.zip(spec));
+    }
+    found
+}
+
+fn upstream(
+    name: Option<&UpstreamName>,
+    item: &Item,
+    declared: &Declared,
+    problems: &mut Problems,
+) -> Option<UpstreamSpec> {
+    let mut raw = match item.form() {
+        // The servers alone: everything else has a default.
+        Form::Text(_) | Form::List(_) => {
+            let servers = servers(item, problems);
+            return Some(UpstreamSpec { servers: servers?, ..defaults(name?.clone()) });
+        }
+        Form::Nothing if item.is_empty() => RawUpstream::default(),
+        Form::Map | Form::Nothing => {
+            open(item, "a server such as `backend:8000`, or `{ servers: …, check: … }`", problems)?
+        }
+    };
+    let raw: &mut RawUpstream = &mut raw;
+    let listed = required(field!(raw.servers, item), "servers", item, "`servers: \"backend:8000\"`", problems);
+    let servers = listed.and_then(|listed| servers(&listed, problems));
+    let balance = balance(field!(raw.balance, item), problems);
+    let check_item = field!(raw.check, item);
+    let check = check(check_item.as_ref(), problems);
+    let needs = needs(field!(raw.needs, item), item, declared, problems);
+    let timeouts = timeouts(field!(raw.timeouts, item), problems);
+    let retry = retry(field!(raw.retry, item), problems);
+    let hold = duration(field!(raw.hold, item), 0..=5 * MINUTE, Duration::ZERO, problems);
+    let cors = match field!(raw.cors, item) {
+        Some(item) => cors(&item, problems).map(Some),
+        None => Some(None),
+    };
+    let heal = heal(field!(raw.heal, item), check_item.as_ref(), problems);
+    let request_buffer = size(field!(raw.request_buffer, item), ByteSize(64 << 20), REQUEST_BUFFER, problems);
+    Some(UpstreamSpec {
+        name: name?.clone(),
+        servers: servers?,
+        balance: balance?,
+        check: check?,
+        needs: needs?,
+        timeouts: timeouts?,
+        retry: retry?,
+        hold: hold?,
+        cors: cors?,
+        heal: heal?,
+        request_buffer: request_buffer?,
+    })
+}
+
+const REQUEST_BUFFER: ByteSize = ByteSize(1 << 20);
+const TIMEOUTS: Timeouts = Timeouts {
+    connect: Duration::from_secs(2),
+    read: Duration::from_secs(60),
+    write: Duration::from_secs(60),
+    idle: Duration::from_secs(1),
+};
+
+/// An upstream of which only the name and the servers are written.
+fn defaults(name: UpstreamName) -> UpstreamSpec {
+    UpstreamSpec {
+        name,
+        servers: Vec::new(),
+        balance: Balance::RoundRobin,
+        check: Some(super::probe::tcp()),
+        needs: Vec::new(),
+        timeouts: TIMEOUTS,
+        retry: retries(),
+        hold: Duration::ZERO,
+        cors: None,
+        heal: None,
+        request_buffer: REQUEST_BUFFER,
+    }
+}
+
+fn balance(item: Option<Item>, problems: &mut Problems) -> Option<Balance> {
+    let Some(item) = item else { return Some(Balance::RoundRobin) };
+    let word = match item.form() {
+        Form::Text(text) => text,
+        Form::Map => item.entries().first().map(|(key, _)| key.clone()).unwrap_or_default(),
+        Form::List(_) | Form::Nothing => return item.wrong_form("`round_robin`", problems),
+    };
+    if matches!(word.as_str(), "least_conn" | "p2c" | "ip_hash" | "hash" | "sticky") {
+        let problem = Problem::new(&item.place, format!("`balance: {word}` is not available yet"));
+        return problems.add(problem.help("write `round_robin`, which also follows weights, or remove the key"));
+    }
+    choice(&Item { value: word.into(), place: item.place }, &[("round_robin", Balance::RoundRobin)], problems)
+}
+
+fn needs(item: Option<Item>, of: &Item, declared: &Declared, problems: &mut Problems) -> Option<Vec<UpstreamName>> {
+    let Some(item) = item else { return Some(Vec::new()) };
+    let mut names = Vec::new();
+    for item in one_or_many(&item) {
+        if matches!(item.form(), Form::Text(text) if text == of.place.name()) {
+            let problem = Problem::new(&item.place, format!("{} needs itself", quoted(of.place.name())));
+            names.push(problems.add(problem.help("remove it")));
+        } else {
+            names.push(target(&item, declared, problems));
+        }
+    }
+    let mut names = all(names)?;
+    let mut seen = std::collections::HashSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    Some(names)
+}
+
+fn timeouts(item: Option<Item>, problems: &mut Problems) -> Option<Timeouts> {
+    let Some(item) = item else { return Some(TIMEOUTS) };
+    let mut raw: RawTimeouts = open(&item, "`{ connect: 2s, read: 60s, write: 60s, idle: 1s }`", problems)?;
+    let connect = duration(field!(raw.connect, item), 10 * MS..=MINUTE, TIMEOUTS.connect, problems);
+    let read = duration(field!(raw.read, item), 10 * MS..=24 * HOUR, TIMEOUTS.read, problems);
+    let write = duration(field!(raw.write, item), 10 * MS..=24 * HOUR, TIMEOUTS.write, problems);
+    let idle = duration(field!(raw.idle, item), 0..=HOUR, TIMEOUTS.idle, problems);
+    Some(Timeouts { connect: connect?, read: read?, write: write?, idle: idle? })
+}
+
+fn retries() -> RetrySpec {
+    let on = RetryOn { connect: true, reset: true, timeout: false, statuses: Vec::new() };
+    RetrySpec { attempts: 2, on, budget: crate::types::Percent(20) }
+}
+
+fn retry(item: Option<Item>, problems: &mut Problems) -> Option<RetrySpec> {
+    const FORMS: &str = "`off`, or `{ attempts: 2, on: [connect, reset], budget: 20% }`";
+    let defaults = retries();
+    let Some(item) = item else { return Some(defaults) };
+    if let Form::Text(text) = item.form() {
+        return match text.as_str() {
+            "off" => Some(RetrySpec { attempts: 0, ..defaults }),
+            count if count.parse::<u32>().is_ok() => item.wrong_form(&format!("`{{ attempts: {count} }}`"), problems),
+            _ => item.wrong_form(FORMS, problems),
+        };
+    }
+    let mut raw: RawRetry = open(&item, FORMS, problems)?;
+    let attempts = number32(field!(raw.attempts, item), 0..=10, defaults.attempts, problems);
+    let on = match field!(raw.on, item) {
+        Some(item) => retry_on(&item, problems),
+        None => Some(defaults.on),
+    };
+    let budget = percent(field!(raw.budget, item), defaults.budget, problems);
+    Some(RetrySpec { attempts: attempts?, on: on?, budget: budget? })
+}
+
+fn retry_on(item: &Item, problems: &mut Problems) -> Option<RetryOn> {
+    let items = one_or_many(item);
+    if items.is_empty() {
+        let problem = Problem::new(&item.place, "`on` is an empty list, so nothing would be tried again");
+        return problems.add(problem.help("write `retry: off`, or list `connect` and `reset`"));
+    }
+    let mut on = RetryOn { connect: false, reset: false, timeout: false, statuses: Vec::new() };
+    let mut sound = true;
+    for item in &items {
+        let Some(text) = text(item, problems) else {
+            sound = false;
+            continue;
+        };
+        match (text.as_str(), text.parse::<u16>()) {
+            ("connect", _) => on.connect = true,
+            ("reset", _) => on.reset = true,
+            ("timeout", _) => on.timeout = true,
+            (_, Ok(status)) if (500..=599).contains(&status) => on.statuses.push(status),
+            _ => {
+                sound = false;
+                let problem =
+                    Problem::new(&item.place, format!("{} is nothing that can be tried again", quoted(&text)));
+                let help = match nearest(&text, ["connect", "reset", "timeout"]) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => {
+                        "write `connect`, `reset`, `timeout` or a status from 500 to 599, each by its number".into()
+                    }
+                };
+                problems.add::<()>(problem.help(help));
+            }
+        }
+    }
+    on.statuses.sort_unstable();
+    on.statuses.dedup();
+    sound.then_some(on)
+}

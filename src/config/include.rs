@@ -1,0 +1,121 @@
+//! Which files an `include:` line names, and which folders may hold more of them later.
+
+use std::path::{Path, PathBuf};
+
+use glob::{MatchOptions, Pattern};
+use serde_yaml::{Mapping, Value};
+
+use super::problem::quoted;
+use super::raw::{RawFile, RawFragment};
+use super::read::{Item, keys_of};
+use super::tree::scalar_text;
+
+/// What a pattern finds.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// In the order of their names.
+    pub files: Vec<PathBuf>,
+    /// Existing folders where another may appear.
+    pub folders: Vec<PathBuf>,
+}
+
+/// Why a pattern is not followed.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub message: String,
+    pub help: &'static str,
+}
+
+/// Finds the files of a pattern, which is relative to `folder`.
+pub(super) fn find(pattern: &str, folder: &Path) -> Result<Found, Refused> {
+    if pattern.trim().is_empty() {
+        return Err(Refused { message: "this includes nothing".into(), help: "name a file or a pattern" });
+    }
+    if pattern.contains("**") {
+        // It would walk whatever lies below, which has no bound.
+        let message = format!("{} has `**` in it", quoted(pattern));
+        return Err(Refused { message, help: "write one `*` for each folder: `../upstreams/*/upstream.yaml`" });
+    }
+    if !pattern.contains(['*', '?', '[']) {
+        return literal(pattern, folder.join(pattern));
+    }
+    let whole = rooted(pattern, folder);
+    let mut files: Vec<PathBuf> = matches(&whole, pattern)?.into_iter().filter(|path| !path.is_dir()).collect();
+    files.sort();
+    // Each level of the pattern may gain a folder: `a/*/b.yaml` is watched in `a` and in every `a/*`.
+    let mut folders = Vec::new();
+    let mut above = Path::new(&whole).parent();
+    while let Some(level) = above.filter(|level| !level.as_os_str().is_empty()) {
+        let level_text = level.to_string_lossy();
+        folders.extend(matches(&level_text, pattern)?.into_iter().filter(|path| path.is_dir()));
+        if !level_text.contains(['*', '?', '[']) {
+            break;
+        }
+        above = level.parent();
+    }
+    if folders.is_empty() {
+        folders.push(folder.to_owned());
+    }
+    Ok(Found { files, folders })
+}
+
+fn literal(pattern: &str, path: PathBuf) -> Result<Found, Refused> {
+    if !path.exists() {
+        let message = format!("the included file {} does not exist", quoted(pattern));
+        return Err(Refused {
+            message,
+            help: "check the path, which is relative to this file; a pattern with `*` may match nothing",
+        });
+    }
+    let folders = vec![folder_of(&path)];
+    Ok(Found { files: vec![path], folders })
+}
+
+/// The pattern below its folder, whose own name is no pattern.
+fn rooted(pattern: &str, folder: &Path) -> String {
+    if Path::new(pattern).is_absolute() {
+        return pattern.to_owned();
+    }
+    format!("{}/{pattern}", Pattern::escape(&folder.to_string_lossy()))
+}
+
+fn matches(whole: &str, pattern: &str) -> Result<Vec<PathBuf>, Refused> {
+    let options =
+        MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+    let found = glob::glob_with(whole, options).map_err(|error| Refused {
+        message: format!("{} is not a pattern: {}", quoted(pattern), error.msg),
+        help: "write a pattern such as `../upstreams/*/upstream.yaml`",
+    })?;
+    Ok(found.filter_map(Result::ok).collect())
+}
+
+/// The folder of a file, `.` where its path names none.
+pub(super) fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        Some(_) | None => PathBuf::from("."),
+    }
+}
+
+/// True for two names of one file: a pattern beside the main file matches the main file too.
+pub(super) fn same_file(a: &Path, b: &Path) -> bool {
+    a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Splits what only the main file may say from an included file.
+pub(super) fn split(at: Item) -> (Item, Vec<Item>) {
+    let Value::Mapping(map) = &at.value else { return (at, Vec::new()) };
+    let main_only: Vec<&str> =
+        keys_of::<RawFile>().iter().copied().filter(|key| !keys_of::<RawFragment>().contains(key)).collect();
+    let mut kept = Mapping::new();
+    let mut misplaced = Vec::new();
+    for (key, value) in map {
+        match scalar_text(key) {
+            Some(name) if main_only.contains(&name.as_str()) => misplaced.push(at.key(&name, value.clone())),
+            _ => {
+                kept.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    (Item { value: Value::Mapping(kept), place: at.place }, misplaced)
+}

@@ -1,0 +1,218 @@
+//! Reads a file and those it includes, and decides what they mean together.
+
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+
+use super::check::{self, Files};
+use super::env::{Env, expand};
+use super::include;
+use super::model::Config;
+use super::outline::{NoOutline, Outline};
+use super::place::{FileId, Place, Span};
+use super::problem::{Problem, Problems, quoted};
+use super::raw::{RawFile, RawFragment};
+use super::read::{Item, expand_all, field, one_or_many, open, text};
+use super::report::{Report, Warning};
+use super::source::{FILES_MAX, Sources, Unreadable, read};
+use super::tree::{self, SyntaxError};
+
+/// A configuration and what it was made from.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What the files mean.
+    pub config: Config,
+    /// The files that were read, the main one first.
+    pub files: Vec<PathBuf>,
+    /// Folders in which a change may change the configuration: those of the files, and those where an `include:` pattern
+    /// may find more. All of them exist; none need be watched recursively.
+    pub watch: Vec<PathBuf>,
+    /// Equal for equal texts of equal files: tells whether anything changed, and names a version for people.
+    pub digest: u64,
+    /// What is allowed but probably not meant.
+    pub warnings: Vec<Warning>,
+}
+
+/// Loads a file and those it includes. Reads the file system and, through `env`, variables; nothing else.
+///
+/// # Errors
+/// With every problem of every file at once. A name that does not resolve is none: it may appear later.
+pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Report> {
+    load_from(path, None, env)
+}
+
+/// Like [`load`], for a text that is not in a file; `path` is what reports call it, and what `include:` is relative to.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_text(path: &Path, text: String, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Report> {
+    load_from(path, Some(text), env)
+}
+
+fn load_from(path: &Path, given: Option<String>, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Report> {
+    let mut loading =
+        Loading { sources: Sources::default(), problems: Problems::default(), watch: BTreeSet::new(), given, env };
+    let config = loading.config(path);
+    let Loading { sources, problems, watch, .. } = loading;
+    let watch: Vec<PathBuf> = watch.into_iter().collect();
+    match config {
+        Some(config) if problems.errors.is_empty() => Ok(Loaded {
+            config,
+            files: sources.iter().map(|source| source.path.clone()).collect(),
+            watch,
+            digest: digest(&sources),
+            warnings: problems.warnings.iter().map(|problem| Warning::new(problem, &sources)).collect(),
+        }),
+        _ => Err(Report::new(problems.errors, sources, watch)),
+    }
+}
+
+struct Loading<'e> {
+    sources: Sources,
+    problems: Problems,
+    watch: BTreeSet<PathBuf>,
+    /// The main file's text, where it was given.
+    given: Option<String>,
+    env: Env<'e>,
+}
+
+impl Loading<'_> {
+    fn config(&mut self, path: &Path) -> Option<Config> {
+        let id = self.sources.add(path);
+        self.watch.insert(include::folder_of(path));
+        let at = self.parse_file(id, path)?;
+        let mut raw: RawFile = open(&at, "a map with `routes:` and `upstreams:`", &mut self.problems)?;
+        let mut files = Files { main: (RawFile::default(), at), included: Vec::new(), incomplete: false };
+        if let Some(include) = field!(raw.include, files.main.1) {
+            for item in one_or_many(&include) {
+                self.include(&item, path, &mut files);
+            }
+        }
+        files.main.0 = raw;
+        check::config(files, &mut self.problems)
+    }
+
+    /// Reads every file that one line of `include:` names.
+    fn include(&mut self, item: &Item, from: &Path, files: &mut Files) {
+        let Some(pattern) = text(item, &mut self.problems) else {
+            files.incomplete = true;
+            return;
+        };
+        let found = match include::find(&pattern, &include::folder_of(from)) {
+            Ok(found) => found,
+            Err(refused) => {
+                files.incomplete = true;
+                self.problems.add::<()>(Problem::new(&item.place, refused.message).help(refused.help));
+                return;
+            }
+        };
+        self.watch.extend(found.folders);
+        if found.files.is_empty() {
+            let problem = Problem::new(&item.place, format!("no file matches {}", quoted(&pattern)));
+            self.problems.warn(problem.help("this is fine if files are yet to come"));
+        }
+        for path in found.files {
+            let known = |source: &super::source::Source| include::same_file(&source.path, &path);
+            if self.sources.iter().any(known) {
+                continue;
+            }
+            if self.sources.iter().count() == FILES_MAX {
+                let problem = Problem::new(&item.place, format!("there are more than {FILES_MAX} files"));
+                self.problems.add::<()>(problem.help("include fewer files"));
+                return;
+            }
+            let id = self.sources.add(&path);
+            match self.fragment(id, &path) {
+                Some(fragment) => files.included.push(fragment),
+                None => files.incomplete = true,
+            }
+        }
+    }
+
+    fn fragment(&mut self, id: FileId, path: &Path) -> Option<(RawFragment, Item)> {
+        let at = self.parse_file(id, path)?;
+        let (kept, misplaced) = include::split(at);
+        for item in misplaced {
+            let problem =
+                Problem::new(&item.place.of_key(), format!("{} belongs in the main file", quoted(item.place.name())));
+            self.problems.add::<()>(problem.help("an included file holds `upstreams:` and `routes:` only"));
+        }
+        let raw = open(&kept, "a map with `upstreams:` or `routes:`", &mut self.problems)?;
+        Some((raw, kept))
+    }
+
+    fn parse_file(&mut self, id: FileId, path: &Path) -> Option<Item> {
+        let text = match self.given.take().map_or_else(|| read(path), Ok) {
+            Ok(text) => text,
+            Err(Unreadable { message, help }) => {
+                return self.problems.add(Problem::new(&Place::file(id), message).help(help));
+            }
+        };
+        let env = self.env;
+        let expanded = |key: &str| expand(key, env).unwrap_or_else(|_| key.to_owned());
+        let outline = Outline::of(&text, &expanded);
+        let source = self.sources.get_mut(id)?;
+        source.text = text;
+        let text = source.text.as_str();
+        match outline {
+            Ok((outline, twice)) => {
+                source.outline = outline;
+                for twice in twice {
+                    let place = Place::span(id, twice.second);
+                    let problem = Problem::new(&place, format!("the key {} is written twice", quoted(&twice.key)));
+                    let problem = problem.other("first written", &Place::span(id, twice.first));
+                    self.problems.add::<()>(problem.help("remove one of the two"));
+                }
+            }
+            Err(none) => return self.problems.add(no_outline(none, id, text)),
+        }
+        let value = match tree::parse(text) {
+            Ok(value) => value,
+            Err(error) => return self.problems.add(syntax(error, id)),
+        };
+        if value.is_null() {
+            let problem = Problem::new(&Place::file(id), "the file is empty");
+            return self
+                .problems
+                .add(problem.help("write `routes:` and `upstreams:`; an editor may still be saving it"));
+        }
+        Some(expand_all(Item { value, place: Place::root(id) }, self.env, &mut self.problems))
+    }
+}
+
+fn no_outline(none: NoOutline, id: FileId, text: &str) -> Problem {
+    let at = |span: Span| Place::span(id, span);
+    match none {
+        NoOutline::Syntax { message, span } => match tree::syntax_error(text) {
+            Some(error) => syntax(error, id),
+            None => Problem::new(&at(span), message),
+        },
+        NoOutline::TooDeep(span) => {
+            Problem::new(&at(span), "lists and maps are nested too deeply").help("no key needs more than a few levels")
+        }
+        NoOutline::TooMany(span) => {
+            Problem::new(&at(span), "the file holds more than 100000 values, counting each use of an alias")
+                .help("use fewer aliases, or split the file with `include:`")
+        }
+        NoOutline::SecondDocument(span) => Problem::new(&at(span), "a second document starts here")
+            .help("remove the line `---`, or put the rest in a file of its own under `include:`"),
+    }
+}
+
+fn syntax(error: SyntaxError, id: FileId) -> Problem {
+    let place = match error.at {
+        Some((line, column)) => Place::span(id, Span::point(line, column)),
+        None => Place::file(id),
+    };
+    let problem = Problem::new(&place, format!("this is not YAML: {}", error.message));
+    problem.help(error.help.unwrap_or("check this line and the one above"))
+}
+
+fn digest(sources: &Sources) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for source in sources.iter() {
+        source.path.hash(&mut hasher);
+        source.text.hash(&mut hasher);
+    }
+    hasher.finish()
+}

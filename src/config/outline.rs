@@ -1,0 +1,259 @@
+//! Where every key and value of a file stands: a second parse that keeps marks and expands nothing.
+//!
+//! It also bounds what the first parse may build, and finds keys that are written twice.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use saphyr_parser::{Event, Parser, Span as Marked};
+
+use super::place::{Segment, Span};
+
+/// Deepest nesting of lists and maps.
+const DEPTH_MAX: usize = 32;
+/// Most values of one file, counting those that aliases repeat.
+const VALUES_MAX: usize = 100_000;
+
+/// The places of a file's keys and values.
+#[derive(Debug, Default)]
+pub(super) struct Outline {
+    root: Option<Rc<Node>>,
+}
+
+#[derive(Debug)]
+struct Node {
+    span: Span,
+    inner: Inner,
+    /// How many values it holds, itself included.
+    values: usize,
+}
+
+#[derive(Debug)]
+enum Inner {
+    Scalar,
+    List(Vec<Rc<Node>>),
+    Map(Vec<Entry>),
+}
+
+#[derive(Debug)]
+struct Entry {
+    key: String,
+    key_span: Span,
+    value: Rc<Node>,
+}
+
+/// A key that is written twice in one map.
+#[derive(Debug)]
+pub(super) struct Twice {
+    pub key: String,
+    pub first: Span,
+    pub second: Span,
+}
+
+/// Why a file has no outline.
+#[derive(Debug)]
+pub(super) enum NoOutline {
+    /// It is not YAML; the parser of values may say why in better words.
+    Syntax { message: String, span: Span },
+    /// Nested deeper than [`DEPTH_MAX`].
+    TooDeep(Span),
+    /// More than [`VALUES_MAX`] values.
+    TooMany(Span),
+    /// A second document.
+    SecondDocument(Span),
+}
+
+impl Outline {
+    /// Reads a file's places. Keys are recorded as `expand` leaves them, as in the values.
+    pub(super) fn of(text: &str, expand: &dyn Fn(&str) -> String) -> Result<(Self, Vec<Twice>), NoOutline> {
+        let mut reading =
+            Reading { expand, open: Vec::new(), anchors: HashMap::new(), twice: Vec::new(), root: None, values: 0 };
+        let mut documents = 0;
+        for event in Parser::new_from_str(text) {
+            let (event, marked) = event.map_err(|error| NoOutline::Syntax {
+                message: error.info().to_owned(),
+                span: Span::point(error.marker().line(), error.marker().col()),
+            })?;
+            if matches!(event, Event::DocumentStart(_)) {
+                documents += 1;
+                if documents == 2 {
+                    return Err(NoOutline::SecondDocument(span(&marked)));
+                }
+            }
+            reading.event(event, span(&marked))?;
+        }
+        Ok((Self { root: reading.root }, reading.twice))
+    }
+
+    /// The place of a value: itself where it is short, else its key.
+    pub(super) fn value(&self, path: &[Segment]) -> Option<Span> {
+        let node = self.node(path)?;
+        match node.inner {
+            Inner::Scalar if !node.span.is_empty() => Some(node.span),
+            Inner::Scalar | Inner::List(_) | Inner::Map(_) => match path.last() {
+                Some(Segment::Key(_)) => self.key(path),
+                Some(Segment::Item(_)) | None => Some(node.first_line()),
+            },
+        }
+    }
+
+    /// The place of the key of a value.
+    pub(super) fn key(&self, path: &[Segment]) -> Option<Span> {
+        let (last, above) = path.split_last()?;
+        match (last, &self.node(above)?.inner) {
+            (Segment::Key(key), Inner::Map(entries)) => {
+                entries.iter().find(|entry| entry.key == *key).map(|entry| entry.key_span)
+            }
+            _ => self.value(path),
+        }
+    }
+
+    fn node(&self, path: &[Segment]) -> Option<&Node> {
+        let mut node = self.root.as_deref()?;
+        for segment in path {
+            node = match (segment, &node.inner) {
+                (Segment::Key(key), Inner::Map(entries)) => &entries.iter().find(|entry| entry.key == *key)?.value,
+                (Segment::Item(index), Inner::List(items)) => items.get(*index)?,
+                _ => return None,
+            };
+        }
+        Some(node)
+    }
+}
+
+impl Node {
+    /// Something to underline in the first line: a first key, a first item, or the opening bracket.
+    fn first_line(&self) -> Span {
+        match &self.inner {
+            Inner::Scalar => self.span,
+            Inner::List(items) => items.first().map_or(self.span, |item| item.first_line()),
+            Inner::Map(entries) => entries.first().map_or(self.span, |entry| entry.key_span),
+        }
+    }
+}
+
+/// A list or map whose end has not been seen.
+struct Open {
+    span: Span,
+    anchor: usize,
+    values: usize,
+    inner: Inner,
+    /// The keys of a map so far.
+    keys: HashMap<String, Span>,
+    /// A key whose value has not been seen.
+    key: Option<(String, Span)>,
+}
+
+struct Reading<'e> {
+    expand: &'e dyn Fn(&str) -> String,
+    open: Vec<Open>,
+    anchors: HashMap<usize, Rc<Node>>,
+    twice: Vec<Twice>,
+    root: Option<Rc<Node>>,
+    values: usize,
+}
+
+impl Reading<'_> {
+    fn event(&mut self, event: Event<'_>, at: Span) -> Result<(), NoOutline> {
+        match event {
+            Event::Scalar(text, _, anchor, _) => {
+                if self.wants_key() {
+                    self.key(&text, at);
+                    return Ok(());
+                }
+                self.place(Node { span: at, inner: Inner::Scalar, values: 1 }, anchor, at)?;
+            }
+            Event::Alias(id) => self.alias(id, at)?,
+            Event::SequenceStart(anchor, _) => self.begin(Inner::List(Vec::new()), anchor, at)?,
+            Event::MappingStart(anchor, _) => self.begin(Inner::Map(Vec::new()), anchor, at)?,
+            Event::SequenceEnd | Event::MappingEnd => self.end()?,
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {}
+        }
+        Ok(())
+    }
+
+    fn wants_key(&self) -> bool {
+        self.open.last().is_some_and(|open| matches!(open.inner, Inner::Map(_)) && open.key.is_none())
+    }
+
+    fn key(&mut self, text: &str, at: Span) {
+        let key = (self.expand)(text);
+        let Some(open) = self.open.last_mut() else { return };
+        match open.keys.get(&key) {
+            Some(&first) => self.twice.push(Twice { key: key.clone(), first, second: at }),
+            None => {
+                open.keys.insert(key.clone(), at);
+            }
+        }
+        open.key = Some((key, at));
+    }
+
+    fn alias(&mut self, id: usize, at: Span) -> Result<(), NoOutline> {
+        if self.wants_key() {
+            self.key("*", at);
+            return Ok(());
+        }
+        let node = match self.anchors.get(&id) {
+            Some(node) => node.clone(),
+            None => Rc::new(Node { span: at, inner: Inner::Scalar, values: 1 }),
+        };
+        self.attach(node, at)
+    }
+
+    fn begin(&mut self, inner: Inner, anchor: usize, at: Span) -> Result<(), NoOutline> {
+        if self.wants_key() {
+            return Err(NoOutline::Syntax { message: "a list or map is no key".into(), span: at });
+        }
+        if DEPTH_MAX <= self.open.len() {
+            return Err(NoOutline::TooDeep(at));
+        }
+        self.open.push(Open { span: at, anchor, values: 1, inner, keys: HashMap::new(), key: None });
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), NoOutline> {
+        let Some(open) = self.open.pop() else { return Ok(()) };
+        let (span, anchor) = (open.span, open.anchor);
+        self.values -= open.values - 1;
+        self.place(Node { span, inner: open.inner, values: open.values }, anchor, span)
+    }
+
+    fn place(&mut self, node: Node, anchor: usize, at: Span) -> Result<(), NoOutline> {
+        let node = Rc::new(node);
+        if anchor != 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        self.attach(node, at)
+    }
+
+    fn attach(&mut self, node: Rc<Node>, at: Span) -> Result<(), NoOutline> {
+        self.values += node.values;
+        if VALUES_MAX < self.values {
+            return Err(NoOutline::TooMany(at));
+        }
+        let Some(open) = self.open.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        open.values += node.values;
+        match &mut open.inner {
+            Inner::Scalar => {}
+            Inner::List(items) => items.push(node),
+            Inner::Map(entries) => {
+                if let Some((key, key_span)) = open.key.take() {
+                    entries.push(Entry { key, key_span, value: node });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn span(marked: &Marked) -> Span {
+    Span {
+        line: marked.start.line(),
+        column: marked.start.col(),
+        end_line: marked.end.line(),
+        end_column: marked.end.col(),
+    }
+}

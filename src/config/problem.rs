@@ -1,0 +1,135 @@
+//! What is wrong with the files, gathered so that all of it is shown at once.
+
+use super::place::Place;
+
+/// One thing that is wrong, or worth a warning.
+#[derive(Debug, Clone)]
+pub(super) struct Problem {
+    pub at: Place,
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// Another place that belongs to it, such as the first of two definitions, and what it is.
+    pub other: Option<(&'static str, Place)>,
+}
+
+impl Problem {
+    pub(super) fn new(at: &Place, message: impl Into<String>) -> Self {
+        Self { at: at.clone(), message: message.into(), help: None, other: None }
+    }
+
+    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub(super) fn other(mut self, what: &'static str, place: &Place) -> Self {
+        self.other = Some((what, place.clone()));
+        self
+    }
+}
+
+/// Every problem and warning so far.
+#[derive(Debug, Default)]
+pub(super) struct Problems {
+    pub errors: Vec<Problem>,
+    pub warnings: Vec<Problem>,
+}
+
+impl Problems {
+    /// Records a problem. Returns `None` so that a check can end with `return problems.add(..)`.
+    pub(super) fn add<T>(&mut self, problem: Problem) -> Option<T> {
+        self.errors.push(problem);
+        None
+    }
+
+    /// Records a problem that a type of `types` tells: what is wrong, and after the last semicolon what to do.
+    pub(super) fn tell<T>(&mut self, at: &Place, error: &impl std::fmt::Display) -> Option<T> {
+        let text = error.to_string();
+        self.add(match text.rsplit_once("; ") {
+            Some((message, help)) => Problem::new(at, message).help(help),
+            None => Problem::new(at, text),
+        })
+    }
+
+    /// Records what is allowed but probably not meant.
+    pub(super) fn warn(&mut self, problem: Problem) {
+        self.warnings.push(problem);
+    }
+}
+
+/// A user's text for a message: short, in backticks, with nothing that a terminal would obey.
+pub(super) fn quoted(text: &str) -> String {
+    format!("`{}`", plain(text))
+}
+
+/// A user's text without backticks, short and with nothing that a terminal would obey.
+pub(super) fn plain(text: &str) -> String {
+    const LONGEST: usize = 80;
+    let mut shown = String::new();
+    for (count, c) in text.chars().enumerate() {
+        if count == LONGEST {
+            shown.push('…');
+            break;
+        }
+        if c.is_control() {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// The name nearest to what was written, if one is near enough to be meant.
+pub(super) fn nearest<'n>(written: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    let written = written.to_ascii_lowercase();
+    let allowed = (written.chars().count() / 3).max(1);
+    let mut best: Option<(usize, &str)> = None;
+    for name in names {
+        let lower = name.to_ascii_lowercase();
+        let mut distance = strsim::damerau_levenshtein(&written, &lower);
+        let contained = 3 <= lower.len() && written.contains(&lower) || 3 <= written.len() && lower.contains(&written);
+        if allowed < distance && contained {
+            distance = allowed;
+        }
+        if distance <= allowed && best.is_none_or(|(least, _)| distance < least) {
+            best = Some((distance, name));
+        }
+    }
+    best.map(|(_, name)| name)
+}
+
+/// `a`, `b` or `c`.
+pub(super) fn listed<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    match names.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_names_are_found_and_far_ones_are_not() {
+        let names = ["servers", "check", "heal", "timeouts", "database"];
+        #[rustfmt::skip]
+        let rows = [
+            ("server", Some("servers")), ("chekc", Some("check")), ("Heal", Some("heal")), ("timeout", Some("timeouts")),
+            ("databse", Some("database")), ("healthcheck", Some("check")), ("zzz", None), ("x", None),
+        ];
+        for (written, expected) in rows {
+            assert_eq!(nearest(written, names), expected, "{written}");
+        }
+    }
+
+    #[test]
+    fn user_text_cannot_move_the_cursor() {
+        assert_eq!(quoted("a\u{1b}[31mb\n"), "`a\\u{1b}[31mb\\n`");
+        assert!(plain(&"x".repeat(500)).chars().count() <= 81);
+    }
+}

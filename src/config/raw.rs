@@ -1,0 +1,334 @@
+//! The maps of the file as users write them. What is behind a key is still a value; `check` decides what it means.
+//!
+//! The fields are the keys: unknown ones are found, and the JSON Schema is made, from these types alone. Their comments
+//! are what an editor shows.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_yaml::Value;
+
+use super::schema::form;
+
+/// The configuration of Remora, an edge proxy that routes, balances, checks and heals.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "File")]
+pub(super) struct RawFile {
+    /// Where requests go: a path, a host, or a host and path, and the upstream for it. The longest path wins.
+    #[schemars(with = "form::Routes")]
+    pub routes: Option<Value>,
+    /// Named groups of servers.
+    #[schemars(with = "form::Upstreams")]
+    pub upstreams: Option<Value>,
+    /// Further files with routes and upstreams; patterns such as `../upstreams/*/upstream.yaml`, relative to this file.
+    #[schemars(with = "form::OneOrMany<form::Text>")]
+    pub include: Option<Value>,
+    /// Where to listen: a port, or addresses such as `127.0.0.1:8080` and `[::]:80`. Default 80.
+    #[schemars(with = "form::OneOrMany<form::Listen>")]
+    pub listen: Option<Value>,
+    /// Worker threads, 1 to 256, or `auto` (default): one per core.
+    #[schemars(with = "form::Threads")]
+    pub threads: Option<Value>,
+    /// Loopback address for status, metrics and reload, or `off`. Default `127.0.0.1:9901`.
+    #[schemars(with = "form::Text")]
+    pub admin: Option<Value>,
+    /// What is logged and how.
+    #[schemars(with = "RawLog")]
+    pub log: Option<Value>,
+    /// Where the Docker daemon is reached: `auto` (default), `off`, or a socket.
+    #[schemars(with = "form::Docker")]
+    pub docker: Option<Value>,
+    /// Limits towards clients.
+    #[schemars(with = "RawLimits")]
+    pub limits: Option<Value>,
+    /// How long requests in flight may take to finish at a stop. Default 8s.
+    #[schemars(with = "form::Duration")]
+    pub shutdown: Option<Value>,
+    /// Networks of proxies in front, whose `X-Forwarded-*` fields are believed, such as `10.0.0.0/8`. Default none.
+    #[schemars(with = "form::OneOrMany<form::Text>")]
+    pub trusted_proxies: Option<Value>,
+}
+
+/// What an included file may say.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Fragment")]
+pub(super) struct RawFragment {
+    /// Where requests go.
+    #[schemars(with = "form::Routes")]
+    pub routes: Option<Value>,
+    /// Named groups of servers.
+    #[schemars(with = "form::Upstreams")]
+    pub upstreams: Option<Value>,
+}
+
+/// What is logged and how.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Log")]
+pub(super) struct RawLog {
+    /// Form of the access log on standard output: `combined` (default), `json` or `off`.
+    #[schemars(with = "form::AccessLog")]
+    pub access: Option<Value>,
+    /// Level of the error log on standard error: `error`, `warn`, `info` (default), `debug`, `trace` or `off`.
+    #[schemars(with = "form::Level")]
+    pub level: Option<Value>,
+}
+
+/// Where the Docker daemon is reached.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "DockerSocket", extend("required" = ["socket"]))]
+pub(super) struct RawDocker {
+    /// Path of the daemon's socket.
+    #[schemars(with = "form::Text")]
+    pub socket: Option<Value>,
+}
+
+/// Limits towards clients.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Limits")]
+pub(super) struct RawLimits {
+    /// Largest request body; 413 beyond. Default 10MiB; 0 is no limit.
+    #[schemars(with = "form::Size")]
+    pub body: Option<Value>,
+    /// How long a client's idle connection is kept. Default 75s.
+    #[schemars(with = "form::Duration")]
+    pub keepalive: Option<Value>,
+    /// Largest pause between two reads of a request, or two writes of a response. Default 60s.
+    #[schemars(with = "form::Duration")]
+    pub client_timeout: Option<Value>,
+}
+
+/// A route in its long form.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Route", extend("required" = ["to"]))]
+pub(super) struct RawRoute {
+    /// Host it is for, `app.example.com` or `*.example.com`; only in a list of routes. Default any.
+    #[schemars(with = "form::Text")]
+    pub host: Option<Value>,
+    /// Path it covers, on whole segments; only in a list of routes. Default `/`.
+    #[schemars(with = "form::Text")]
+    pub path: Option<Value>,
+    /// Upstream that requests go to.
+    #[schemars(with = "form::Text")]
+    pub to: Option<Value>,
+    /// Remove the route's path before the request is passed on. Default false.
+    #[schemars(with = "form::Flag")]
+    pub strip: Option<Value>,
+    /// The route's own CORS; else its upstream's.
+    #[schemars(with = "form::Cors")]
+    pub cors: Option<Value>,
+    /// Form of error bodies: `auto` (default; JSON where the client asks for it), `json` or `html`.
+    #[schemars(with = "form::Errors")]
+    pub errors: Option<Value>,
+    /// The route's own limits.
+    #[schemars(with = "RawRouteLimits")]
+    pub limits: Option<Value>,
+}
+
+/// A route's own limits.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "RouteLimits")]
+pub(super) struct RawRouteLimits {
+    /// Largest request body; 413 beyond; 0 is no limit.
+    #[schemars(with = "form::Size")]
+    pub body: Option<Value>,
+}
+
+/// Cross-origin resource sharing in its long form.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "CorsLong", extend("required" = ["origins"]))]
+pub(super) struct RawCors {
+    /// Who may read answers: origins such as `https://app.example.com`, or `*`.
+    #[schemars(with = "form::OneOrMany<form::Text>")]
+    pub origins: Option<Value>,
+    /// Methods a page may use. Default GET, HEAD, POST, PUT, PATCH, DELETE.
+    #[schemars(with = "form::OneOrMany<form::Text>")]
+    pub methods: Option<Value>,
+    /// Request headers a page may send, or `*` (default): what it asks for.
+    #[schemars(with = "form::OneOrMany<form::Text>")]
+    pub headers: Option<Value>,
+    /// Response headers a page may read. Default none.
+    #[schemars(with = "form::OneOrMany<form::Text>")]
+    pub expose: Option<Value>,
+    /// Allow cookies and other credentials; never with `*`. Default false.
+    #[schemars(with = "form::Flag")]
+    pub credentials: Option<Value>,
+    /// How long a browser may keep a preflight's answer. Default 10m.
+    #[schemars(with = "form::Duration")]
+    pub max_age: Option<Value>,
+}
+
+/// A named group of servers.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Upstream", extend("required" = ["servers"]))]
+pub(super) struct RawUpstream {
+    /// Servers as `host:port`; a name may resolve to several addresses.
+    #[schemars(with = "form::Servers")]
+    pub servers: Option<Value>,
+    /// How requests are spread: `round_robin`.
+    #[schemars(with = "form::Balance")]
+    pub balance: Option<Value>,
+    /// How health is found out: `tcp` (default), a path such as `/health`, `off`, or the long form.
+    #[schemars(with = "form::Check")]
+    pub check: Option<Value>,
+    /// Upstreams whose sickness explains this one's: it is not healed while one of them is sick.
+    #[schemars(with = "form::OneOrMany<form::Text>")]
+    pub needs: Option<Value>,
+    /// Deadlines towards the servers.
+    #[schemars(with = "RawTimeouts")]
+    pub timeouts: Option<Value>,
+    /// When another server is tried, or `off`.
+    #[schemars(with = "form::Retry")]
+    pub retry: Option<Value>,
+    /// How long a new request waits when no server is up. Default 0: answered 503 at once.
+    #[schemars(with = "form::Duration")]
+    pub hold: Option<Value>,
+    /// CORS for every route that ends here and has none of its own.
+    #[schemars(with = "form::Cors")]
+    pub cors: Option<Value>,
+    /// How a sick server is repaired inside its container: a step, a list of steps, the long form, or `off` (default).
+    #[schemars(with = "form::Heal")]
+    pub heal: Option<Value>,
+    /// Request body that is read before a server is chosen. Default 1MiB; 0 streams from the first byte.
+    #[schemars(with = "form::Size")]
+    pub request_buffer: Option<Value>,
+}
+
+/// A server in its long form.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Server", extend("required" = ["address"]))]
+pub(super) struct RawServer {
+    /// `host:port`.
+    #[schemars(with = "form::Address")]
+    pub address: Option<Value>,
+    /// Share relative to the other servers, 1 to 1000. Default 1.
+    #[schemars(with = "form::Number<1, 1000>")]
+    pub weight: Option<Value>,
+    /// Used only when no other server is up. Default false.
+    #[schemars(with = "form::Flag")]
+    pub backup: Option<Value>,
+}
+
+/// A health check in its long form.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "CheckLong", extend("oneOf" = [{ "required": ["http"] }, { "required": ["tcp"] }]))]
+pub(super) struct RawCheck {
+    /// Path to ask for with GET.
+    #[schemars(with = "form::Path")]
+    pub http: Option<Value>,
+    /// `true`: only open a connection.
+    #[schemars(with = "form::Flag")]
+    pub tcp: Option<Value>,
+    /// `Host` to send. Default the server's own name.
+    #[schemars(with = "form::Text")]
+    pub host: Option<Value>,
+    /// Statuses that pass, `200` or `200-399`. Default 200-399.
+    #[schemars(with = "form::OneOrMany<form::Statuses>")]
+    pub expect: Option<Value>,
+    /// Pause between two probes, 100ms to 1h. Default 2s.
+    #[schemars(with = "form::Duration")]
+    pub every: Option<Value>,
+    /// Deadline of a probe, 10ms to 1m and not longer than `every`. Default 1s, or `every` where that is shorter.
+    #[schemars(with = "form::Duration")]
+    pub timeout: Option<Value>,
+    /// Failures in a row that take a server down, 1 to 100. Default 3.
+    #[schemars(with = "form::Number<1, 100>")]
+    pub fall: Option<Value>,
+    /// Passes in a row that bring it back, 1 to 100. Default 2.
+    #[schemars(with = "form::Number<1, 100>")]
+    pub rise: Option<Value>,
+}
+
+/// Deadlines towards the servers.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Timeouts")]
+pub(super) struct RawTimeouts {
+    /// To open a connection. Default 2s.
+    #[schemars(with = "form::Duration")]
+    pub connect: Option<Value>,
+    /// Between two reads of a response. Default 60s.
+    #[schemars(with = "form::Duration")]
+    pub read: Option<Value>,
+    /// Between two writes of a request. Default 60s.
+    #[schemars(with = "form::Duration")]
+    pub write: Option<Value>,
+    /// How long an unused connection is kept. Default 1s.
+    #[schemars(with = "form::Duration")]
+    pub idle: Option<Value>,
+}
+
+/// When another server is tried.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "RetryLong")]
+pub(super) struct RawRetry {
+    /// Further attempts after the first, 0 to 10. Default 2.
+    #[schemars(with = "form::Number<0, 10>")]
+    pub attempts: Option<Value>,
+    /// What is tried again: `connect`, `reset`, `timeout`, and statuses 500 to 599. Default connect and reset.
+    #[schemars(with = "form::OneOrMany<form::RetryOn>")]
+    pub on: Option<Value>,
+    /// Retries as a share of requests. Default 20%.
+    #[schemars(with = "form::Percent")]
+    pub budget: Option<Value>,
+}
+
+/// A repair in its long form.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "HealLong", extend("required" = ["steps"]))]
+pub(super) struct RawHeal {
+    /// Tried in order until the check passes.
+    #[schemars(with = "form::OneOrMany<form::Step>")]
+    pub steps: Option<Value>,
+    /// How long requests in flight may take to finish before a step. Default 5s.
+    #[schemars(with = "form::Duration")]
+    pub drain: Option<Value>,
+    /// How long the check may take to pass after a step. Default 10s.
+    #[schemars(with = "form::Duration")]
+    pub verify: Option<Value>,
+    /// Pause before the same server is healed again. Default 30s.
+    #[schemars(with = "form::Duration")]
+    pub cooldown: Option<Value>,
+    /// Repairs allowed in a time. Default 3/10m.
+    #[schemars(with = "form::Budget")]
+    pub budget: Option<Value>,
+    /// A server that still serves is not healed when fewer than this many others are up. Default 1.
+    #[schemars(with = "form::Number<0, 1000>")]
+    pub min_up: Option<Value>,
+    /// Deadline of one command. Default 15s.
+    #[schemars(with = "form::Duration")]
+    pub timeout: Option<Value>,
+}
+
+/// One step of a repair, with exactly one key.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "StepLong", extend("minProperties" = 1, "maxProperties" = 1))]
+pub(super) struct RawStep {
+    /// A signal to the container's first process: HUP, INT, QUIT, TERM, KILL, USR1, USR2 or WINCH.
+    #[schemars(with = "form::Signal")]
+    pub signal: Option<Value>,
+    /// A command and its arguments as a list; there is no shell.
+    #[schemars(with = "form::Argv")]
+    pub exec: Option<Value>,
+    /// A systemd unit to restart.
+    #[schemars(with = "form::Text")]
+    pub systemd: Option<Value>,
+    /// A supervisor program to restart.
+    #[schemars(with = "form::Text")]
+    pub supervisor: Option<Value>,
+    /// A PM2 app to reload.
+    #[schemars(with = "form::Text")]
+    pub pm2: Option<Value>,
+}

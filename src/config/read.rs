@@ -1,0 +1,237 @@
+//! Values with their places, and how a map of known keys is opened.
+
+use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
+use serde_yaml::{Mapping, Value};
+
+use super::env::{Env, expand};
+use super::place::Place;
+use super::problem::{Problem, Problems, listed, nearest, plain, quoted};
+use super::tree::scalar_text;
+
+/// A value of the file and where it stands.
+#[derive(Debug, Clone)]
+pub(super) struct Item {
+    pub value: Value,
+    pub place: Place,
+}
+
+/// The form a value is written in.
+pub(super) enum Form {
+    /// A text, number or boolean.
+    Text(String),
+    List(Vec<Item>),
+    Map,
+    /// No value, or one with a tag.
+    Nothing,
+}
+
+impl Item {
+    /// The item below a key that is known to be there.
+    pub(super) fn key(&self, key: &str, value: Value) -> Self {
+        Self { value, place: self.place.key(key) }
+    }
+
+    pub(super) fn form(&self) -> Form {
+        match &self.value {
+            Value::Sequence(items) => Form::List(self.items(items)),
+            Value::Mapping(_) => Form::Map,
+            Value::Null | Value::Tagged(_) => Form::Nothing,
+            scalar @ (Value::Bool(_) | Value::Number(_) | Value::String(_)) => match scalar_text(scalar) {
+                Some(text) => Form::Text(text),
+                None => Form::Nothing,
+            },
+        }
+    }
+
+    /// The keys and values of a map in the order of the file; empty for anything else.
+    pub(super) fn entries(&self) -> Vec<(String, Self)> {
+        let Value::Mapping(map) = &self.value else { return Vec::new() };
+        map.iter()
+            .filter_map(|(key, value)| scalar_text(key).map(|key| (key.clone(), self.key(&key, value.clone()))))
+            .collect()
+    }
+
+    /// True when nothing is written behind the key.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(&self.value, Value::Null)
+    }
+
+    /// Records that this form is not understood here. `forms` says what is.
+    pub(super) fn wrong_form<T>(&self, forms: &str, problems: &mut Problems) -> Option<T> {
+        let form = match &self.value {
+            Value::Null => "has no value",
+            Value::Bool(_) | Value::Number(_) | Value::String(_) => "is a single value",
+            Value::Sequence(_) => "is a list",
+            Value::Mapping(_) => "is a map",
+            Value::Tagged(_) => "has a YAML tag",
+        };
+        let message = format!("{} {form}", quoted(self.place.name()));
+        problems.add(Problem::new(&self.place, message).help(format!("write {forms}")))
+    }
+
+    fn items(&self, items: &[Value]) -> Vec<Self> {
+        let item = |(index, value): (usize, &Value)| Self { value: value.clone(), place: self.place.item(index) };
+        items.iter().enumerate().map(item).collect()
+    }
+}
+
+/// The value of a field of a raw map, as an [`Item`] with its place.
+macro_rules! field {
+    ($raw:ident . $key:ident, $at:expr) => {
+        $raw.$key.take().map(|value| $at.key(stringify!($key), value))
+    };
+}
+pub(super) use field;
+
+/// Opens a map whose keys are the fields of `T`. Each unknown key and each key without a value is a problem; the rest is
+/// read all the same.
+pub(super) fn open<T: DeserializeOwned>(item: &Item, forms: &str, problems: &mut Problems) -> Option<T> {
+    let Value::Mapping(map) = &item.value else { return item.wrong_form(forms, problems) };
+    let known = keys_of::<T>();
+    let mut kept = Mapping::new();
+    for (key, value) in map {
+        let text = scalar_text(key).unwrap_or_default();
+        if !known.contains(&text.as_str()) {
+            unknown_key(item, &text, known, problems);
+        } else if value.is_null() {
+            let place = item.place.key(&text);
+            let problem = Problem::new(&place, format!("{} has no value", quoted(&text)));
+            problems.add::<()>(problem.help("give it a value or remove the key"));
+        } else {
+            kept.insert(key.clone(), value.clone());
+        }
+    }
+    match serde_yaml::from_value(Value::Mapping(kept)) {
+        Ok(raw) => Some(raw),
+        Err(error) => problems.add(Problem::new(&item.place, error.to_string())),
+    }
+}
+
+fn unknown_key(item: &Item, key: &str, known: &[&str], problems: &mut Problems) {
+    let help = match nearest(key, known.iter().copied()) {
+        _ if key == "<<" => "YAML merges are not understood; write the keys out".to_owned(),
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("the keys here are {}", listed(known.iter().copied()).replace(" or ", " and ")),
+    };
+    let problem = Problem::new(&item.place.key(key).of_key(), format!("unknown key {}", quoted(key)));
+    problems.add::<()>(problem.help(help));
+}
+
+/// The keys of a raw map, as serde knows them: there is no second list to keep in step.
+pub(super) fn keys_of<T: DeserializeOwned>() -> &'static [&'static str] {
+    let mut keys: &'static [&'static str] = &[];
+    // The lister always answers with an error; what it saw is in `keys`.
+    drop(T::deserialize(KeyLister(&mut keys)));
+    keys
+}
+
+struct KeyLister<'k>(&'k mut &'static [&'static str]);
+
+impl<'de> Deserializer<'de> for KeyLister<'_> {
+    type Error = de::value::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+        Err(de::Error::custom("only keys are listed"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        *self.0 = fields;
+        self.deserialize_any(visitor)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+/// Expands the variables of every text below a value, keys included.
+pub(super) fn expand_all(item: Item, env: Env<'_>, problems: &mut Problems) -> Item {
+    let place = item.place;
+    let value = match item.value {
+        Value::String(text) => Value::String(expand(&text, env).unwrap_or_else(|error| {
+            problems.tell::<()>(&place, &error);
+            text
+        })),
+        Value::Sequence(items) => {
+            let expanded = items
+                .into_iter()
+                .enumerate()
+                .map(|(index, value)| expand_all(Item { value, place: place.item(index) }, env, problems).value);
+            Value::Sequence(expanded.collect())
+        }
+        Value::Mapping(map) => Value::Mapping(expand_map(map, &place, env, problems)),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Tagged(_)) => other,
+    };
+    Item { value, place }
+}
+
+fn expand_map(map: Mapping, place: &Place, env: Env<'_>, problems: &mut Problems) -> Mapping {
+    let mut expanded = Mapping::new();
+    for (key, value) in map {
+        let text = scalar_text(&key).unwrap_or_default();
+        let name = expand(&text, env).unwrap_or_else(|error| {
+            problems.tell::<()>(&place.key(&text).of_key(), &error);
+            text
+        });
+        let value = expand_all(Item { value, place: place.key(&name) }, env, problems).value;
+        // Two keys that become equal are found by the outline.
+        expanded.entry(Value::String(name)).or_insert(value);
+    }
+    expanded
+}
+
+/// A text that may be written as a number or boolean.
+pub(super) fn text(item: &Item, problems: &mut Problems) -> Option<String> {
+    match item.form() {
+        Form::Text(text) => Some(text),
+        Form::List(_) | Form::Map | Form::Nothing => item.wrong_form("one value", problems),
+    }
+}
+
+/// A list, or one value that stands for a list of one.
+pub(super) fn one_or_many(item: &Item) -> Vec<Item> {
+    match item.form() {
+        Form::List(items) => items,
+        Form::Text(_) | Form::Map | Form::Nothing => vec![item.clone()],
+    }
+}
+
+/// One of a closed set of words.
+pub(super) fn choice<T: Copy>(item: &Item, words: &[(&str, T)], problems: &mut Problems) -> Option<T> {
+    let text = text(item, problems)?;
+    if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
+        return Some(*value);
+    }
+    let help = match nearest(&text, words.iter().map(|(word, _)| *word)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("write {}", listed(words.iter().map(|(word, _)| *word))),
+    };
+    let message = format!("`{}` is not one of the values of `{}`", plain(&text), item.place.name());
+    problems.add(Problem::new(&item.place, message).help(help))
+}
+
+/// `true` or `false`.
+pub(super) fn flag(item: Option<Item>, default: bool, problems: &mut Problems) -> Option<bool> {
+    let Some(item) = item else { return Some(default) };
+    let text = text(&item, problems)?;
+    let meant = match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => true,
+        "false" | "no" | "off" | "0" => false,
+        _ => {
+            let message =
+                format!("{} is {}, which is neither true nor false", quoted(item.place.name()), quoted(&text));
+            return problems.add(Problem::new(&item.place, message).help("write `true` or `false`"));
+        }
+    };
+    if text == meant.to_string() {
+        return Some(meant);
+    }
+    let message = format!("{} is {}, which YAML reads as a text", quoted(item.place.name()), quoted(&text));
+    problems.add(Problem::new(&item.place, message).help(format!("write `{meant}`")))
+}

@@ -1,0 +1,157 @@
+//! Problems as a person reads them: the place, the line itself underlined, and what to do.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use annotate_snippets::renderer::DecorStyle;
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+
+use super::place::{FileId, Place, Span, Target};
+use super::problem::{Problem, plain};
+use super::source::{Source, Sources};
+
+/// Most problems that are written out.
+const SHOWN_MAX: usize = 100;
+
+/// Why a configuration was refused: every problem of its files.
+pub struct Report {
+    problems: Vec<Problem>,
+    sources: Sources,
+    watch: Vec<PathBuf>,
+}
+
+/// Something that is allowed but probably not meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    place: String,
+    message: String,
+    help: Option<String>,
+}
+
+impl Report {
+    pub(super) fn new(mut problems: Vec<Problem>, sources: Sources, watch: Vec<PathBuf>) -> Self {
+        problems.sort_by_key(|problem| {
+            let span = span(&problem.at, &sources);
+            (problem.at.file, span.map(|span| (span.line, span.column)))
+        });
+        Self { problems, sources, watch }
+    }
+
+    /// How many problems there are; at least one.
+    pub fn problems(&self) -> usize {
+        self.problems.len()
+    }
+
+    /// The files that were read or should have been: a change to one of them may mend the configuration.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.sources.iter().map(|source| source.path.as_path())
+    }
+
+    /// The folders to watch; see [`Loaded::watch`](super::Loaded::watch).
+    pub fn watch(&self) -> &[PathBuf] {
+        &self.watch
+    }
+
+    /// The whole report, for a terminal that shows colours or for one that does not.
+    pub fn render(&self, colour: bool) -> String {
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        let renderer = renderer.decor_style(DecorStyle::Ascii);
+        let mut text = String::new();
+        for problem in self.problems.iter().take(SHOWN_MAX) {
+            text.push_str(&self.one(problem, &renderer));
+            text.push_str("\n\n");
+        }
+        match self.problems.len() {
+            1 => text.push_str("1 problem."),
+            count if count <= SHOWN_MAX => text.push_str(&format!("{count} problems.")),
+            count => text.push_str(&format!("{count} problems; the first {SHOWN_MAX} are shown.")),
+        }
+        text
+    }
+
+    fn one(&self, problem: &Problem, renderer: &Renderer) -> String {
+        let title = Level::ERROR.primary_title(plain_line(&problem.message));
+        let group = match self.sources.get(problem.at.file) {
+            Some(source) => located(title, source, span(&problem.at, &self.sources)),
+            None => Group::with_title(title),
+        };
+        let other = problem.other.as_ref().map(|(what, place)| format!("{what} at {}", shown(place, &self.sources)));
+        let group = group.elements(other.map(|text| Level::NOTE.message(text)));
+        let group = group.elements(problem.help.as_deref().map(|help| Level::HELP.message(plain_line(help))));
+        renderer.render(&[group])
+    }
+}
+
+/// Adds the file, and the line where it is known.
+fn located<'a>(title: annotate_snippets::Title<'a>, source: &'a Source, span: Option<Span>) -> Group<'a> {
+    let line = span.and_then(|span| source.text.lines().nth(span.line.saturating_sub(1)).map(|line| (span, line)));
+    let Some((span, line)) = line else {
+        return title.element(Origin::path(source.shown.as_str()));
+    };
+    let offset = |column: usize| line.char_indices().nth(column).map_or(line.len(), |(offset, _)| offset);
+    let start = offset(span.column);
+    let end = if span.end_line == span.line { offset(span.end_column) } else { line.trim_end().len() };
+    let snippet = Snippet::source(line)
+        .path(source.shown.as_str())
+        .line_start(span.line)
+        .annotation(AnnotationKind::Primary.span(start..end.max(start)));
+    title.element(snippet)
+}
+
+/// Messages are one line each, whatever a file or a variable holds.
+fn plain_line(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+fn span(place: &Place, sources: &Sources) -> Option<Span> {
+    let outline = &sources.get(place.file)?.outline;
+    match &place.target {
+        Target::File => None,
+        Target::Span(span) => Some(*span),
+        Target::Value(path) => outline.value(path),
+        Target::Key(path) => outline.key(path),
+    }
+}
+
+/// `conf/remora.yaml:12:3`.
+pub(super) fn shown(place: &Place, sources: &Sources) -> String {
+    let FileId(_) = place.file;
+    let file = sources.get(place.file).map_or("", |source| source.shown.as_str());
+    match span(place, sources) {
+        Some(span) => format!("{file}:{}:{}", span.line, span.column + 1),
+        None => file.to_owned(),
+    }
+}
+
+impl Warning {
+    pub(super) fn new(problem: &Problem, sources: &Sources) -> Self {
+        let help = problem.help.as_deref().map(plain);
+        Self { place: shown(&problem.at, sources), message: plain_line(&problem.message), help }
+    }
+}
+
+impl fmt::Display for Warning {
+    /// One line: `conf/remora.yaml:12:3: what is odd; what to do`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)?;
+        match &self.help {
+            Some(help) => write!(f, "; {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    /// As [`Report::render`] without colours.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl fmt::Debug for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for Report {}

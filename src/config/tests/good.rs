@@ -1,0 +1,108 @@
+//! What good files mean.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::config::model::{AccessLog, CheckKind, Config, DockerSpec, ListenSpec, Origins, Preset, Step, UpstreamSpec};
+use crate::config::{Loaded, load};
+use crate::types::{ByteSize, UpstreamName};
+
+use super::{fixtures, no_env};
+
+fn loaded(name: &str) -> Loaded {
+    load(&Path::new("tests/fixtures/good_config").join(name), &no_env).unwrap()
+}
+
+fn upstream<'c>(config: &'c Config, name: &str) -> &'c UpstreamSpec {
+    &config.site.upstreams[&UpstreamName::parse(name).unwrap()]
+}
+
+#[test]
+fn good_files_load() {
+    for path in fixtures("good_config", 5) {
+        let loaded = load(&path, &no_env).unwrap_or_else(|report| panic!("{}:\n{report}", path.display()));
+        assert!(!loaded.config.site.routes.is_empty(), "{}", path.display());
+    }
+}
+
+#[test]
+fn the_short_file_and_its_long_form_mean_the_same() {
+    assert_eq!(loaded("short.yaml").config, loaded("long.yaml").config);
+}
+
+#[test]
+fn the_short_file_has_no_warning_and_the_documented_defaults() {
+    let short = loaded("short.yaml");
+    assert_eq!(short.warnings, []);
+    assert_eq!(short.config.process.listen, [ListenSpec::Port(80)]);
+    assert_eq!(short.config.process.docker, DockerSpec::Auto);
+    let backend = upstream(&short.config, "backend");
+    let steps = &backend.heal.as_ref().unwrap().steps;
+    assert_eq!(steps, &[Step::Preset(Preset::GunicornReload), Step::Preset(Preset::GunicornKillWorkers)]);
+    assert_eq!(upstream(&short.config, "database").check.as_ref().unwrap().kind, CheckKind::Tcp);
+    let routes: Vec<_> =
+        short.config.site.routes.iter().map(|route| (route.path.as_str(), route.to.as_str())).collect();
+    assert_eq!(routes, [("/", "frontend"), ("/api", "backend")]);
+}
+
+#[test]
+fn every_key_can_be_set() {
+    let Config { process, site } = loaded("everything.yaml").config;
+    assert_eq!(process.listen.len(), 3);
+    assert_eq!((process.threads, process.log.access), (2, AccessLog::Json));
+    assert_eq!((process.body_limit, process.client_timeout), (ByteSize(0), Duration::from_secs(5)));
+    assert_eq!(
+        site.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["10.0.0.0/8", "192.168.1.7/32", "fd00::/8"]
+    );
+    let route = &site.routes[2];
+    assert_eq!((route.host.as_ref().unwrap().to_string().as_str(), route.path.as_str()), ("*.example.com", "/api"));
+    assert_eq!((route.strip, route.body_limit), (true, Some(ByteSize(1 << 30))));
+    assert_eq!(site.routes[3].cors.as_ref().unwrap().origins, Origins::Any);
+    let config = Config { process, site };
+    let api = upstream(&config, "api");
+    assert_eq!(api.servers.iter().map(|server| server.weight.get()).collect::<Vec<_>>(), [1, 5, 1]);
+    let check = api.check.as_ref().unwrap();
+    assert_eq!(check.timeout, check.every, "a default timeout is never longer than the pause");
+    assert_eq!(api.retry.on.statuses, [502, 503]);
+    assert!(
+        matches!(&api.cors.as_ref().unwrap().origins, Origins::Listed { origins, credentials: true } if origins.len() == 2)
+    );
+    assert_eq!(api.heal.as_ref().unwrap().steps.len(), 8);
+    assert_eq!(api.heal.as_ref().unwrap().budget.window, Duration::from_secs(3600));
+    let db = upstream(&config, "db");
+    assert!(db.check.is_none() && db.heal.is_none() && db.retry.attempts == 0);
+}
+
+#[test]
+fn variables_stand_in_numbers_keys_and_texts() {
+    let defaults = loaded("variables.yaml").config;
+    assert_eq!(defaults.process.listen, [ListenSpec::Port(8080)]);
+    let app = upstream(&defaults, "app");
+    assert_eq!(app.servers[0].address.to_string(), "app:8000");
+    assert_eq!((app.servers[0].weight.get(), app.hold), (2, Duration::from_secs(5)));
+    let exec = ["sh", "-c", "kill -HUP $$(cat ${PIDFILE})"].map(str::to_owned).to_vec();
+    assert_eq!(app.heal.as_ref().unwrap().steps, [Step::Exec(exec)]);
+
+    let path = Path::new("tests/fixtures/good_config/variables.yaml");
+    let set = |name: &str| (name == "REMORA_TEST_PORT").then(|| "9000".to_owned());
+    assert_eq!(load(path, &set).unwrap().config.process.listen, [ListenSpec::Port(9000)]);
+    let yaml = |name: &str| (name == "REMORA_TEST_PORT").then(|| "80\nadmin: off".to_owned());
+    assert_eq!(load(path, &yaml).unwrap_err().problems(), 1, "a variable cannot add YAML");
+}
+
+#[test]
+fn odd_but_allowed_settings_are_warned_of() {
+    let folder = std::env::temp_dir().join(format!("remora-warnings-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("remora.yaml");
+    let text = "trusted_proxies: 0.0.0.0/0\ninclude: x/*.yaml\nroutes: { api: app }\nupstreams:\n  app: { servers: app:80, heal: gunicorn }\n  idle: { servers: idle:80, check: off }\n";
+    std::fs::write(&path, text).unwrap();
+    let warnings: Vec<String> = load(&path, &no_env).unwrap().warnings.iter().map(ToString::to_string).collect();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(warnings.len(), 5, "{warnings:#?}");
+    assert!(warnings.iter().all(|warning| warning.contains("remora.yaml:")), "{warnings:#?}");
+    for part in ["no file matches", "believes every", "for a path write `/api`", "TCP check alone", "does nothing"] {
+        assert!(warnings.iter().any(|warning| warning.contains(part)), "{part} in {warnings:#?}");
+    }
+}

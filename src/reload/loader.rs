@@ -1,0 +1,42 @@
+//! Reads the file and its includes with the process's environment.
+
+use std::path::PathBuf;
+
+use crate::config::{self, Report, Warning};
+
+use super::{Load, Loaded, Rejected, WatchSet};
+
+/// The file a process was started with.
+#[derive(Debug, Clone)]
+pub struct FileLoader {
+    file: PathBuf,
+}
+
+impl FileLoader {
+    /// Reads `file` each time it is asked.
+    pub fn new(file: PathBuf) -> Self {
+        Self { file }
+    }
+
+    /// Reads the file now, for someone who wants to see the warnings and the report as they are.
+    ///
+    /// # Errors
+    /// When anything in it is wrong.
+    pub fn read(&self) -> Result<(Loaded, Vec<Warning>), Report> {
+        let loaded = config::load(&self.file, &|name| std::env::var(name).ok())?;
+        let watch = WatchSet { files: loaded.files.into_iter().collect(), folders: loaded.watch.into_iter().collect() };
+        Ok((Loaded { config: loaded.config, watch }, loaded.warnings))
+    }
+}
+
+impl Load for FileLoader {
+    fn load(&self) -> Result<Loaded, Rejected> {
+        self.read().map(|(loaded, _)| loaded).map_err(|report| Rejected {
+            report: report.to_string(),
+            watch: WatchSet {
+                files: report.files().map(PathBuf::from).collect(),
+                folders: report.watch().iter().cloned().collect(),
+            },
+        })
+    }
+}
