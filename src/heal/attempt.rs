@@ -108,7 +108,9 @@ impl Attempt {
             journal.edit(id, |entry| entry.steps.push(step_entry(step, &result, began.elapsed())));
             permanent += usize::from(result.as_ref().is_err_and(ExecError::is_permanent));
             acted |= did_something(&result);
-            match self.verify(&result, acted).await {
+            let next = self.verify(&result, acted).await;
+            self.patient.count_step(step, word(&result, &next));
+            match next {
                 Next::Fails => {}
                 Next::Stop(outcome) => return (outcome, acted),
                 Next::Passed(after) => {
@@ -185,6 +187,15 @@ impl Attempt {
             Outcome::Left => log::info!("{who}: the backend left its upstream meanwhile"),
             Outcome::Running => {}
         }
+    }
+}
+
+/// One word for the metrics.
+fn word(result: &Result<Done, ExecError>, next: &Next) -> &'static str {
+    match next {
+        Next::Passed(_) => "helped",
+        Next::Fails | Next::Stop(_) if did_something(result) => "in_vain",
+        Next::Fails | Next::Stop(_) => "not_run",
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
-use crate::config::model::UpstreamSpec;
+use crate::config::model::{Step, UpstreamSpec};
 use crate::types::{ServerAddress, UpstreamName};
 
 /// One backend, as far as the healer cares.
@@ -34,6 +34,8 @@ pub trait Patient: Send + Sync {
     fn in_flight(&self) -> usize;
     /// Keeps it out of rotation until the result is dropped.
     fn hold_out(&self) -> Box<dyn Send>;
+    /// Counts a step of a ladder on it, for the metrics: `helped`, `in_vain` or `not_run`.
+    fn count_step(&self, _step: &Step, _outcome: &'static str) {}
     /// One probe now, counted by the check's own `fall` and `rise`; true when it passed.
     fn probe(&self) -> BoxFuture<'_, bool>;
 }

@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
+use crate::config::model::Step;
 use crate::heal::{Patient, Pool, Ward};
 use crate::snapshot::SnapshotCell;
 use crate::types::{ServerAddress, UpstreamName};
@@ -90,6 +91,10 @@ impl Patient for Bed {
 
     fn hold_out(&self) -> Box<dyn Send> {
         Box::new(self.upstream.hold_out(&self.backend))
+    }
+
+    fn count_step(&self, step: &Step, outcome: &'static str) {
+        self.upstream.metrics().healed(&step.to_string(), outcome);
     }
 
     fn probe(&self) -> BoxFuture<'_, bool> {

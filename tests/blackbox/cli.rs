@@ -23,8 +23,9 @@ fn every_broken_file_gets_its_recorded_report() {
             continue;
         }
         let name = file.file_name().unwrap().to_str().unwrap().to_owned();
-        let checked =
-            Command::new(env!("CARGO_BIN_EXE_remora")).args(["check", &name]).current_dir(folder).output().unwrap();
+        let path = format!("tests/fixtures/bad_config/{name}");
+        let mut check = Command::new(env!("CARGO_BIN_EXE_remora"));
+        let checked = check.args(["check", &path]).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
         assert_eq!(checked.status.code(), Some(2), "{name}");
         let report = std::fs::read_to_string(file.with_extension("report")).unwrap();
         assert_eq!(text(&checked.stderr), report, "{name}");
@@ -35,10 +36,33 @@ fn every_broken_file_gets_its_recorded_report() {
 
 #[test]
 fn shipped_files_are_right() {
-    for file in ["conf/remora.yaml"] {
-        let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
-        let checked = remora(&["check", &path]);
+    let root = env!("CARGO_MANIFEST_DIR");
+    for file in ["conf/remora.yaml", "deploy/minimal/conf/remora.yaml"] {
+        let checked = remora(&["check", &format!("{root}/{file}")]);
         assert_eq!(checked.status.code(), Some(0), "{file}: {}", text(&checked.stderr));
+    }
+}
+
+/// The text of a YAML block in a document: what follows `start` up to `end`, with an indent removed.
+fn block(document: &str, start: &str, end: &str, indent: usize) -> String {
+    let path = format!("{}/{document}", env!("CARGO_MANIFEST_DIR"));
+    let whole = std::fs::read_to_string(path).unwrap();
+    let inner = whole.split_once(start).unwrap().1.split_once(end).unwrap().0;
+    inner.lines().map(|line| format!("{}\n", line.get(indent..).unwrap_or(""))).collect()
+}
+
+#[test]
+fn what_the_documents_show_is_right() {
+    let shown = [
+        ("README.md", block("README.md", "```yaml\n", "```", 0)),
+        ("deploy/kubernetes/remora.yaml", block("deploy/kubernetes/remora.yaml", "remora.yaml: |\n", "\n---", 4)),
+    ];
+    for (document, yaml) in shown {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("remora.yaml");
+        std::fs::write(&file, &yaml).unwrap();
+        let checked = remora(&["check", file.to_str().unwrap()]);
+        assert_eq!(checked.status.code(), Some(0), "{document}:\n{yaml}\n{}", text(&checked.stderr));
     }
 }
 
