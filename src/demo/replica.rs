@@ -65,17 +65,17 @@ impl Sample {
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let seconds = request.uri().query().and_then(|query| query.strip_prefix("seconds=")?.parse::<u64>().ok());
         match (request.method(), request.uri().path()) {
-            (_, "/health") if self.is_sick() => json(StatusCode::INTERNAL_SERVER_ERROR, r#"{"status":"sick"}"#.into()),
-            (_, "/health") => json(StatusCode::OK, r#"{"status":"ok"}"#.into()),
+            (_, "/health") if self.is_sick() => json(StatusCode::INTERNAL_SERVER_ERROR, r#"{"status":"sick"}"#),
+            (_, "/health") => json(StatusCode::OK, r#"{"status":"ok"}"#),
             (&Method::POST, "/api/sick") => {
                 let length = seconds.map_or(SICK_DEFAULT, |seconds| Duration::from_secs(seconds.min(3600)));
                 *self.sick_until.lock() = Some(Instant::now() + length);
                 let name = self.name;
-                json(StatusCode::OK, format!(r#"{{"replica":"{name}","sick_for_seconds":{}}}"#, length.as_secs()))
+                json(StatusCode::OK, &format!(r#"{{"replica":"{name}","sick_for_seconds":{}}}"#, length.as_secs()))
             }
             (_, path) if path.starts_with("/api") => {
                 let name = self.name;
-                json(StatusCode::OK, format!(r#"{{"replica":"{name}","sick":{}}}"#, self.is_sick()))
+                json(StatusCode::OK, &format!(r#"{{"replica":"{name}","sick":{}}}"#, self.is_sick()))
             }
             (&Method::GET | &Method::HEAD, "/") => reply(StatusCode::OK, "text/html; charset=utf-8", PAGE.into()),
             _ => reply(StatusCode::NOT_FOUND, "text/plain", "not found\n".into()),
@@ -83,7 +83,7 @@ impl Sample {
     }
 }
 
-fn json(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+fn json(status: StatusCode, body: &str) -> Response<Full<Bytes>> {
     reply(status, "application/json", format!("{body}\n").into())
 }
 

@@ -71,6 +71,7 @@ impl Upstream {
     /// Starts resolving and probing. Health and counters of `previous` are kept for addresses that stay.
     pub fn start(spec: Arc<UpstreamSpec>, tools: UpstreamTools, previous: Option<&Self>) -> Arc<Self> {
         let inherited = previous.map(|previous| previous.pool.vitals()).unwrap_or_default();
+        let (metrics, budget) = (tools.metrics.upstream(&spec.name), RetryBudget::new(spec.retry.budget));
         let pool = Arc::new(Pool {
             rotation: ArcSwap::from_pointee(Rotation::empty()),
             held: AtomicUsize::new(0),
@@ -79,12 +80,12 @@ impl Upstream {
             members: Mutex::new(Members { inherited, ..Members::default() }),
             resolved: AtomicBool::new(false),
             changed: watch::Sender::new(0),
-            spec: Arc::clone(&spec),
-            metrics: tools.metrics.upstream(&spec.name),
+            spec,
+            metrics,
             tools,
         });
         let discovery = OwnedTask::spawn(watching::discover(Arc::downgrade(&pool)));
-        Arc::new(Self { pool, budget: RetryBudget::new(spec.retry.budget), _discovery: discovery })
+        Arc::new(Self { pool, budget, _discovery: discovery })
     }
 
     pub(super) fn pool(&self) -> &Arc<Pool> {

@@ -1,5 +1,15 @@
 //! Black-box tests: the real executable in front of real sockets. Each test is a few lines and a claim.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::too_many_lines,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, prints its figures and may spawn"
+)]
+
 mod balance;
 mod bodies;
 mod cli;

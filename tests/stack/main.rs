@@ -2,6 +2,16 @@
 //!
 //! One test, because the stack is one: each scenario is a function that leaves the stack well. Figures are printed.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::too_many_lines,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, prints its figures and may spawn"
+)]
+
 mod load;
 mod scenarios;
 mod stack;
