@@ -63,7 +63,7 @@ fn load_from(path: &Path, given: Option<String>, env: &dyn Fn(&str) -> Option<St
             digest: digest(&sources),
             warnings: problems.warnings.iter().map(|problem| Warning::new(problem, &sources)).collect(),
         }),
-        _ => Err(Report::new(problems.errors, sources, watch)),
+        _ => Err(Report::new(problems, sources, watch)),
     }
 }
 
@@ -168,7 +168,7 @@ impl Loading<'_> {
         }
         let value = match tree::parse(text) {
             Ok(value) => value,
-            Err(error) => return self.problems.add(syntax(error, id)),
+            Err(error) => return self.problems.add(syntax(&error, id)),
         };
         if value.is_null() {
             let problem = Problem::new(&Place::file(id), "the file is empty");
@@ -184,7 +184,7 @@ fn no_outline(none: NoOutline, id: FileId, text: &str) -> Problem {
     let at = |span: Span| Place::span(id, span);
     match none {
         NoOutline::Syntax { message, span } => match tree::syntax_error(text) {
-            Some(error) => syntax(error, id),
+            Some(error) => syntax(&error, id),
             None => Problem::new(&at(span), message),
         },
         NoOutline::TooDeep(span) => {
@@ -199,7 +199,7 @@ fn no_outline(none: NoOutline, id: FileId, text: &str) -> Problem {
     }
 }
 
-fn syntax(error: SyntaxError, id: FileId) -> Problem {
+fn syntax(error: &SyntaxError, id: FileId) -> Problem {
     let place = match error.at {
         Some((line, column)) => Place::span(id, Span::point(line, column)),
         None => Place::file(id),

@@ -11,6 +11,9 @@ use super::place::{Segment, Span};
 
 /// Deepest nesting of lists and maps.
 const DEPTH_MAX: usize = 32;
+/// Most brackets that are open at once, those in texts and comments included. Both parsers take a time that grows with the
+/// square of it, long before they tell how deep they are.
+const BRACKETS_MAX: usize = 1_000;
 /// Most values of one file, counting those that aliases repeat.
 const VALUES_MAX: usize = 100_000;
 
@@ -66,6 +69,9 @@ pub(super) enum NoOutline {
 impl Outline {
     /// Reads a file's places. Keys are recorded as `expand` leaves them, as in the values.
     pub(super) fn of(text: &str, expand: &dyn Fn(&str) -> String) -> Result<(Self, Vec<Twice>), NoOutline> {
+        if let Some(span) = too_many_brackets(text) {
+            return Err(NoOutline::TooDeep(span));
+        }
         let mut reading =
             Reading { expand, open: Vec::new(), anchors: HashMap::new(), twice: Vec::new(), root: None, values: 0 };
         let mut documents = 0;
@@ -247,6 +253,23 @@ impl Reading<'_> {
         }
         Ok(())
     }
+}
+
+fn too_many_brackets(text: &str) -> Option<Span> {
+    let mut open = 0_usize;
+    for (index, line) in text.lines().enumerate() {
+        for (column, c) in line.chars().enumerate() {
+            match c {
+                '[' | '{' => open += 1,
+                ']' | '}' => open = open.saturating_sub(1),
+                _ => {}
+            }
+            if BRACKETS_MAX < open {
+                return Some(Span::point(index + 1, column));
+            }
+        }
+    }
+    None
 }
 
 fn span(marked: &Marked) -> Span {

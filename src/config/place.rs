@@ -1,5 +1,7 @@
 //! Where in the files something stands: a path of keys, turned into a line and a column only when it is shown.
 
+use super::problem::quoted;
+
 /// One of the files that were read, by its index in [`Sources`](super::source::Sources).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FileId(pub usize);
@@ -97,6 +99,21 @@ impl Place {
             Segment::Item(_) => None,
         });
         key.unwrap_or("the file")
+    }
+
+    /// What messages call it: its own key, in backticks.
+    pub(super) fn shown(&self) -> String {
+        match &self.target {
+            Target::Value(path) | Target::Key(path) if path.is_empty() => "the file".into(),
+            Target::File | Target::Span(_) => "the file".into(),
+            Target::Value(_) | Target::Key(_) if self.is_item() => "this entry".into(),
+            Target::Value(_) | Target::Key(_) => quoted(self.name()),
+        }
+    }
+
+    /// True for an item of a list, which has no name of its own.
+    pub(super) fn is_item(&self) -> bool {
+        matches!(&self.target, Target::Value(path) if matches!(path.last(), Some(Segment::Item(_))))
     }
 
     fn below(&self, segment: Segment) -> Self {

@@ -10,7 +10,7 @@ pub(super) struct Problem {
     /// What to do about it.
     pub help: Option<String>,
     /// Another place that belongs to it, such as the first of two definitions, and what it is.
-    pub other: Option<(&'static str, Place)>,
+    pub other: Option<(String, Place)>,
 }
 
 impl Problem {
@@ -23,24 +23,42 @@ impl Problem {
         self
     }
 
-    pub(super) fn other(mut self, what: &'static str, place: &Place) -> Self {
-        self.other = Some((what, place.clone()));
+    pub(super) fn other(mut self, what: impl Into<String>, place: &Place) -> Self {
+        self.other = Some((what.into(), place.clone()));
         self
     }
 }
+
+/// Most problems that are kept, so that a huge wrong file is refused quickly; further ones are counted.
+const KEPT_MAX: usize = 1_000;
 
 /// Every problem and warning so far.
 #[derive(Debug, Default)]
 pub(super) struct Problems {
     pub errors: Vec<Problem>,
+    /// How many more there were.
+    pub further: usize,
     pub warnings: Vec<Problem>,
+    /// Places whose value could not be had, so that nothing more can be said of it.
+    lost: Vec<Place>,
 }
 
 impl Problems {
     /// Records a problem. Returns `None` so that a check can end with `return problems.add(..)`.
     pub(super) fn add<T>(&mut self, problem: Problem) -> Option<T> {
-        self.errors.push(problem);
+        if KEPT_MAX <= self.errors.len() {
+            self.further += 1;
+        } else if !self.lost.contains(&problem.at) {
+            self.errors.push(problem);
+        }
         None
+    }
+
+    /// Says of a place that a problem has been told and others would only follow from it.
+    pub(super) fn lose(&mut self, at: &Place) {
+        if self.lost.len() < KEPT_MAX {
+            self.lost.push(at.clone());
+        }
     }
 
     /// Records a problem that a type of `types` tells: what is wrong, and after the last semicolon what to do.
@@ -54,7 +72,9 @@ impl Problems {
 
     /// Records what is allowed but probably not meant.
     pub(super) fn warn(&mut self, problem: Problem) {
-        self.warnings.push(problem);
+        if self.warnings.len() < KEPT_MAX {
+            self.warnings.push(problem);
+        }
     }
 }
 
@@ -84,7 +104,11 @@ pub(super) fn plain(text: &str) -> String {
 /// The name nearest to what was written, if one is near enough to be meant.
 pub(super) fn nearest<'n>(written: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let written = written.to_ascii_lowercase();
-    let allowed = (written.chars().count() / 3).max(1);
+    let allowed = match written.chars().count() {
+        // Every letter is one step from every other.
+        0 | 1 => 0,
+        count => (count / 3).max(1),
+    };
     let mut best: Option<(usize, &str)> = None;
     for name in names {
         let lower = name.to_ascii_lowercase();
@@ -120,7 +144,7 @@ mod tests {
         #[rustfmt::skip]
         let rows = [
             ("server", Some("servers")), ("chekc", Some("check")), ("Heal", Some("heal")), ("timeout", Some("timeouts")),
-            ("databse", Some("database")), ("healthcheck", Some("check")), ("zzz", None), ("x", None),
+            ("databse", Some("database")), ("healthcheck", Some("check")), ("zzz", None), ("x", None), ("", None),
         ];
         for (written, expected) in rows {
             assert_eq!(nearest(written, names), expected, "{written}");

@@ -65,7 +65,7 @@ impl Item {
             Value::Mapping(_) => "is a map",
             Value::Tagged(_) => "has a YAML tag",
         };
-        let message = format!("{} {form}", quoted(self.place.name()));
+        let message = format!("{} {form}", self.place.shown());
         problems.add(Problem::new(&self.place, message).help(format!("write {forms}")))
     }
 
@@ -156,6 +156,7 @@ pub(super) fn expand_all(item: Item, env: Env<'_>, problems: &mut Problems) -> I
     let value = match item.value {
         Value::String(text) => Value::String(expand(&text, env).unwrap_or_else(|error| {
             problems.tell::<()>(&place, &error);
+            problems.lose(&place);
             text
         })),
         Value::Sequence(items) => {
@@ -176,7 +177,9 @@ fn expand_map(map: Mapping, place: &Place, env: Env<'_>, problems: &mut Problems
     for (key, value) in map {
         let text = scalar_text(&key).unwrap_or_default();
         let name = expand(&text, env).unwrap_or_else(|error| {
-            problems.tell::<()>(&place.key(&text).of_key(), &error);
+            let place = place.key(&text).of_key();
+            problems.tell::<()>(&place, &error);
+            problems.lose(&place);
             text
         });
         let value = expand_all(Item { value, place: place.key(&name) }, env, problems).value;

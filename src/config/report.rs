@@ -7,15 +7,18 @@ use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use super::place::{FileId, Place, Span, Target};
-use super::problem::{Problem, plain};
+use super::problem::{Problem, Problems, plain};
 use super::source::{Source, Sources};
 
 /// Most problems that are written out.
 const SHOWN_MAX: usize = 100;
+/// Most characters of a line that are shown.
+const LINE_MAX: usize = 300;
 
 /// Why a configuration was refused: every problem of its files.
 pub struct Report {
     problems: Vec<Problem>,
+    further: usize,
     sources: Sources,
     watch: Vec<PathBuf>,
 }
@@ -29,17 +32,18 @@ pub struct Warning {
 }
 
 impl Report {
-    pub(super) fn new(mut problems: Vec<Problem>, sources: Sources, watch: Vec<PathBuf>) -> Self {
-        problems.sort_by_key(|problem| {
+    pub(super) fn new(problems: Problems, sources: Sources, watch: Vec<PathBuf>) -> Self {
+        let Problems { errors: mut problems, further, .. } = problems;
+        problems.sort_by_cached_key(|problem| {
             let span = span(&problem.at, &sources);
             (problem.at.file, span.map(|span| (span.line, span.column)))
         });
-        Self { problems, sources, watch }
+        Self { problems, further, sources, watch }
     }
 
     /// How many problems there are; at least one.
     pub fn problems(&self) -> usize {
-        self.problems.len()
+        self.problems.len() + self.further
     }
 
     /// The files that were read or should have been: a change to one of them may mend the configuration.
@@ -61,7 +65,7 @@ impl Report {
             text.push_str(&self.one(problem, &renderer));
             text.push_str("\n\n");
         }
-        match self.problems.len() {
+        match self.problems() {
             1 => text.push_str("1 problem."),
             count if count <= SHOWN_MAX => text.push_str(&format!("{count} problems.")),
             count => text.push_str(&format!("{count} problems; the first {SHOWN_MAX} are shown.")),
@@ -84,18 +88,28 @@ impl Report {
 
 /// Adds the file, and the line where it is known.
 fn located<'a>(title: annotate_snippets::Title<'a>, source: &'a Source, span: Option<Span>) -> Group<'a> {
-    let line = span.and_then(|span| source.text.lines().nth(span.line.saturating_sub(1)).map(|line| (span, line)));
-    let Some((span, line)) = line else {
-        return title.element(Origin::path(source.shown.as_str()));
-    };
-    let offset = |column: usize| line.char_indices().nth(column).map_or(line.len(), |(offset, _)| offset);
-    let start = offset(span.column);
-    let end = if span.end_line == span.line { offset(span.end_column) } else { line.trim_end().len() };
-    let snippet = Snippet::source(line)
-        .path(source.shown.as_str())
-        .line_start(span.line)
-        .annotation(AnnotationKind::Primary.span(start..end.max(start)));
-    title.element(snippet)
+    let line = span.and_then(|span| line_of(span, &source.text));
+    let path = source.shown.as_str();
+    let Some((span, line)) = line else { return title.element(Origin::path(path)) };
+    let offset = |column: usize| line.char_indices().nth(column).map(|(offset, _)| offset);
+    let start = offset(span.column).unwrap_or(line.len());
+    if LINE_MAX < start {
+        return title.element(Origin::path(path).line(span.line).char_column(span.column + 1));
+    }
+    let line = offset(LINE_MAX).and_then(|end| line.get(..end)).unwrap_or(line);
+    let end = if span.end_line == span.line { offset(span.end_column) } else { None };
+    let end = end.unwrap_or(line.len()).min(line.trim_end().len()).max(start);
+    let annotation = AnnotationKind::Primary.span(start..end);
+    title.element(Snippet::source(line).path(path).line_start(span.line).annotation(annotation))
+}
+
+/// The line of a place; what is missing at the end of a text is shown behind its last line.
+fn line_of(span: Span, text: &str) -> Option<(Span, &str)> {
+    if let Some(line) = text.lines().nth(span.line.saturating_sub(1)) {
+        return Some((span, line));
+    }
+    let (index, line) = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).last()?;
+    Some((Span::point(index + 1, line.trim_end().chars().count()), line))
 }
 
 /// Messages are one line each, whatever a file or a variable holds.

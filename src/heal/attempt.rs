@@ -13,6 +13,8 @@ use super::surgeon::{Done, Surgeon};
 /// Pause between two looks at what drains or two probes of what recovers.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const PROBE_EVERY: Duration = Duration::from_millis(200);
+/// How long a backend that answers nothing at all is drained.
+const DRAIN_SILENT: Duration = Duration::from_secs(1);
 /// A step that says it failed most likely changed nothing: the check is given this long, not the whole `verify`.
 const VERIFY_FAILED: Duration = Duration::from_secs(2);
 /// Gunicorn's default `graceful_timeout`. After a reload its master waits that long for old workers that hang, and obeys no
@@ -74,7 +76,9 @@ impl Attempt {
         let in_flight = self.patient.in_flight();
         let (who, upstream) = (self.who(), self.patient.upstream());
         log::info!("{who}: starts, {}; out of rotation of {upstream}, {in_flight} in flight", self.patient.cause());
-        while self.patient.in_flight() != 0 && started.elapsed() < self.spec.drain {
+        // What hangs will not finish what it has; waiting would only keep it out for longer.
+        let hangs = || self.patient.is_silent() && DRAIN_SILENT < started.elapsed();
+        while self.patient.in_flight() != 0 && started.elapsed() < self.spec.drain && !hangs() {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         let (left, took) = (self.patient.in_flight(), started.elapsed());

@@ -143,6 +143,10 @@ impl Patient for FakePatient {
     fn cause(&self) -> String {
         "no answer in time".into()
     }
+    fn is_silent(&self) -> bool {
+        false
+    }
+
     fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::SeqCst)
     }

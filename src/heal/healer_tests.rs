@@ -195,6 +195,10 @@ async fn a_dependency_is_probed_before_its_dependent_is_healed() {
         fn cause(&self) -> String {
             String::new()
         }
+        fn is_silent(&self) -> bool {
+            false
+        }
+
         fn in_flight(&self) -> usize {
             0
         }

@@ -30,6 +30,8 @@ pub trait Patient: Send + Sync {
     fn sick_since(&self) -> Option<Instant>;
     /// The latest failure, readable.
     fn cause(&self) -> String;
+    /// It has work and answered none of it for a while.
+    fn is_silent(&self) -> bool;
     /// Requests it is working on.
     fn in_flight(&self) -> usize;
     /// Keeps it out of rotation until the result is dropped.

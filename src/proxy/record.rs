@@ -41,19 +41,24 @@ pub(super) fn finish(
         metrics.held();
     }
     if let Some(error) = error.filter(|_| (500..600).contains(&status)) {
-        let request = session.req_header();
-        log::warn!(
-            "{} {} answered {status}: {} ({error}) request {}",
-            request.method,
-            request.uri.path(),
-            ctx.reason.map_or("", ErrorReason::as_str),
-            ctx.request_id()
-        );
+        warn(session, error, ctx, status);
     }
     if access.is_on() {
         write_line(session, ctx, access, status, duration);
     }
     ctx.lease = None;
+}
+
+/// One line a second and route about requests the edge failed; the access log has them all.
+fn warn(session: &Session, error: &Error, ctx: &RequestContext, status: u16) {
+    let Some(left_out) = ctx.route.as_ref().map_or(Some(0), |route| route.warnings.admit()) else { return };
+    let request = session.req_header();
+    let reason = ctx.reason.map_or("", ErrorReason::as_str);
+    let more = if left_out == 0 { String::new() } else { format!("; {left_out} more like it since the last line") };
+    let cause = error.to_string();
+    let cause = cause.trim();
+    let (method, path, id) = (&request.method, request.uri.path(), ctx.request_id());
+    log::warn!("{method} {path} answered {status} ({reason}): {cause}, request {id}{more}");
 }
 
 fn write_line(session: &Session, ctx: &RequestContext, access: &AccessLogger, status: u16, duration: Duration) {

@@ -26,7 +26,9 @@ pub(super) async fn choose(session: &Session, ctx: &mut RequestContext) -> Resul
         Err(_) => {
             let waited_from = Instant::now();
             let found = upstream.select_or_wait(&mut ctx.tried, upstream.hold_deadline(ctx.start)).await;
-            ctx.held += waited_from.elapsed();
+            if !upstream.spec().hold.is_zero() {
+                ctx.held += waited_from.elapsed();
+            }
             found.map_err(|why| nobody(ctx, why.words()))?
         }
     };

@@ -85,6 +85,10 @@ impl Patient for Bed {
         self.backend.last_failure().map_or_else(String::new, |failure| failure.to_string())
     }
 
+    fn is_silent(&self) -> bool {
+        self.backend.is_silent()
+    }
+
     fn in_flight(&self) -> usize {
         self.backend.in_flight()
     }

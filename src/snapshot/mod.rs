@@ -8,8 +8,8 @@ use arc_swap::ArcSwap;
 use crate::config::model::{RouteSpec, SiteSpec};
 use crate::filter::{Cors, Forwarding};
 use crate::routing::RouteTable;
-use crate::telemetry::RouteMetrics;
 use crate::telemetry::metrics::route_label;
+use crate::telemetry::{Limiter, RouteMetrics};
 use crate::types::UpstreamName;
 use crate::upstream::{Upstream, UpstreamTools};
 
@@ -39,6 +39,8 @@ pub struct Route {
     pub label: String,
     /// Its counters.
     pub metrics: Arc<RouteMetrics>,
+    /// Keeps its warnings to one a second.
+    pub warnings: Limiter,
 }
 
 impl Snapshot {
@@ -58,7 +60,14 @@ impl Snapshot {
             let upstream = upstreams.get(&spec.to)?;
             let cors = spec.cors.as_ref().or(upstream.spec().cors.as_ref()).map(Cors::new);
             let (label, metrics) = (route_label(spec), tools.metrics.route(spec));
-            Some(Arc::new(Route { spec: Arc::clone(spec), upstream: Arc::clone(upstream), cors, label, metrics }))
+            Some(Arc::new(Route {
+                spec: Arc::clone(spec),
+                upstream: Arc::clone(upstream),
+                cors,
+                label,
+                metrics,
+                warnings: Limiter::default(),
+            }))
         };
         let built: Vec<_> = site.routes.iter().filter_map(|spec| Some((spec, route(spec)?))).collect();
         let routes = RouteTable::new(built.iter().map(|(spec, r)| (spec.host.as_ref(), &spec.path, Arc::clone(r))));

@@ -2,6 +2,7 @@
 
 pub mod access;
 mod escape;
+mod limiter;
 pub mod log;
 pub mod metrics;
 mod reason;
@@ -10,6 +11,7 @@ mod writer;
 
 pub use access::{AccessEntry, AccessLogger};
 pub use escape::one_line;
+pub use limiter::Limiter;
 pub use metrics::{BackendMetrics, Metrics, RouteMetrics, UpstreamMetrics};
 pub use reason::{CheckResult, ErrorReason, FailureKind};
 pub use writer::{LineWriter, Submitted};

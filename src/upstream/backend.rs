@@ -15,6 +15,9 @@ use crate::telemetry::{BackendMetrics, Metrics};
 use super::evidence::Evidence;
 use super::health::{Failure, Health, Verdict};
 
+/// Work without any answer for this long is worth a look.
+const SILENCE: Duration = Duration::from_secs(1);
+
 /// A resolved address and its state. A reload that keeps the address keeps the [`Vitals`].
 #[derive(Debug)]
 pub struct Backend {
@@ -175,6 +178,11 @@ impl Backend {
     pub fn serves(&self) -> bool {
         self.vitals.evidence.served_within(Duration::from_secs(10), Instant::now())
             && !self.vitals.evidence.is_failing()
+    }
+
+    /// True when it has work and answered none of it for a second.
+    pub fn is_silent(&self) -> bool {
+        self.in_flight() != 0 && SILENCE <= self.vitals.evidence.silence(Instant::now())
     }
 
     /// True when it may be tried although its check fails: it answers, and no request says otherwise.

@@ -6,8 +6,10 @@ use crate::types::Percent;
 
 /// One retry, in thousandths.
 const RETRY: i64 = 1_000;
-/// Retries that may be saved up; also what a new budget starts with, so that a quiet upstream can retry at all.
-const SAVED_MAX: i64 = 100 * RETRY;
+/// Retries that may be saved up: a replica that stops resets all that waits in its backlog at once.
+const SAVED_MAX: i64 = 1_000 * RETRY;
+/// Retries that a new budget starts with, so that a quiet upstream can retry at all.
+const SAVED_FIRST: i64 = 250 * RETRY;
 
 /// A bucket that each request fills by a share of a retry.
 #[derive(Debug)]
@@ -17,10 +19,10 @@ pub struct RetryBudget {
 }
 
 impl RetryBudget {
-    /// A full bucket. A share of 0 allows no retry at all.
+    /// A bucket with the first reserve in it. A share of 0 allows no retry at all.
     pub fn new(share: Percent) -> Self {
         let per_request = i64::from(share.0) * RETRY / 100;
-        Self { saved: AtomicI64::new(if per_request == 0 { 0 } else { SAVED_MAX }), per_request }
+        Self { saved: AtomicI64::new(if per_request == 0 { 0 } else { SAVED_FIRST }), per_request }
     }
 
     /// Counts a request.
@@ -47,7 +49,7 @@ mod tests {
     #[test]
     fn a_share_of_requests_may_be_tried_again() {
         let budget = RetryBudget::new(Percent(20));
-        assert_eq!((0..200).filter(|_| budget.withdraw()).count(), 100);
+        assert_eq!((0..500).filter(|_| budget.withdraw()).count(), 250);
         for _ in 0..10 {
             budget.deposit();
         }

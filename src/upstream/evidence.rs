@@ -31,6 +31,8 @@ pub struct Evidence {
     ejections: AtomicU32,
     ends_with_probe: AtomicBool,
     last_answer_ms: AtomicU64,
+    /// When the latest answer of any kind came, or the first request after having had none.
+    last_sign_ms: AtomicU64,
 }
 
 /// What one request adds up to.
@@ -57,6 +59,7 @@ impl Evidence {
             ejections: AtomicU32::new(0),
             ends_with_probe: AtomicBool::new(false),
             last_answer_ms: AtomicU64::new(0),
+            last_sign_ms: AtomicU64::new(0),
         }
     }
 
@@ -68,6 +71,7 @@ impl Evidence {
     pub fn answered(&self, status: u16, now: Instant) -> Finding {
         let now_ms = self.ms(now);
         self.roll_window(now_ms);
+        self.last_sign_ms.store(now_ms, Ordering::Relaxed);
         self.consecutive.store(0, Ordering::Relaxed);
         let answers = self.answers.fetch_add(1, Ordering::Relaxed) + 1;
         if status < 500 {
@@ -134,6 +138,16 @@ impl Evidence {
     /// True while ejected.
     pub fn is_ejected(&self, now: Instant) -> bool {
         self.ms(now) < self.ejected_until_ms.load(Ordering::Relaxed)
+    }
+
+    /// Notes the first request in flight after a time without any: silence counts from here.
+    pub fn began(&self, now: Instant) {
+        self.last_sign_ms.store(self.ms(now), Ordering::Relaxed);
+    }
+
+    /// How long nothing was answered; means something only while requests are in flight.
+    pub fn silence(&self, now: Instant) -> Duration {
+        Duration::from_millis(self.ms(now).saturating_sub(self.last_sign_ms.load(Ordering::Relaxed)))
     }
 
     /// True when requests have failed since the last answer.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::backend::Backend;
 use super::pool::Pool;
@@ -13,7 +14,9 @@ pub struct Lease(Arc<Backend>);
 impl Lease {
     pub(super) fn new(backend: Arc<Backend>) -> Self {
         let vitals = backend.vitals();
-        vitals.in_flight.fetch_add(1, Ordering::Relaxed);
+        if vitals.in_flight.fetch_add(1, Ordering::Relaxed) == 0 {
+            vitals.evidence.began(Instant::now());
+        }
         vitals.metrics.requests().inc();
         Self(backend)
     }

@@ -247,6 +247,15 @@ impl Pool {
         self.spec.servers.iter().position(|server| server == backend.server()).unwrap_or(usize::MAX)
     }
 
+    /// Asks for a probe of every backend that has work and answers none of it.
+    pub fn probe_the_silent(&self) {
+        for (backend, _) in &self.members.lock().present {
+            if backend.is_silent() && backend.state() == BackendState::Up {
+                backend.vitals().probe_now.notify_one();
+            }
+        }
+    }
+
     /// Builds the rotation anew and wakes whoever waits for a change, where it differs.
     pub fn refresh(&self) {
         let members = self.members.lock();
@@ -295,6 +304,12 @@ impl Pool {
             vitals.evidence.pardon();
         }
         *vitals.last_check.lock() = Some(super::backend::CheckRecord { at: SystemTime::now(), result, took });
+        if let Err(failure) = result
+            && !flipped
+            && backend.is_silent()
+        {
+            self.eject_silent(backend, failure);
+        }
         if flipped {
             self.tell_verdict(backend, before, after, result);
         }
@@ -337,6 +352,25 @@ impl Pool {
         backend.vitals().metrics.ejected();
         let (address, name) = (backend.address(), &self.spec.name);
         log::warn!("backend {address} of {name} is ejected until a probe passes, {length:?} at most: {kind}");
+        self.refresh();
+    }
+
+    /// Ejects a backend that answers neither requests nor a probe while a sibling does answer: it hangs. Its verdict is
+    /// left to the check, for under overload nobody answers in time.
+    fn eject_silent(&self, backend: &Backend, failure: Failure) {
+        let answers = |sibling: &Backend| {
+            sibling.address() != backend.address() && sibling.state() == BackendState::Up && !sibling.is_silent()
+        };
+        let has_better = self.members.lock().present.iter().any(|(sibling, _)| answers(sibling));
+        if backend.state() != BackendState::Up || !has_better {
+            return;
+        }
+        let length = backend.vitals().evidence.eject(true, Instant::now());
+        backend.vitals().metrics.ejected();
+        let (address, name, in_flight) = (backend.address(), &self.spec.name, backend.in_flight());
+        log::warn!(
+            "backend {address} of {name} is ejected until a probe passes, {length:?} at most: {failure}, and {in_flight} requests unanswered"
+        );
         self.refresh();
     }
 

@@ -27,6 +27,7 @@ pub(super) async fn discover(pool: Weak<Pool>) {
     while let Some(pool) = pool.upgrade() {
         let found = resolve(&pool, &mut known).await;
         pool.set_members(found);
+        pool.probe_the_silent();
         let weak = pool.downgrade();
         drop(pool);
         tokio::time::sleep(PAUSE_MIN).await;

@@ -111,3 +111,31 @@ async fn probes_keep_their_pace() {
     let probes = origin.probes() - before;
     assert!((14..=24).contains(&probes), "{probes} probes in 2 s, every 100 ms");
 }
+
+#[tokio::test]
+async fn a_backend_that_answers_nothing_is_out_before_its_check_has_fallen() {
+    let (good, bad) = (Origin::named("good").await, Origin::named("bad").await);
+    let check = "{ http: /health, every: 1s, timeout: 500ms, fall: 100, rise: 1 }";
+    let servers = format!("{}, {}", good.server(), bad.server());
+    let edge = TestEdge::start(&format!(
+        "routes:\n  /: pool\nupstreams:\n  pool: {{ servers: [{servers}], check: {check} }}\n"
+    ))
+    .await;
+    eventually("both are up", || async { edge.states("pool").await == ["up", "up"] }).await;
+    bad.hang(true);
+    for _ in 0..2 {
+        let client = edge.client();
+        tokio::spawn(async move { client.try_send(http::Method::GET, "/", &[], "").await.is_ok() });
+    }
+    eventually("it is ejected", || async {
+        // Its sibling answers meanwhile.
+        let answered = tokio::time::timeout(Duration::from_millis(200), edge.client().get("/")).await;
+        answered.is_ok() && edge.logged("requests unanswered")
+    })
+    .await;
+    for _ in 0..10 {
+        assert_eq!(edge.client().get("/").await.body, "good");
+    }
+    bad.hang(false);
+    eventually("it is back", || async { edge.states("pool").await == ["up", "up"] }).await;
+}

@@ -66,6 +66,10 @@ impl Patient for Probed {
     fn cause(&self) -> String {
         "no answer in time".into()
     }
+    fn is_silent(&self) -> bool {
+        false
+    }
+
     fn in_flight(&self) -> usize {
         0
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::types::{ByteSize, Percent, parse_duration};
 
-use super::super::problem::{Problem, Problems, quoted};
+use super::super::problem::{Problem, Problems, nearest, quoted};
 use super::super::read::{Item, text};
 
 /// Bounds of a duration in milliseconds, written as products of these.
@@ -78,9 +78,10 @@ pub(super) fn size(item: Option<Item>, most: ByteSize, default: ByteSize, proble
         Ok(_) => {
             problems.add(Problem::new(&item.place, format!("{name} is {}; it must be 0 to {most}", quoted(&text))))
         }
-        Err(_) if !text.is_empty() && text.chars().all(|c| c.is_ascii_digit()) => {
+        Err(_) if text.parse::<u64>().is_ok() => {
             let problem = Problem::new(&item.place, format!("{name} is {}, a number without a unit", quoted(&text)));
-            problems.add(problem.help(format!("write `{text}B` for bytes; the units are B, KiB, MiB and GiB")))
+            let bytes = ByteSize(text.parse().unwrap_or_default());
+            problems.add(problem.help(format!("write `{bytes}`; the units are B, KiB, MiB and GiB")))
         }
         Err(_) => {
             let problem = Problem::new(&item.place, format!("{name} is {}, which is not a size", quoted(&text)));
@@ -147,7 +148,7 @@ pub(super) fn parsed<T, E: Display>(
     parse(&text).map_or_else(|error| problems.tell(&item.place, &error), Some)
 }
 
-/// A key that must be there.
+/// A key that must be there. One that is misspelt or without a value has been told already.
 pub(super) fn required(
     item: Option<Item>,
     key: &str,
@@ -155,9 +156,9 @@ pub(super) fn required(
     example: &str,
     problems: &mut Problems,
 ) -> Option<Item> {
-    if item.is_none() {
-        let message = format!("{} has no {}", quoted(of.place.name()), quoted(key));
-        problems.add::<()>(Problem::new(&of.place.of_key(), message).help(format!("add {example}")));
+    if item.is_none() && !of.entries().iter().any(|(written, _)| nearest(written, [key]).is_some()) {
+        let problem = Problem::new(&of.place.of_key(), format!("{} has no {}", of.place.shown(), quoted(key)));
+        problems.add::<()>(problem.help(format!("add {example}")));
     }
     item
 }

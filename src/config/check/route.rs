@@ -39,7 +39,6 @@ pub(super) fn routes(item: &Item, declared: &Declared, found: &mut Vec<Placed>, 
                 found.extend(listed(&item, declared, problems));
             }
         }
-        Form::Nothing if item.is_empty() => {}
         Form::Text(_) | Form::Nothing => {
             item.wrong_form::<()>("a map such as `/api: backend`, or a list of `{ host, path, to }`", problems);
         }
@@ -197,7 +196,10 @@ pub(super) fn target(item: &Item, declared: &Declared, problems: &mut Problems) 
     }
     let problem = Problem::new(&item.place, format!("no upstream is named {}", quoted(&text)));
     problems.add(match declared.nearest(&text) {
-        Some((near, place)) => problem.other("that name is defined", place).help(format!("did you mean `{near}`?")),
+        Some((near, place)) => {
+            let problem = problem.help(format!("did you mean `{near}`?"));
+            if place.file == item.place.file { problem } else { problem.other(format!("`{near}` is defined"), place) }
+        }
         None if text.contains([':', '/']) => {
             problem.help("define it under `upstreams:` with `servers:`, and name it here")
         }

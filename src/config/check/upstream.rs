@@ -32,7 +32,7 @@ impl Declared {
     pub(super) fn of(maps: &[Item], incomplete: bool, problems: &mut Problems) -> Self {
         let mut items: BTreeMap<String, Item> = BTreeMap::new();
         for map in maps {
-            if !matches!(map.form(), Form::Map) && !map.is_empty() {
+            if !matches!(map.form(), Form::Map) {
                 map.wrong_form::<()>("a map such as `backend: { servers: \"backend:8000\" }`", problems);
             }
             for (name, item) in map.entries() {

@@ -6,19 +6,20 @@ use std::time::Duration;
 /// A ladder of steps and its limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealSpec {
-    /// Never empty, tried in order until the check passes again.
+    /// Never empty, at most 20, tried in order until the check passes again.
     pub steps: Vec<Step>,
-    /// How long requests in flight may take to finish before a step. Default 5 s.
+    /// How long requests in flight may take to finish before a step. At most 10 min, default 5 s.
     pub drain: Duration,
-    /// How long the check may take to pass after a step. Default 10 s.
+    /// How long the check may take to pass after a step. 100 ms to 10 min, default 10 s.
     pub verify: Duration,
-    /// Pause after a ladder before the next one on the same backend. Default 30 s.
+    /// Pause after a ladder before the next one on the same backend. At most 24 h, default 30 s.
     pub cooldown: Duration,
     /// Ladders allowed on one backend in a window. Default `3/10m`.
     pub budget: Budget,
-    /// A backend that still serves is not healed when fewer than this many others are up. Default 1.
+    /// A backend that still serves is not healed when fewer than this many others are up. At most 1000,
+    /// default 1.
     pub min_up: u32,
-    /// Deadline of one command inside the container. Default 15 s.
+    /// Deadline of one command inside the container. 1 s to 10 min, default 15 s.
     pub timeout: Duration,
 }
 

@@ -23,11 +23,12 @@ pub struct ProcessSpec {
     pub docker: DockerSpec,
     /// Largest request body where the route says nothing; 413 beyond. Default 10 MiB; 0 is no limit.
     pub body_limit: ByteSize,
-    /// How long a client's idle connection is kept. Default 75 s, as in nginx.
+    /// How long a client's idle connection is kept. At most 1 h, default 75 s, as in nginx.
     pub keepalive: Duration,
-    /// Largest pause between two reads of a request, or two writes of a response. Default 60 s, as in nginx.
+    /// Largest pause between two reads of a request, or two writes of a response. 10 ms to 24 h, default 60 s, as in
+    /// nginx.
     pub client_timeout: Duration,
-    /// How long requests in flight may take to finish after SIGTERM. Default 8 s, below Docker's 10 s.
+    /// How long requests in flight may take to finish after SIGTERM. At most 1 h, default 8 s, below Docker's 10 s.
     pub shutdown: Duration,
 }
 
@@ -36,7 +37,7 @@ pub struct ProcessSpec {
 pub enum ListenSpec {
     /// A bare port: every address, IPv6 and IPv4, or IPv4 alone where the machine has no IPv6.
     Port(u16),
-    /// One address.
+    /// One address; port 0 is any that is free.
     Address(SocketAddr),
 }
 

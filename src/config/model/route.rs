@@ -48,7 +48,7 @@ pub struct CorsSpec {
     pub headers: Option<Vec<HeaderName>>,
     /// Response headers a page may read. Default none.
     pub expose: Vec<HeaderName>,
-    /// How long a browser may keep a preflight's answer. Default 10 minutes.
+    /// How long a browser may keep a preflight's answer. At most 24 h, default 10 minutes.
     pub max_age: Duration,
 }
 

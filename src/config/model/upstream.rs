@@ -24,14 +24,14 @@ pub struct UpstreamSpec {
     pub timeouts: Timeouts,
     /// When another backend is tried.
     pub retry: RetrySpec,
-    /// How long a new request waits for a backend when none is up. Default 0: answered 503 at once.
+    /// How long a new request waits for a backend when none is up. At most 5 min; default 0: answered 503 at once.
     pub hold: Duration,
     /// CORS for every route that ends here and has none of its own.
     pub cors: Option<CorsSpec>,
     /// How a sick backend is repaired. Default: not at all.
     pub heal: Option<HealSpec>,
     /// Request body read from the client before a backend is chosen, so that a slow client holds no worker.
-    /// Default 1 MiB, which a body that is longer passes through as it comes; 0 streams from the first byte.
+    /// Default 1 MiB, which a body that is longer passes through as it comes; 0 streams from the first byte. At most 64 MiB.
     pub request_buffer: ByteSize,
 }
 
@@ -61,7 +61,8 @@ pub struct CheckSpec {
     pub kind: CheckKind,
     /// Pause between two probes of one backend, give or take a tenth. 100 ms to 1 h, default 2 s.
     pub every: Duration,
-    /// Deadline of one probe in total. 10 ms to 1 min, default 1 s; not longer than `every`.
+    /// Deadline of one probe in total. 10 ms to 1 min, not longer than `every`. Default 1 s, or `every` where that is
+    /// shorter.
     pub timeout: Duration,
     /// Consecutive failures that take a backend down. 1 to 100, default 3.
     pub fall: u32,
@@ -99,13 +100,14 @@ impl StatusRanges {
 /// Deadlines towards the backends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// To open a connection. Default 2 s.
+    /// To open a connection. 10 ms to 1 min, default 2 s.
     pub connect: Duration,
-    /// Between two reads of a response, and until its first byte. Default 60 s, as in nginx.
+    /// Between two reads of a response, and until its first byte. 10 ms to 24 h, default 60 s, as in nginx.
     pub read: Duration,
-    /// Between two writes of a request. Default 60 s, as in nginx.
+    /// Between two writes of a request. 10 ms to 24 h, default 60 s, as in nginx.
     pub write: Duration,
-    /// How long an unused connection is kept. Default 1 s: below the shortest keepalive of common servers (Gunicorn 2 s).
+    /// How long an unused connection is kept. At most 1 h, default 1 s: below the shortest keepalive of common servers
+    /// (Gunicorn 2 s).
     /// 0 opens one per request.
     pub idle: Duration,
 }

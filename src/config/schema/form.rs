@@ -82,7 +82,6 @@ form!(
 named_form!(/** Routes. */ Routes, generator => {
     let route = generator.subschema_for::<RawRoute>();
     json!({ "anyOf": [
-        { "type": "null" },
         { "type": "object", "additionalProperties": { "anyOf": [
             one_value(),
             { "allOf": [route], "properties": { "host": false, "path": false } },
@@ -92,14 +91,11 @@ named_form!(/** Routes. */ Routes, generator => {
 });
 named_form!(/** Upstreams by name. */ Upstreams, generator => {
     let (upstream, servers) = (generator.subschema_for::<RawUpstream>(), generator.subschema_for::<Servers>());
-    json!({ "anyOf": [
-        { "type": "null" },
-        {
-            "type": "object",
-            "propertyNames": { "anyOf": [{ "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$" }, { "pattern": r"\$\{" }] },
-            "additionalProperties": { "anyOf": [servers, upstream] },
-        },
-    ] })
+    json!({
+        "type": "object",
+        "propertyNames": { "anyOf": [{ "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$" }, { "pattern": r"\$\{" }] },
+        "additionalProperties": { "anyOf": [servers, upstream] },
+    })
 });
 named_form!(/** Servers. */ Servers, generator => {
     let (address, server) = (generator.subschema_for::<Address>(), generator.subschema_for::<RawServer>());
@@ -124,7 +120,7 @@ named_form!(/** A repair. */ Heal, generator => {
     json!({ "anyOf": [steps, generator.subschema_for::<RawHeal>()] })
 });
 
-/// One value, or a list of at least one.
+/// One value, or a list.
 pub(in crate::config) struct OneOrMany<T>(PhantomData<T>);
 
 impl<T: JsonSchema> JsonSchema for OneOrMany<T> {
@@ -138,7 +134,7 @@ impl<T: JsonSchema> JsonSchema for OneOrMany<T> {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let one = generator.subschema_for::<T>();
-        json_schema!({ "anyOf": [one, { "type": "array", "minItems": 1, "items": one }] })
+        json_schema!({ "anyOf": [one, { "type": "array", "items": one }] })
     }
 }
 

@@ -23,7 +23,7 @@ fn good_files_are_valid_and_bad_ones_as_they_say() {
         let errors: Vec<String> = validator.iter_errors(&json(&path).unwrap()).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "{}: {errors:?}", path.display());
     }
-    let (mut refused, mut accepted) = (0, 0);
+    let (mut refused, mut accepted, mut wrong) = (0, 0, Vec::new());
     for path in fixtures("bad_config", 30) {
         let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
         let says = text.lines().next().and_then(|line| line.strip_prefix("# schema: ")).unwrap_or_default();
@@ -32,10 +32,13 @@ fn good_files_are_valid_and_bad_ones_as_they_say() {
             Some(json) if validator.is_valid(&json) => "accepts",
             Some(_) => "refuses",
         };
-        assert_eq!(found, says, "{}", path.display());
+        if found != says {
+            wrong.push(format!("the schema {found} {}, which says that it {says}", path.display()));
+        }
         refused += usize::from(found == "refuses");
         accepted += usize::from(found == "accepts");
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(15 <= refused && 5 <= accepted, "{refused} refused, {accepted} accepted");
 }
 
