@@ -24,17 +24,25 @@ pub(super) struct Found {
 pub(super) struct Refused {
     pub message: String,
     pub help: &'static str,
+    /// Existing folders where what is missing may appear.
+    pub folders: Vec<PathBuf>,
+}
+
+impl Refused {
+    fn new(message: impl Into<String>, help: &'static str) -> Self {
+        Self { message: message.into(), help, folders: Vec::new() }
+    }
 }
 
 /// Finds the files of a pattern, which is relative to `folder`.
 pub(super) fn find(pattern: &str, folder: &Path) -> Result<Found, Refused> {
     if pattern.trim().is_empty() {
-        return Err(Refused { message: "this includes nothing".into(), help: "name a file or a pattern" });
+        return Err(Refused::new("this includes nothing", "name a file or a pattern"));
     }
     if pattern.contains("**") {
         // It would walk whatever lies below, which has no bound.
         let message = format!("{} has `**` in it", quoted(pattern));
-        return Err(Refused { message, help: "write one `*` for each folder: `../upstreams/*/upstream.yaml`" });
+        return Err(Refused::new(message, "write one `*` for each folder: `../upstreams/*/upstream.yaml`"));
     }
     if !pattern.contains(['*', '?', '[']) {
         return literal(pattern, folder.join(pattern));
@@ -60,14 +68,13 @@ pub(super) fn find(pattern: &str, folder: &Path) -> Result<Found, Refused> {
 }
 
 fn literal(pattern: &str, path: PathBuf) -> Result<Found, Refused> {
+    let folders: Vec<PathBuf> =
+        folder_of(&path).ancestors().find(|folder| folder.is_dir()).map(Path::to_owned).into_iter().collect();
     if !path.exists() {
         let message = format!("the included file {} does not exist", quoted(pattern));
-        return Err(Refused {
-            message,
-            help: "check the path, which is relative to this file; a pattern with `*` may match nothing",
-        });
+        let help = "check the path, which is relative to this file; a pattern with `*` may match nothing";
+        return Err(Refused { folders, ..Refused::new(message, help) });
     }
-    let folders = vec![folder_of(&path)];
     Ok(Found { files: vec![path], folders })
 }
 
@@ -82,9 +89,9 @@ fn rooted(pattern: &str, folder: &Path) -> String {
 fn matches(whole: &str, pattern: &str) -> Result<Vec<PathBuf>, Refused> {
     let options =
         MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
-    let found = glob::glob_with(whole, options).map_err(|error| Refused {
-        message: format!("{} is not a pattern: {}", quoted(pattern), error.msg),
-        help: "write a pattern such as `../upstreams/*/upstream.yaml`",
+    let found = glob::glob_with(whole, options).map_err(|error| {
+        let message = format!("{} is not a pattern: {}", quoted(pattern), error.msg);
+        Refused::new(message, "write a pattern such as `../upstreams/*/upstream.yaml`")
     })?;
     Ok(found.filter_map(Result::ok).collect())
 }
@@ -95,11 +102,6 @@ pub(super) fn folder_of(path: &Path) -> PathBuf {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         Some(_) | None => PathBuf::from("."),
     }
-}
-
-/// True for two names of one file: a pattern beside the main file matches the main file too.
-pub(super) fn same_file(a: &Path, b: &Path) -> bool {
-    a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// Splits what only the main file may say from an included file.

@@ -102,6 +102,7 @@ impl Loading<'_> {
             Ok(found) => found,
             Err(refused) => {
                 files.incomplete = true;
+                self.watch.extend(refused.folders);
                 self.problems.add::<()>(Problem::new(&item.place, refused.message).help(refused.help));
                 return;
             }
@@ -112,11 +113,10 @@ impl Loading<'_> {
             self.problems.warn(problem.help("this is fine if files are yet to come"));
         }
         for path in found.files {
-            let known = |source: &super::source::Source| include::same_file(&source.path, &path);
-            if self.sources.iter().any(known) {
+            if self.sources.contains(&path) {
                 continue;
             }
-            if self.sources.iter().count() == FILES_MAX {
+            if self.sources.len() == FILES_MAX {
                 let problem = Problem::new(&item.place, format!("there are more than {FILES_MAX} files"));
                 self.problems.add::<()>(problem.help("include fewer files"));
                 return;

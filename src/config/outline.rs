@@ -3,7 +3,7 @@
 //! It also bounds what the first parse may build, and finds keys that are written twice.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use saphyr_parser::{Event, Parser, Span as Marked};
 
@@ -20,7 +20,7 @@ const VALUES_MAX: usize = 100_000;
 /// The places of a file's keys and values.
 #[derive(Debug, Default)]
 pub(super) struct Outline {
-    root: Option<Rc<Node>>,
+    root: Option<Arc<Node>>,
 }
 
 #[derive(Debug)]
@@ -34,7 +34,7 @@ struct Node {
 #[derive(Debug)]
 enum Inner {
     Scalar,
-    List(Vec<Rc<Node>>),
+    List(Vec<Arc<Node>>),
     Map(Vec<Entry>),
 }
 
@@ -42,7 +42,7 @@ enum Inner {
 struct Entry {
     key: String,
     key_span: Span,
-    value: Rc<Node>,
+    value: Arc<Node>,
 }
 
 /// A key that is written twice in one map.
@@ -153,9 +153,9 @@ struct Open {
 struct Reading<'e> {
     expand: &'e dyn Fn(&str) -> String,
     open: Vec<Open>,
-    anchors: HashMap<usize, Rc<Node>>,
+    anchors: HashMap<usize, Arc<Node>>,
     twice: Vec<Twice>,
-    root: Option<Rc<Node>>,
+    root: Option<Arc<Node>>,
     values: usize,
 }
 
@@ -201,7 +201,7 @@ impl Reading<'_> {
         }
         let node = match self.anchors.get(&id) {
             Some(node) => node.clone(),
-            None => Rc::new(Node { span: at, inner: Inner::Scalar, values: 1 }),
+            None => Arc::new(Node { span: at, inner: Inner::Scalar, values: 1 }),
         };
         self.attach(node, at)
     }
@@ -225,14 +225,14 @@ impl Reading<'_> {
     }
 
     fn place(&mut self, node: Node, anchor: usize, at: Span) -> Result<(), NoOutline> {
-        let node = Rc::new(node);
+        let node = Arc::new(node);
         if anchor != 0 {
             self.anchors.insert(anchor, node.clone());
         }
         self.attach(node, at)
     }
 
-    fn attach(&mut self, node: Rc<Node>, at: Span) -> Result<(), NoOutline> {
+    fn attach(&mut self, node: Arc<Node>, at: Span) -> Result<(), NoOutline> {
         self.values += node.values;
         if VALUES_MAX < self.values {
             return Err(NoOutline::TooMany(at));

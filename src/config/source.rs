@@ -17,6 +17,8 @@ pub(super) const FILES_MAX: usize = 500;
 pub(super) struct Source {
     /// Where it is.
     pub path: PathBuf,
+    /// The same without symbolic links and `..`, by which two names of one file are told.
+    real: PathBuf,
     /// What reports call it.
     pub shown: String,
     /// Its text, empty where it could not be read.
@@ -34,9 +36,13 @@ pub(super) struct Sources {
 impl Sources {
     /// Adds a file that has not been read yet.
     pub(super) fn add(&mut self, path: &Path) -> FileId {
-        let source =
-            Source { path: path.to_owned(), shown: shown(path), text: String::new(), outline: Outline::default() };
-        self.files.push(source);
+        self.files.push(Source {
+            path: path.to_owned(),
+            real: real(path),
+            shown: shown(path),
+            text: String::new(),
+            outline: Outline::default(),
+        });
         FileId(self.files.len() - 1)
     }
 
@@ -46,6 +52,16 @@ impl Sources {
 
     pub(super) fn get_mut(&mut self, id: FileId) -> Option<&mut Source> {
         self.files.get_mut(id.0)
+    }
+
+    /// True for a file that is among them: a pattern beside the main file matches the main file too.
+    pub(super) fn contains(&self, path: &Path) -> bool {
+        let real = real(path);
+        self.files.iter().any(|source| source.real == real)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.files.len()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Source> {
@@ -83,6 +99,10 @@ pub(super) fn read(path: &Path) -> Result<String, Unreadable> {
         });
     }
     text(bytes)
+}
+
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 fn text(bytes: Vec<u8>) -> Result<String, Unreadable> {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::HostPattern;
+
 /// `scheme://host` or `scheme://host:port`, as a browser sends it in `Origin` (RFC 6454, section 6.2).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Origin(Box<str>);
@@ -23,11 +25,12 @@ impl Origin {
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(invalid());
         };
-        let plain = !authority.as_str().contains(['@', '*'])
+        let plain = matches!(HostPattern::parse(authority.host()), Ok(HostPattern::Exact(_)))
+            && !authority.as_str().contains('@')
             && !lower.ends_with('/')
             && uri.path() == "/"
             && uri.query().is_none();
-        if !plain || authority.host().is_empty() {
+        if !plain {
             return Err(invalid());
         }
         let default = matches!((scheme, authority.port_u16()), ("http", Some(80)) | ("https", Some(443)));
@@ -57,11 +60,22 @@ mod tests {
             ("https://App.example.com", "https://app.example.com"),
             ("http://localhost:3000", "http://localhost:3000"),
             ("https://a:443", "https://a"),
+            ("http://[::1]:8080", "http://[::1]:8080"),
         ];
         for (text, kept) in rows {
             assert_eq!(Origin::parse(text).unwrap().as_str(), kept);
         }
-        for text in ["null", "app.example.com", "https://a/", "https://a/b", "https://u@a", "https://*.a", "*", ""] {
+        for text in [
+            "null",
+            "app.example.com",
+            "https://a/",
+            "https://a/b",
+            "https://u@a",
+            "https://*.a",
+            "*",
+            "",
+            "https://a'b",
+        ] {
             assert!(Origin::parse(text).is_err(), "{text}");
         }
     }

@@ -105,6 +105,12 @@ fn origin_help(text: &str) -> String {
     if text.contains('*') {
         return "wildcards inside an origin are not understood; list each origin, or write `\"*\"`".into();
     }
+    if matches!(text, "off" | "false" | "no" | "none") {
+        return "for no CORS remove the key".into();
+    }
+    if matches!(text, "on" | "true" | "yes" | "any" | "all") {
+        return "write who may read answers: `https://app.example.com`, or `\"*\"` for anyone".into();
+    }
     if text == "null" {
         return "`null` is what sandboxed pages send and proves nothing; list the real origins".into();
     }

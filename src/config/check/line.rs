@@ -53,6 +53,11 @@ fn example(word: &str) -> &'static str {
 }
 
 fn command(line: &str, words: &[&str]) -> Result<Step, Refused> {
+    if let ["kill", options @ .., "1"] = words
+        && let Some(signal) = signal_of(options)
+    {
+        return Ok(Step::Signal(signal));
+    }
     let named = |name: &str, preset: fn(String) -> Preset| match is_name(name) {
         true => Ok(Step::Preset(preset(name.to_owned()))),
         false => Err(refused(format!("{} is not a name", quoted(name)), "name one unit, program or app")),
@@ -73,9 +78,6 @@ fn command(line: &str, words: &[&str]) -> Result<Step, Refused> {
             format!("{} would run inside the container, where there is no Docker", quoted(line)),
             "write `restart` to restart the container",
         )),
-        ["kill", signal_words @ .., "1"] if signal_of(signal_words).is_some() => {
-            signal_of(signal_words).map(Step::Signal).ok_or_else(|| refused("no signal", "name one"))
-        }
         // As typed the signal would also reach the workers, who die of it at once: only the master reloads on HUP.
         ["pkill" | "killall", options @ .., "gunicorn"]
             if signal_of(&without(options, &["-o", "-f", "-x"])) == Some(Signal::Hup) =>
@@ -92,12 +94,14 @@ fn command(line: &str, words: &[&str]) -> Result<Step, Refused> {
 }
 
 fn one_word(word: &str) -> Result<Step, Refused> {
+    let number = word.parse::<f64>().is_ok();
+    if number || matches!(word, "reload" | "auto" | "default" | "true" | "yes" | "on" | "false" | "no" | "none") {
+        let help = "write `gunicorn`, `pm2 reload app`, `{ systemd: mysql }` or another step; `heal: off` for none";
+        return Err(refused(format!("{} does not say how to heal", quoted(word)), help));
+    }
     match nearest(word, WORDS) {
         Some(near) if !word.contains(['/', '.', '-', '_']) => {
             Err(refused(format!("{} is not a step", quoted(word)), format!("did you mean `{near}`?")))
-        }
-        _ if word == "reload" => {
-            Err(refused("`reload` does not say what", "write `gunicorn`, `pm2 reload app`, or `{ signal: HUP }`"))
         }
         _ => Ok(Step::Exec(vec![word.to_owned()])),
     }
@@ -219,7 +223,7 @@ mod tests {
         let lines = [
             "a | b", "a && b", "a; b", "kill $(cat /pid)", "echo `id`", "a > b", "a < b", "echo \"$HOME\"", "rm *", "(a)",
             "A=1 cmd", "pm2 restart", "systemctl restart", "pm2 restart --all", "docker restart web", "gunicrn", "reload",
-            "pm22", "", "'open", "systemd", "exec", "a\nb",
+            "pm22", "", "'open", "systemd", "exec", "a\nb", "true", "none", "5",
         ];
         for line in lines {
             assert!(steps(line).is_err(), "{line}: {}", shown(line));

@@ -60,6 +60,12 @@ fn not_check(text: &str) -> String {
         let path = rest.find('/').and_then(|start| rest.get(start..)).unwrap_or("/");
         return format!("write the path alone, `{path}`: every server is asked for it");
     }
+    if matches!(text, "false" | "no" | "none") {
+        return "write `off`".into();
+    }
+    if matches!(text, "on" | "true" | "yes") {
+        return "write what to ask for, such as `/health`, or `tcp`".into();
+    }
     match nearest(text, ["tcp", "off"]) {
         Some(near) => format!("did you mean `{near}`?"),
         None if HostPattern::parse(text).is_ok() => format!("for a path write `/{text}`; else `tcp` or `off`"),

@@ -204,17 +204,12 @@ fn docker(item: Option<Item>, problems: &mut Problems) -> Option<DockerSpec> {
 
 /// Body limit, keepalive and client timeout.
 fn limits(item: Option<Item>, problems: &mut Problems) -> Option<(ByteSize, Duration, Duration)> {
-    let mut raw = RawLimits::default();
-    let mut at = None;
-    if let Some(item) = item {
-        raw = open(&item, "`{ body: 10MiB, keepalive: 75s, client_timeout: 60s }`", problems)?;
-        at = Some(item);
-    }
-    let Some(at) = at else { return Some((ByteSize(10 << 20), Duration::from_secs(75), Duration::from_secs(60))) };
-    let body = size(field!(raw.body, at), BODY_MAX, ByteSize(10 << 20), problems);
-    let keepalive = duration(field!(raw.keepalive, at), 0..=HOUR, Duration::from_secs(75), problems);
-    let timeout = field!(raw.client_timeout, at);
-    let timeout = duration(timeout, 10 * MS..=24 * HOUR, Duration::from_secs(60), problems);
+    let usual = (ByteSize(10 << 20), Duration::from_secs(75), Duration::from_secs(60));
+    let Some(item) = item else { return Some(usual) };
+    let mut raw: RawLimits = open(&item, "`{ body: 10MiB, keepalive: 75s, client_timeout: 60s }`", problems)?;
+    let body = size(field!(raw.body, item), BODY_MAX, usual.0, problems);
+    let keepalive = duration(field!(raw.keepalive, item), 0..=HOUR, usual.1, problems);
+    let timeout = duration(field!(raw.client_timeout, item), 10 * MS..=24 * HOUR, usual.2, problems);
     Some((body?, keepalive?, timeout?))
 }
 

@@ -33,6 +33,13 @@ fn every_problem_has_a_place_and_most_a_remedy() {
         let count = text.lines().filter(|line| line.starts_with("error: ")).count();
         assert_eq!(count, report.problems(), "{}", path.display());
         assert_eq!(count, text.lines().filter(|line| line.trim_start().starts_with("--> ")).count(), "{text}");
+        let placed = text.lines().filter_map(|line| line.trim_start().strip_prefix("--> ")).filter(|place| {
+            let mut ends = place.rsplitn(3, ':');
+            ends.next().is_some_and(|column| column.parse::<u32>().is_ok())
+                && ends.next().is_some_and(|line| line.parse::<u32>().is_ok())
+        });
+        let whole = ["empty.yaml", "not_utf8.yaml"].iter().any(|name| path.ends_with(name));
+        assert_eq!(placed.count(), if whole { 0 } else { count }, "{text}");
         problems += count;
         helps += text.lines().filter(|line| line.trim_start().starts_with("= help: ")).count();
     }

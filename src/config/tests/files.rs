@@ -140,6 +140,21 @@ fn a_refused_configuration_still_says_what_to_watch() {
 }
 
 #[test]
+fn a_missing_include_is_awaited_where_it_would_be() {
+    let folder = Folder::new("missing");
+    folder.write("conf/remora.yaml", format!("include: [../up/one.yaml]\n{GOOD}"));
+    fs::create_dir_all(folder.0.join("up")).unwrap();
+    let report = folder.load().unwrap_err();
+    assert!(report.watch().contains(&folder.0.join("conf/../up")), "{:?}", report.watch());
+}
+
+#[test]
+fn results_can_be_sent_between_threads() {
+    fn sent<T: Send + Sync + 'static>() {}
+    sent::<Result<Loaded, Report>>();
+}
+
+#[test]
 fn an_include_whose_folder_does_not_exist_watches_the_folder_above() {
     let folder = Folder::new("nofolder");
     folder.write("conf/remora.yaml", format!("include: \"none/*/x.yaml\"\n{GOOD}"));

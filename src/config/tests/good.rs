@@ -19,7 +19,7 @@ fn upstream<'c>(config: &'c Config, name: &str) -> &'c UpstreamSpec {
 
 #[test]
 fn good_files_load() {
-    for path in fixtures("good_config", 5) {
+    for path in fixtures("good_config", 6) {
         let loaded = load(&path, &no_env).unwrap_or_else(|report| panic!("{}:\n{report}", path.display()));
         assert!(!loaded.config.site.routes.is_empty(), "{}", path.display());
     }

@@ -1,6 +1,7 @@
 //! Tests of whole files: golden reports of bad ones, meanings of good ones, and the schema against both.
 
 mod bad;
+mod damage;
 mod files;
 mod good;
 mod schema;

@@ -19,7 +19,7 @@ fn json(path: &Path) -> Option<Value> {
 fn good_files_are_valid_and_bad_ones_as_they_say() {
     let schema = schema();
     let validator = jsonschema::draft202012::new(&schema).unwrap();
-    for path in fixtures("good_config", 5) {
+    for path in fixtures("good_config", 6) {
         let errors: Vec<String> = validator.iter_errors(&json(&path).unwrap()).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "{}: {errors:?}", path.display());
     }
