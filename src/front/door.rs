@@ -1,13 +1,13 @@
-//! Tells HTTP/2 in cleartext from HTTP/1.1 by the first bytes of a connection.
+//! Tells HTTP/2 in cleartext from HTTP/1.1 by the first bytes of a connection, and waits for each request's first bytes.
 //!
 //! Pingora's own look waits for all 24 bytes of HTTP/2's preface and never answers a shorter request, such as
-//! `GET / HTTP/1.0`; and it waits without a deadline.
+//! `GET / HTTP/1.0`; it has no deadline; and between two requests it keeps the whole of a request's memory.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
+use pingora::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
@@ -18,52 +18,79 @@ const PREFACE_START: &[u8; 3] = b"PRI";
 
 /// An HTTP application behind a look at the first bytes.
 pub struct Door<A> {
-    http1: Arc<Lane<A>>,
-    http2: Arc<Lane<A>>,
-    first_bytes: Duration,
+    app: Arc<A>,
+    http2: Arc<Http2<A>>,
+    idle: Duration,
 }
 
-/// The application, told which protocol a connection speaks.
-struct Lane<A> {
+/// The application, told that a connection speaks HTTP/2.
+struct Http2<A> {
     app: Arc<A>,
     options: HttpServerOptions,
 }
 
 impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
-    /// A door before `app`. A client may take `first_bytes` to begin, and as long to leave HTTP/2 idle.
-    pub fn new(app: A, first_bytes: Duration) -> Self {
+    /// A door before `app`. A client may take `idle` to begin, between two requests, and to leave HTTP/2 idle.
+    pub fn new(app: A, idle: Duration) -> Self {
         let app = Arc::new(app);
-        let lane = |h2c| {
-            let mut options = HttpServerOptions::default();
-            options.h2c = h2c;
-            options.h2_idle_timeout = Some(first_bytes);
-            Arc::new(Lane { app: Arc::clone(&app), options })
-        };
-        Self { http1: lane(false), http2: lane(true), first_bytes }
+        let mut options = HttpServerOptions::default();
+        options.h2c = true;
+        options.h2_idle_timeout = Some(idle);
+        let http2 = Arc::new(Http2 { app: Arc::clone(&app), options });
+        Self { app, http2, idle }
+    }
+
+    /// The first bytes of a request. `None` when the client leaves, says nothing in time, or the process ends: nothing was
+    /// asked then, so nothing is answered.
+    async fn first_bytes(&self, stream: &mut Stream, shutdown: &ShutdownWatch) -> Option<[u8; PREFACE_START.len()]> {
+        let mut start = [0; PREFACE_START.len()];
+        let mut shutdown = shutdown.clone();
+        tokio::select! {
+            biased;
+            peeked = tokio::time::timeout(self.idle, stream.try_peek(&mut start)) => match peeked {
+                Ok(Ok(true)) => Some(start),
+                Ok(Ok(false) | Err(_)) | Err(_) => None,
+            },
+            _ = shutdown.wait_for(|ending| *ending) => None,
+        }
+    }
+
+    /// Serves one request after another. Between them nothing of a request is kept but the connection.
+    async fn serve_http1(&self, mut stream: Stream, shutdown: &ShutdownWatch) {
+        let mut kept: Option<HttpPersistentSettings> = None;
+        loop {
+            let mut session = ServerSession::new_http1(stream);
+            match kept.take() {
+                Some(kept) => kept.apply_to_session(&mut session),
+                None => session.set_keepalive(Some(self.idle.as_secs().max(1))),
+            }
+            let Some(reused) = self.app.process_new_http(session, shutdown).await else { return };
+            (stream, kept) = reused.consume();
+            if self.first_bytes(&mut stream, shutdown).await.is_none() {
+                return;
+            }
+        }
     }
 }
 
 #[async_trait]
 impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Door<A> {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let mut start = [0; PREFACE_START.len()];
-        let peeked = tokio::time::timeout(self.first_bytes, stream.try_peek(&mut start)).await;
-        let is_http2 = match peeked {
-            Ok(Ok(seen)) => seen && start == *PREFACE_START,
-            // A client that says nothing, or leaves: nothing was asked, so nothing is answered.
-            Ok(Err(_)) | Err(_) => return None,
-        };
-        let lane = if is_http2 { &self.http2 } else { &self.http1 };
-        lane.process_new(stream, shutdown).await
+        let start = self.first_bytes(&mut stream, shutdown).await?;
+        if start == *PREFACE_START {
+            return self.http2.process_new(stream, shutdown).await;
+        }
+        self.serve_http1(stream, shutdown).await;
+        None
     }
 
     async fn cleanup(&self) {
-        self.http1.http_cleanup().await;
+        self.app.http_cleanup().await;
     }
 }
 
 #[async_trait]
-impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Lane<A> {
+impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Http2<A> {
     async fn process_new_http(
         self: &Arc<Self>,
         session: ServerSession,
