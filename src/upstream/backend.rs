@@ -36,6 +36,8 @@ pub(super) struct Vitals {
     pub evidence: Evidence,
     pub held_out: AtomicU32,
     pub in_flight: AtomicUsize,
+    /// Of those, the ones without the head of an answer yet.
+    pub unanswered: AtomicUsize,
     pub metrics: Arc<BackendMetrics>,
     pub idle: Notify,
     pub probe_now: Notify,
@@ -180,9 +182,9 @@ impl Backend {
             && !self.vitals.evidence.is_failing()
     }
 
-    /// True when it has work and answered none of it for a second.
+    /// True when requests wait for an answer and none came for a second. Streams that are under way do not count.
     pub fn is_silent(&self) -> bool {
-        self.in_flight() != 0 && SILENCE <= self.vitals.evidence.silence(Instant::now())
+        self.vitals.unanswered.load(Ordering::Relaxed) != 0 && SILENCE <= self.vitals.evidence.silence(Instant::now())
     }
 
     /// True when it may be tried although its check fails: it answers, and no request says otherwise.
@@ -216,6 +218,7 @@ impl Vitals {
             evidence: Evidence::new(now),
             held_out: AtomicU32::new(0),
             in_flight: AtomicUsize::new(0),
+            unanswered: AtomicUsize::new(0),
             metrics,
             idle: Notify::new(),
             probe_now: Notify::new(),

@@ -1,7 +1,7 @@
 //! Claims on a backend: a request in flight, and a repair that keeps requests away.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::backend::Backend;
@@ -9,27 +9,39 @@ use super::pool::Pool;
 
 /// One request's claim on a backend; its work counts as in flight until this is dropped.
 #[derive(Debug)]
-pub struct Lease(Arc<Backend>);
+pub struct Lease {
+    backend: Arc<Backend>,
+    answered: AtomicBool,
+}
 
 impl Lease {
     pub(super) fn new(backend: Arc<Backend>) -> Self {
         let vitals = backend.vitals();
-        if vitals.in_flight.fetch_add(1, Ordering::Relaxed) == 0 {
+        vitals.in_flight.fetch_add(1, Ordering::Relaxed);
+        if vitals.unanswered.fetch_add(1, Ordering::Relaxed) == 0 {
             vitals.evidence.began(Instant::now());
         }
         vitals.metrics.requests().inc();
-        Self(backend)
+        Self { backend, answered: AtomicBool::new(false) }
     }
 
     /// The backend claimed.
     pub fn backend(&self) -> &Arc<Backend> {
-        &self.0
+        &self.backend
+    }
+
+    /// The head of the answer is here; what follows may take its time.
+    pub(super) fn set_answered(&self) {
+        if !self.answered.swap(true, Ordering::Relaxed) {
+            self.backend.vitals().unanswered.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let vitals = self.0.vitals();
+        self.set_answered();
+        let vitals = self.backend.vitals();
         if vitals.in_flight.fetch_sub(1, Ordering::Relaxed) == 1 {
             vitals.idle.notify_waiters();
         }

@@ -23,7 +23,7 @@ use super::evidence::Finding;
 use super::health::{Failure, Verdict};
 use super::lease::{HeldOut, Lease};
 use super::rotation::{Rotation, Serving};
-use super::watch as watching;
+use super::watch::{self as watching, Known};
 
 /// What upstreams share.
 #[derive(Clone)]
@@ -84,7 +84,12 @@ impl Upstream {
             metrics,
             tools,
         });
-        let discovery = OwnedTask::spawn(watching::discover(Arc::downgrade(&pool)));
+        // Until names were looked up again, what they stood for before counts.
+        let known = previous.map(|previous| previous.pool.known(&pool.spec.servers)).unwrap_or_default();
+        if !known.is_empty() {
+            pool.set_members(watching::members(&pool.spec.servers, &known));
+        }
+        let discovery = OwnedTask::spawn(watching::discover(Arc::downgrade(&pool), known));
         Arc::new(Self { pool, budget, _discovery: discovery })
     }
 
@@ -151,6 +156,7 @@ impl Upstream {
     /// Counts an answer of a backend.
     pub fn answered(&self, lease: &Lease, status: u16) {
         let backend = lease.backend();
+        lease.set_answered();
         if status >= 500 {
             backend.vitals().metrics.failed(FailureKind::Status5xx);
         }
@@ -208,6 +214,18 @@ impl Pool {
     fn vitals(&self) -> HashMap<SocketAddr, Arc<Vitals>> {
         let members = self.members.lock();
         members.present.iter().map(|(backend, _)| (backend.address(), Arc::clone(backend.vitals()))).collect()
+    }
+
+    /// What the names of these servers stand for, as far as they are among ours.
+    fn known(&self, servers: &[ServerSpec]) -> Known {
+        let mut known = Known::new();
+        for (backend, _) in &self.members.lock().present {
+            let address = &backend.server().address;
+            if servers.iter().any(|server| server.address == *address) {
+                known.entry(address.clone()).or_default().push(backend.address());
+            }
+        }
+        known
     }
 
     /// Makes the members those resolved; who is no longer among them finishes what it has.

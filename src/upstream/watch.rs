@@ -21,9 +21,11 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(1);
 /// Shortest pause between two lookups or two probes, however many requests fail meanwhile.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 
+/// The addresses that each server last stood for.
+pub(super) type Known = HashMap<ServerAddress, Vec<SocketAddr>>;
+
 /// Resolves the servers of a pool until it is gone, and lets ejections that have ended take effect.
-pub(super) async fn discover(pool: Weak<Pool>) {
-    let mut known = HashMap::new();
+pub(super) async fn discover(pool: Weak<Pool>, mut known: Known) {
     while let Some(pool) = pool.upgrade() {
         let found = resolve(&pool, &mut known).await;
         pool.set_members(found);
@@ -39,10 +41,9 @@ pub(super) async fn discover(pool: Weak<Pool>) {
 }
 
 /// Every server's addresses. A lookup that fails leaves the last good answer in force.
-async fn resolve(pool: &Pool, known: &mut HashMap<ServerAddress, Vec<SocketAddr>>) -> Vec<(SocketAddr, ServerSpec)> {
+async fn resolve(pool: &Pool, known: &mut Known) -> Vec<(SocketAddr, ServerSpec)> {
     let lookups = pool.spec.servers.iter().map(|server| pool.tools.resolver.resolve(&server.address));
     let answers = join_all(lookups).await;
-    let mut found: Vec<(SocketAddr, ServerSpec)> = Vec::new();
     for (server, answer) in pool.spec.servers.iter().zip(answers) {
         let address = &server.address;
         match answer {
@@ -52,7 +53,15 @@ async fn resolve(pool: &Pool, known: &mut HashMap<ServerAddress, Vec<SocketAddr>
                 tell_unresolved(pool, address, known, &error);
             }
         }
-        for address in known.get(address).into_iter().flatten() {
+    }
+    members(&pool.spec.servers, known)
+}
+
+/// The backends of these servers; an address that two of them stand for belongs to the first.
+pub(super) fn members(servers: &[ServerSpec], known: &Known) -> Vec<(SocketAddr, ServerSpec)> {
+    let mut found: Vec<(SocketAddr, ServerSpec)> = Vec::new();
+    for server in servers {
+        for address in known.get(&server.address).into_iter().flatten() {
             if !found.iter().any(|(other, _)| other == address) {
                 found.push((*address, server.clone()));
             }
@@ -61,12 +70,7 @@ async fn resolve(pool: &Pool, known: &mut HashMap<ServerAddress, Vec<SocketAddr>
     found
 }
 
-fn tell_unresolved(
-    pool: &Pool,
-    server: &ServerAddress,
-    known: &mut HashMap<ServerAddress, Vec<SocketAddr>>,
-    error: &std::io::Error,
-) {
+fn tell_unresolved(pool: &Pool, server: &ServerAddress, known: &mut Known, error: &std::io::Error) {
     let name = &pool.spec.name;
     match known.get(server) {
         None => {
