@@ -104,7 +104,8 @@ impl Cors {
 
     fn allowed(&self, origin: Option<&HeaderValue>) -> Option<HeaderValue> {
         match &self.origins {
-            None => origin.map(|_| HeaderValue::from_static("*")),
+            // Always: what a cache keeps from a request without an origin is then good for one with.
+            None => Some(HeaderValue::from_static("*")),
             Some(listed) => origin.filter(|origin| listed.contains(origin)).cloned(),
         }
     }

@@ -13,14 +13,18 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
 use pingora::server::ShutdownWatch;
 
+use crate::proxy::Active;
+
 /// The first bytes of HTTP/2's preface (RFC 9113, section 3.4); no method of HTTP/1.1 starts so.
 const PREFACE_START: &[u8; 3] = b"PRI";
+const PREFACE_LENGTH: usize = 24;
 
 /// An HTTP application behind a look at the first bytes.
 pub struct Door<A> {
     app: Arc<A>,
     http2: Arc<Http2<A>>,
     idle: Duration,
+    connections: Arc<Active>,
 }
 
 /// The application, told that a connection speaks HTTP/2.
@@ -31,13 +35,14 @@ struct Http2<A> {
 
 impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
     /// A door before `app`. A client may take `idle` to begin, between two requests, and to leave HTTP/2 idle.
-    pub fn new(app: A, idle: Duration) -> Self {
+    /// Every connection is counted in `connections` while it lives.
+    pub fn new(app: A, idle: Duration, connections: Arc<Active>) -> Self {
         let app = Arc::new(app);
         let mut options = HttpServerOptions::default();
         options.h2c = true;
         options.h2_idle_timeout = Some(idle);
         let http2 = Arc::new(Http2 { app: Arc::clone(&app), options });
-        Self { app, http2, idle }
+        Self { app, http2, idle, connections }
     }
 
     /// The first bytes of a request. `None` when the client leaves, says nothing in time, or the process ends: nothing was
@@ -76,8 +81,12 @@ impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
 #[async_trait]
 impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Door<A> {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let _counted = self.connections.enter();
         let start = self.first_bytes(&mut stream, shutdown).await?;
         if start == *PREFACE_START {
+            // Pingora looks at the whole preface again, without a deadline.
+            let mut preface = [0; PREFACE_LENGTH];
+            tokio::time::timeout(self.idle, stream.try_peek(&mut preface)).await.ok()?.ok()?;
             return self.http2.process_new(stream, shutdown).await;
         }
         self.serve_http1(stream, shutdown).await;

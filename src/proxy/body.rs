@@ -4,6 +4,7 @@
 //! it fits Pingora's own retry buffer, else all but its last part, which streams.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header;
@@ -41,32 +42,44 @@ impl RequestBody {
 }
 
 /// Reads what may wait here. Bodies without a declared length stream: only their end would tell how long they are.
-pub(super) async fn take_in(session: &mut Session, ctx: &mut RequestContext, buffers: &Arc<Semaphore>) -> Result<()> {
+pub(super) async fn take_in(
+    session: &mut Session,
+    ctx: &mut RequestContext,
+    buffers: &Arc<Semaphore>,
+    limit: Duration,
+) -> Result<()> {
     let Some(length) = content_length(session.req_header()).filter(|&length| length != 0) else { return Ok(()) };
     let allowed = ctx.route.as_ref().map_or(0, |route| route.upstream.spec().request_buffer.0);
     if ctx.is_upgrade || allowed == 0 {
         return Ok(());
     }
-    meet_expectation(session, ctx).await?;
-    if length <= PINGORA_BUFFER {
-        session.enable_retry_buffering();
-        while session.read_request_body().await.map_err(|error| error.into_down())?.is_some() {}
-        return Ok(());
-    }
-    let wanted = allowed.min(length.saturating_sub(PINGORA_BUFFER));
-    let kib = u32::try_from(wanted.div_ceil(1024)).unwrap_or(u32::MAX);
+    // Pingora keeps the last part; what comes before it is kept here.
+    let before = length.saturating_sub(PINGORA_BUFFER);
+    let kib = u32::try_from(before.min(allowed).div_ceil(1024)).unwrap_or(u32::MAX);
     let Ok(memory) = Arc::clone(buffers).try_acquire_many_owned(kib) else { return Ok(()) };
     ctx.body._memory = Some(memory);
+    meet_expectation(session, ctx).await?;
     let mut ahead = BytesMut::new();
-    // The last read returns at most PINGORA_BUFFER more than wanted, so the end of the body is never reached here.
-    while (ahead.len() as u64) < wanted.saturating_sub(PINGORA_BUFFER) {
-        match session.read_request_body().await.map_err(|error| error.into_down())? {
+    while (ahead.len() as u64) < before.min(allowed) {
+        match next(session, limit).await? {
             Some(bytes) => ahead.extend_from_slice(&bytes),
             None => break,
         }
     }
+    // One read returns no more than PINGORA_BUFFER, so what is left fits there, and is not nothing.
+    if before <= allowed {
+        session.enable_retry_buffering();
+        while next(session, limit).await?.is_some() {}
+    }
     ctx.body.ahead = ahead.freeze();
     Ok(())
+}
+
+/// The next part of the body. Pingora has no deadline of its own in HTTP/2.
+async fn next(session: &mut Session, limit: Duration) -> Result<Option<Bytes>> {
+    let read = tokio::time::timeout(limit, session.read_request_body()).await;
+    let late = |_| Error::explain(ErrorType::ReadTimedout, "the request's body").into_down();
+    read.map_err(late)?.map_err(|error| error.into_down())
 }
 
 /// A client that waits for leave to send its body gets it from the edge.

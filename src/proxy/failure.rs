@@ -72,20 +72,18 @@ fn backend_failed(failure: Failure) -> Meaning {
 /// Answers a request that failed, where its answer has not begun.
 pub(super) async fn answer(session: &mut Session, error: &Error, ctx: &mut RequestContext) -> FailToProxy {
     let meaning = meaning(error, !ctx.held.is_zero());
-    let begun = session.response_written().is_some_and(|response| !response.status.is_informational());
+    let begun = session.was_upgraded()
+        || session.response_written().is_some_and(|response| !response.status.is_informational());
     let cut_off = begun && *error.esource() == ErrorSource::Upstream;
     ctx.reason = Some(if cut_off { ErrorReason::Truncated } else { meaning.reason });
     let Some(status) = meaning.status.filter(|_| !begun) else {
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     };
-    // Where the client may still be sending, the connection cannot carry another request.
-    let reuse = session.is_body_done() && status.is_server_error();
-    if !reuse {
-        session.set_keepalive(None);
-    }
+    // Pingora closes the connection after a failure; the client must know, or it sends its next request into the void.
+    session.set_keepalive(None);
     let sent = send_error(session, ctx, Refusal::new(status, meaning.detail, meaning.reason)).await;
     if let Err(error) = &sent {
         log::debug!("the client left before its error: {error}");
     }
-    FailToProxy { error_code: status.as_u16(), can_reuse_downstream: reuse && sent.is_ok() }
+    FailToProxy { error_code: status.as_u16(), can_reuse_downstream: false }
 }

@@ -125,12 +125,12 @@ impl ProxyHttp for Edge {
 
     async fn request_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         _end_of_stream: bool,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        body::pass(body, ctx)
+        if session.was_upgraded() { Ok(()) } else { body::pass(body, ctx) }
     }
 
     async fn upstream_response_filter(

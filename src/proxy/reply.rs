@@ -1,5 +1,7 @@
 //! Answers the edge gives itself: refusals, errors, preflights.
 
+use std::time::Duration;
+
 use http::{Method, StatusCode, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
@@ -16,6 +18,10 @@ use super::response::apply_cors;
 
 /// Seconds a client is asked to wait before it tries again when nobody is up.
 const RETRY_AFTER: &str = "5";
+
+/// How long, and how much, is read of a body that nobody wants.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 4 << 20;
 
 /// A status and a sentence for the reader of the error body.
 #[derive(Debug, Clone, Copy)]
@@ -64,10 +70,29 @@ pub(super) async fn send_error(session: &mut Session, ctx: &RequestContext, refu
     }
     let is_head = session.req_header().method == Method::HEAD;
     session.write_response_header(Box::new(response), is_head).await?;
-    if !is_head {
-        session.write_response_body(Some(body.bytes), true).await?;
-    }
+    // Also with nothing to send: in HTTP/2 this is what ends the stream.
+    session.write_response_body((!is_head).then_some(body.bytes), true).await?;
+    linger(session).await;
     Ok(())
+}
+
+/// Reads on for a while where the client is still sending: closing at once would reset the connection, and the answer
+/// could be lost with it (RFC 9112, section 9.6).
+async fn linger(session: &mut Session) {
+    if session.is_http2() || session.is_body_done() {
+        return;
+    }
+    let read = async {
+        let mut left = LINGER_BYTES;
+        while let Ok(Some(bytes)) = session.read_request_body().await {
+            left = left.saturating_sub(bytes.len());
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // A client that sends slower than this has had time to read the answer.
+    let _ = tokio::time::timeout(LINGER, read).await;
 }
 
 /// Answers a CORS preflight, where the request is one and the route has CORS.

@@ -27,7 +27,9 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 
 /// Sets what Pingora leaves without a limit, for every request anew: it carries the last one's over.
 pub(super) fn set_deadlines(session: &mut Session, ctx: &mut RequestContext, settings: &EdgeSettings) {
-    ctx.is_upgrade = session.is_upgrade_req();
+    let asked = session.get_header(header::UPGRADE);
+    let websocket = asked.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    ctx.is_upgrade = websocket && session.is_upgrade_req();
     let idle = if ctx.is_upgrade { UPGRADED_IDLE } else { settings.client_timeout };
     session.set_read_timeout(Some(idle));
     session.set_write_timeout(Some(settings.client_timeout));
@@ -54,14 +56,14 @@ pub(super) async fn admit(
         return Ok(true);
     }
     let limit = ctx.route.as_ref().and_then(|route| route.spec.body_limit).map_or(settings.body_limit, |size| size.0);
-    ctx.body.limit = (limit != 0 && !ctx.is_upgrade).then_some(limit);
+    ctx.body.limit = (limit != 0).then_some(limit);
     if ctx.body.limit.is_some_and(|limit| content_length(session.req_header()).is_some_and(|length| limit < length)) {
         return refuse(session, ctx, too_large()).await;
     }
     if let Some(route) = &ctx.route {
         route.upstream.budget().deposit();
     }
-    body::take_in(session, ctx, buffers).await?;
+    body::take_in(session, ctx, buffers, settings.client_timeout).await?;
     Ok(false)
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use http::StatusCode;
 use http::header;
+use http::{StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
@@ -37,9 +37,14 @@ pub(super) fn judge(session: &Session, response: &ResponseHeader, ctx: &mut Requ
 }
 
 /// Sets the edge's own fields.
-pub(super) fn edit(session: &Session, response: &mut ResponseHeader, ctx: &RequestContext) -> Result<()> {
+pub(super) fn edit(session: &mut Session, response: &mut ResponseHeader, ctx: &RequestContext) -> Result<()> {
     if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
+    }
+    // A client of HTTP/1.0 does not know chunks: it reads to the end of the connection.
+    if session.req_header().version < Version::HTTP_11 && response.headers.contains_key(header::TRANSFER_ENCODING) {
+        response.remove_header(&header::TRANSFER_ENCODING);
+        session.set_keepalive(None);
     }
     if let Some(id) = &ctx.request_id {
         response.insert_header(REQUEST_ID, id.clone())?;

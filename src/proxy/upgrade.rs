@@ -4,6 +4,7 @@
 //! (cloudflare/pingora#946, open in 0.9.1): a fast backend's WebSocket then closes at once. On this connection the first
 //! reads come to nothing, so that the end of the body, which waits beside them, is always taken first.
 
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -17,6 +18,7 @@ use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketS
 use pingora::{Error, ErrorType, OrErr, Result};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 
 /// Reads that come to nothing. One is enough for the end of the body to be taken; the others are for a scheduler's whim.
 const HELD_BACK: u8 = 3;
@@ -26,6 +28,8 @@ const HELD_BACK: u8 = 3;
 pub(super) struct UpgradeConnector {
     /// Deadline for opening one.
     pub timeout: Duration,
+    /// Deadline for the first byte of the answer; a tunnel may then be silent for much longer.
+    pub answer: Duration,
 }
 
 #[async_trait]
@@ -42,7 +46,8 @@ impl Connect for UpgradeConnector {
             }
             Err(error) => return Err(Error::because(ErrorType::ConnectError, "opening a WebSocket", error)),
         };
-        let late = LateReader { stream, held_back: HELD_BACK };
+        let answer_by = Some(Box::pin(tokio::time::sleep(self.answer)));
+        let late = LateReader { stream, held_back: HELD_BACK, answer_by };
         Ok(Stream::from(VirtualSocketStream::new(Box::new(late))))
     }
 }
@@ -52,6 +57,8 @@ impl Connect for UpgradeConnector {
 struct LateReader {
     stream: TcpStream,
     held_back: u8,
+    /// Until the first byte is there.
+    answer_by: Option<Pin<Box<Sleep>>>,
 }
 
 impl VirtualSocket for LateReader {
@@ -75,7 +82,13 @@ impl AsyncRead for LateReader {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if read.is_ready() {
+            self.answer_by = None;
+        } else if self.answer_by.as_mut().is_some_and(|sleep| sleep.as_mut().poll(context).is_ready()) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        read
     }
 }
 

@@ -35,7 +35,9 @@ pub(super) async fn choose(session: &Session, ctx: &mut RequestContext) -> Resul
     let mut peer = Box::new(lease.backend().peer().clone());
     if ctx.is_upgrade {
         peer.options.read_timeout = Some(UPGRADED_IDLE);
-        peer.options.custom_l4 = Some(Arc::new(UpgradeConnector { timeout: upstream.spec().timeouts.connect }));
+        let timeouts = upstream.spec().timeouts;
+        let connector = UpgradeConnector { timeout: timeouts.connect, answer: timeouts.read };
+        peer.options.custom_l4 = Some(Arc::new(connector));
     }
     if ctx.is_upgrade || !session.req_header().method.is_idempotent() {
         make_fresh(&mut peer);
@@ -113,7 +115,9 @@ pub(super) fn broke(session: &Session, ctx: &mut RequestContext, mut error: Box<
         ctx.tried.push(lease.backend().address());
     }
     drop(lease);
-    error.set_retry((wanted || stale) && safe && untouched && may_go_on(ctx, upstream));
+    // A status that is tried again has been paid for when it was judged.
+    let go_on = || matches!(failure, Failure::Status(_)) || may_go_on(ctx, upstream);
+    error.set_retry((wanted || stale) && safe && untouched && go_on());
     error
 }
 

@@ -43,6 +43,8 @@ const CONNECTION_BUFFERS: L4BufferSettings = L4BufferSettings { read: Some(4096)
 const POOLED_CONNECTIONS: usize = 2048;
 /// How long the start waits for the first probes.
 const FIRST_PROBES: Duration = Duration::from_millis(1500);
+/// How long the end waits for connections once no request is left.
+const LAST_BYTES: Duration = Duration::from_secs(1);
 /// How long the end waits for logs to be written.
 const LAST_LINES: Duration = Duration::from_millis(500);
 
@@ -130,7 +132,8 @@ async fn serve(
     let edge =
         Edge::new(Arc::clone(&snapshots), settings(&process), Arc::clone(&active), Arc::clone(&access), &metrics);
     let (stop, stopped) = watch::channel(false);
-    let mut service = edge_service(edge, &process, &doors.addresses);
+    let connections = Arc::new(Active::default());
+    let mut service = edge_service(edge, &process, &doors.addresses, &connections);
     let serving = OwnedTask::spawn(async move { service.start_service(Some(doors.fds), stopped, 1).await });
 
     let file = start.source.as_ref().map(|source| source.file.clone());
@@ -148,14 +151,15 @@ async fn serve(
         started: Instant::now(),
         in_flight: Arc::clone(&active),
     };
-    let admin = doors.admin.map(|listener| OwnedTask::spawn(admin::serve(listener, Arc::new(view))));
+    let view = Arc::new(view);
+    let admin = doors.admin.map(|listener| OwnedTask::spawn(admin::serve(listener, Arc::clone(&view) as _)));
     for address in &doors.addresses {
         log::info!("listening on {address}");
     }
     ready(&doors.addresses);
 
-    end(&mut signals, &active, &stop, process.shutdown).await;
-    drop((healer, serving, admin));
+    end(&mut signals, &active, &connections, &stop, process.shutdown).await;
+    drop((healer, serving, admin, view));
     access.flush(LAST_LINES);
     telemetry::log::flush(LAST_LINES);
     Ok(())
@@ -185,7 +189,13 @@ fn start_healer(
 }
 
 /// Waits for a signal and ends as it says: at once, or as soon as nothing is in flight.
-async fn end(signals: &mut EndSignals, active: &Active, stop: &watch::Sender<bool>, grace: Duration) {
+async fn end(
+    signals: &mut EndSignals,
+    active: &Active,
+    connections: &Active,
+    stop: &watch::Sender<bool>,
+    grace: Duration,
+) {
     if signals.next().await == Ending::Fast {
         log::info!("ending at once");
         return;
@@ -193,10 +203,18 @@ async fn end(signals: &mut EndSignals, active: &Active, stop: &watch::Sender<boo
     log::info!("draining: {} in flight, {grace:?} at most", active.count());
     stop.send_replace(true);
     tokio::select! {
-        () = active.none() => log::info!("drained"),
+        () = drained(active, connections) => log::info!("drained"),
         () = tokio::time::sleep(grace) => log::warn!("ending with {} in flight", active.count()),
         _ = signals.next() => log::warn!("ending at once with {} in flight", active.count()),
     }
+}
+
+/// No request is left, and their last bytes are out: then clients were told, and connections end.
+async fn drained(active: &Active, connections: &Active) {
+    active.none().await;
+    // One that does not end, such as that of a client who does not read, is not waited for.
+    let _ = tokio::time::timeout(LAST_BYTES, connections.none()).await;
+    active.none().await;
 }
 
 fn settings(process: &ProcessSpec) -> EdgeSettings {
@@ -207,7 +225,12 @@ fn settings(process: &ProcessSpec) -> EdgeSettings {
     }
 }
 
-fn edge_service(edge: Edge, process: &ProcessSpec, listen: &[SocketAddr]) -> Service<Door<HttpProxy<Edge>>> {
+fn edge_service(
+    edge: Edge,
+    process: &ProcessSpec,
+    listen: &[SocketAddr],
+    connections: &Arc<Active>,
+) -> Service<Door<HttpProxy<Edge>>> {
     let conf = ServerConf {
         threads: process.threads,
         upstream_keepalive_pool_size: POOLED_CONNECTIONS,
@@ -215,7 +238,7 @@ fn edge_service(edge: Edge, process: &ProcessSpec, listen: &[SocketAddr]) -> Ser
     };
     let mut proxy = HttpProxy::new(edge, Arc::new(conf));
     proxy.handle_init_modules();
-    let mut service = Service::new("edge".into(), Door::new(proxy, process.keepalive));
+    let mut service = Service::new("edge".into(), Door::new(proxy, process.keepalive, Arc::clone(connections)));
     for address in listen {
         service.endpoints().add_listener(ListenerConfig::tcp(address.to_string()).l4_buffer(CONNECTION_BUFFERS));
     }

@@ -96,6 +96,10 @@ impl Backend {
     ) -> Self {
         let counters = || metrics.backend(&spec.name, &address.to_string());
         let vitals = vitals.unwrap_or_else(|| Arc::new(Vitals::new(spec.check.is_some(), counters())));
+        if spec.check.is_none() {
+            // Nobody probes it: what an earlier check said must not keep it out for ever.
+            *vitals.health.lock() = Health::assumed_up(Instant::now());
+        }
         Self { address, server, peer: peer(address, spec), vitals, leaving: AtomicBool::new(false) }
     }
 
@@ -179,7 +183,7 @@ impl Backend {
     /// True when requests were answered well in the last ten seconds, whatever the check says.
     pub fn serves(&self) -> bool {
         self.vitals.evidence.served_within(Duration::from_secs(10), Instant::now())
-            && !self.vitals.evidence.is_failing()
+            && !self.vitals.evidence.is_failing(Instant::now())
     }
 
     /// True when requests wait for an answer and none came for a second. Streams that are under way do not count.

@@ -31,6 +31,7 @@ pub struct Evidence {
     ejections: AtomicU32,
     ends_with_probe: AtomicBool,
     last_answer_ms: AtomicU64,
+    last_failure_ms: AtomicU64,
     /// When the latest answer of any kind came, or the first request after having had none.
     last_sign_ms: AtomicU64,
 }
@@ -59,6 +60,7 @@ impl Evidence {
             ejections: AtomicU32::new(0),
             ends_with_probe: AtomicBool::new(false),
             last_answer_ms: AtomicU64::new(0),
+            last_failure_ms: AtomicU64::new(0),
             last_sign_ms: AtomicU64::new(0),
         }
     }
@@ -84,7 +86,9 @@ impl Evidence {
 
     /// Counts a request that got no answer.
     pub fn failed(&self, failure: Failure, now: Instant) -> Finding {
-        self.roll_window(self.ms(now));
+        let now_ms = self.ms(now);
+        self.roll_window(now_ms);
+        self.last_failure_ms.store(now_ms, Ordering::Relaxed);
         let in_a_row = self.consecutive.fetch_add(1, Ordering::Relaxed) + 1;
         match failure {
             Failure::Refused | Failure::ConnectTimeout | Failure::ConnectFailed => Finding::Eject,
@@ -150,9 +154,10 @@ impl Evidence {
         Duration::from_millis(self.ms(now).saturating_sub(self.last_sign_ms.load(Ordering::Relaxed)))
     }
 
-    /// True when requests have failed since the last answer.
-    pub fn is_failing(&self) -> bool {
-        self.consecutive.load(Ordering::Relaxed) != 0
+    /// True when requests have failed lately, and none was answered since.
+    pub fn is_failing(&self, now: Instant) -> bool {
+        let age = self.ms(now).saturating_sub(self.last_failure_ms.load(Ordering::Relaxed));
+        self.consecutive.load(Ordering::Relaxed) != 0 && u128::from(age) < SHARE_WINDOW.as_millis()
     }
 
     /// True when a request was answered well within the given time.

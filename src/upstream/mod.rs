@@ -7,6 +7,7 @@ mod budget;
 mod discovery;
 mod evidence;
 mod health;
+mod judge;
 mod lease;
 mod pool;
 mod probe;

@@ -13,7 +13,7 @@ use pingora_load_balancing::selection::algorithms::RoundRobin;
 use tokio::sync::{Notify, watch};
 
 use crate::config::model::{ServerSpec, UpstreamSpec};
-use crate::telemetry::{CheckResult, FailureKind, Metrics, UpstreamMetrics};
+use crate::telemetry::{FailureKind, Metrics, UpstreamMetrics};
 use crate::types::{OwnedTask, UpstreamName};
 
 use super::backend::{Backend, BackendState, Vitals};
@@ -53,7 +53,7 @@ pub(super) struct Pool {
     turns: RoundRobin,
     members: Mutex<Members>,
     resolved: AtomicBool,
-    changed: watch::Sender<u64>,
+    pub changed: watch::Sender<u64>,
 }
 
 /// Who belongs to the pool.
@@ -61,6 +61,8 @@ pub(super) struct Pool {
 struct Members {
     /// With the task that probes it, where there is a check.
     present: Vec<(Arc<Backend>, Option<OwnedTask>)>,
+    /// True once a successor watches the same backends: nobody is probed any more.
+    retired: bool,
     /// Those that finish what they have.
     leaving: Vec<Arc<Backend>>,
     /// Vitals of an earlier generation by address, until they are taken up.
@@ -151,6 +153,15 @@ impl Upstream {
         };
         // Not being ready in time is no failure: what is not there yet joins later.
         let _ = tokio::time::timeout(limit, wait).await;
+    }
+
+    /// Stops probing: a successor does, and one pair of eyes is enough. Requests in flight finish as they would.
+    pub fn retire(&self) {
+        let mut members = self.pool.members.lock();
+        members.retired = true;
+        for (_, probes) in &mut members.present {
+            *probes = None;
+        }
     }
 
     /// Counts an answer of a backend.
@@ -250,7 +261,7 @@ impl Pool {
                         log::info!("backend {address} of {} joined, from {}", self.spec.name, server.address);
                     }
                     let backend = Arc::new(Backend::new(address, server, &self.spec, vitals, &self.tools.metrics));
-                    let probes = watching::start_probes(self, &backend);
+                    let probes = if members.retired { None } else { watching::start_probes(self, &backend) };
                     members.present.push((backend, probes));
                 }
             }
@@ -265,13 +276,9 @@ impl Pool {
         self.spec.servers.iter().position(|server| server == backend.server()).unwrap_or(usize::MAX)
     }
 
-    /// Asks for a probe of every backend that has work and answers none of it.
-    pub fn probe_the_silent(&self) {
-        for (backend, _) in &self.members.lock().present {
-            if backend.is_silent() && backend.state() == BackendState::Up {
-                backend.vitals().probe_now.notify_one();
-            }
-        }
+    /// Everyone who is not leaving.
+    pub fn present(&self) -> Vec<Arc<Backend>> {
+        self.members.lock().present.iter().map(|(backend, _)| Arc::clone(backend)).collect()
     }
 
     /// Builds the rotation anew and wakes whoever waits for a change, where it differs.
@@ -301,114 +308,6 @@ impl Pool {
             (_, Serving::Backup) if before != now => log::warn!("upstream {name}: only backups are up"),
             _ => {}
         }
-    }
-
-    /// Takes one probe's result into account.
-    pub fn observe(&self, backend: &Backend, result: Result<(), Failure>, took: Duration) {
-        let Some(check) = &self.spec.check else { return };
-        let vitals = backend.vitals();
-        let now = Instant::now();
-        let thresholds = super::health::Thresholds { fall: check.fall, rise: check.rise };
-        let corroborated = vitals.evidence.is_ejected(now) || vitals.evidence.is_failing();
-        let was_ejected = vitals.evidence.is_ejected(now);
-        let (before, flipped, after) = {
-            let mut health = vitals.health.lock();
-            let before = health.verdict();
-            let flipped = health.observe(result, thresholds, corroborated, now);
-            (before, flipped, health.verdict())
-        };
-        vitals.metrics.checked(if result.is_ok() { CheckResult::Passed } else { CheckResult::Failed }, took);
-        if result.is_ok() {
-            vitals.evidence.pardon();
-        }
-        *vitals.last_check.lock() = Some(super::backend::CheckRecord { at: SystemTime::now(), result, took });
-        if let Err(failure) = result
-            && !flipped
-            && backend.is_silent()
-        {
-            self.eject_silent(backend, failure);
-        }
-        if flipped {
-            self.tell_verdict(backend, before, after, result);
-        }
-        if flipped || (was_ejected && result.is_ok()) {
-            self.refresh();
-        } else {
-            self.changed.send_modify(|count| *count += 1);
-        }
-    }
-
-    fn tell_verdict(&self, backend: &Backend, before: Verdict, after: Verdict, result: Result<(), Failure>) {
-        let (address, name) = (backend.address(), &self.spec.name);
-        match (after, result) {
-            (Verdict::Up, _) => log::info!("backend {address} of {name} is up"),
-            (_, Err(kind)) if before == Verdict::New => log::warn!("backend {address} of {name} is not up yet: {kind}"),
-            (_, Err(kind)) => log::warn!("backend {address} of {name} is down: {kind}"),
-            (_, Ok(())) => {}
-        }
-    }
-
-    fn failed(&self, backend: &Arc<Backend>, kind: Failure) {
-        let vitals = backend.vitals();
-        vitals.metrics.failed(kind.kind());
-        let finding = vitals.evidence.failed(kind, Instant::now());
-        self.resolve_now.notify_one();
-        vitals.probe_now.notify_one();
-        match finding {
-            Finding::Nothing | Finding::Suspicious => {}
-            Finding::Eject => self.eject(backend, kind),
-        }
-    }
-
-    /// Ejects a backend that gave no answer, unless that would leave nobody and nobody waits either.
-    fn eject(&self, backend: &Arc<Backend>, kind: Failure) {
-        let alone = self.rotation.load().backends() <= 1;
-        if backend.state() != BackendState::Up || (alone && self.spec.hold.is_zero()) {
-            return;
-        }
-        let length = backend.vitals().evidence.eject(true, Instant::now());
-        backend.vitals().metrics.ejected();
-        let (address, name) = (backend.address(), &self.spec.name);
-        log::warn!("backend {address} of {name} is ejected until a probe passes, {length:?} at most: {kind}");
-        self.refresh();
-    }
-
-    /// Ejects a backend that answers neither requests nor a probe while a sibling does answer: it hangs. Its verdict is
-    /// left to the check, for under overload nobody answers in time.
-    fn eject_silent(&self, backend: &Backend, failure: Failure) {
-        let answers = |sibling: &Backend| {
-            sibling.address() != backend.address() && sibling.state() == BackendState::Up && !sibling.is_silent()
-        };
-        let has_better = self.members.lock().present.iter().any(|(sibling, _)| answers(sibling));
-        if backend.state() != BackendState::Up || !has_better {
-            return;
-        }
-        let length = backend.vitals().evidence.eject(true, Instant::now());
-        backend.vitals().metrics.ejected();
-        let (address, name, in_flight) = (backend.address(), &self.spec.name, backend.in_flight());
-        log::warn!(
-            "backend {address} of {name} is ejected until a probe passes, {length:?} at most: {failure}, and {in_flight} requests unanswered"
-        );
-        self.refresh();
-    }
-
-    /// Ejects a backend whose answers are errors, where its siblings' are not; their share must be less than half.
-    fn eject_for_errors(&self, backend: &Arc<Backend>) {
-        let share = backend.vitals().evidence.error_share().unwrap_or(0);
-        let worse_than = |sibling: &Backend| {
-            let theirs = sibling.vitals().evidence.error_share().unwrap_or(0);
-            sibling.address() != backend.address() && sibling.state() == BackendState::Up && theirs * 2 < share
-        };
-        let has_better = self.members.lock().present.iter().any(|(sibling, _)| worse_than(sibling));
-        if backend.state() != BackendState::Up || !has_better {
-            return;
-        }
-        let length = backend.vitals().evidence.eject(false, Instant::now());
-        backend.vitals().metrics.ejected();
-        let (address, name) = (backend.address(), &self.spec.name);
-        log::warn!("backend {address} of {name} is ejected for {length:?}: {share} % of its answers are errors");
-        backend.vitals().probe_now.notify_one();
-        self.refresh();
     }
 
     pub fn downgrade(self: &Arc<Self>) -> Weak<Self> {

@@ -72,7 +72,11 @@ pub fn failure_of(error: &Error) -> Failure {
         ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => Failure::ConnectTimeout,
         ErrorType::ConnectNoRoute | ErrorType::ConnectError => Failure::ConnectFailed,
         ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::Timeout,
-        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => Failure::Reset,
+        ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => {
+            let io = error.root_cause().downcast_ref::<std::io::Error>();
+            let late = io.is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut);
+            if late { Failure::Timeout } else { Failure::Reset }
+        }
         _ => Failure::BadAnswer,
     }
 }

@@ -133,3 +133,36 @@ async fn a_client_that_leaves_during_its_upload_is_logged_as_499() {
     .await;
     assert_eq!(api.count(), 0);
 }
+
+#[tokio::test]
+async fn a_slow_upload_of_a_hundred_kilobytes_waits_here_and_is_replayed_whole() {
+    let (api, closing) = (Origin::named("api").await, tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let broken = format!("\"{}\"", closing.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = closing.accept().await {
+            let mut buffer = vec![0; 200_000];
+            let _ = stream.read(&mut buffer).await;
+        }
+    });
+    let edge = TestEdge::start(&format!(
+        "routes:\n  /: api\nupstreams:\n  api: {{ servers: [{broken}, {}], check: off }}\n",
+        api.server()
+    ))
+    .await;
+    let body: Vec<u8> = (0..100_000).map(|n: u32| u8::try_from(n % 251).unwrap()).collect();
+    let mut slow = TcpStream::connect(edge.address).await.unwrap();
+    let head = "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\nConnection: close\r\n\r\n";
+    slow.write_all(head.as_bytes()).await.unwrap();
+    slow.write_all(&body[..99_999]).await.unwrap();
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let status = edge.status().await;
+        let backends = status["upstreams"][0]["backends"].as_array().unwrap();
+        assert!(backends.iter().all(|backend| backend["in_flight"] == 0), "{status}");
+    }
+    slow.write_all(&body[99_999..]).await.unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(api.seen()[0].body == body, "the body differs");
+}

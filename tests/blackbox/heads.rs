@@ -93,3 +93,20 @@ async fn connections_are_kept_on_both_sides() {
     }
     assert_eq!(api.count(), 5);
 }
+
+#[tokio::test]
+async fn clients_of_http_1_0_never_see_chunks() {
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    let answer = through(chunked, "GET / HTTP/1.0\r\nHost: a\r\n\r\n").await;
+    assert!(answer.ends_with("\r\n\r\nhello"), "{answer}");
+    assert!(!answer.to_lowercase().contains("transfer-encoding"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_failed_head_ends_cleanly_in_http2_and_a_failure_says_that_it_closes() {
+    let edge = TestEdge::start("routes:\n  /: a\nupstreams:\n  a: { servers: \"nobody.invalid:80\" }\n").await;
+    let answer = crate::harness::Client::http2(edge.address).send(http::Method::HEAD, "/", &[], "").await;
+    assert_eq!(answer.status, 503);
+    let answer = raw(edge.address, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(answer.to_lowercase().contains("connection: close"), "{answer}");
+}

@@ -132,3 +132,26 @@ async fn a_request_in_flight_finishes_on_the_old_configuration() {
     eventually("the edit is in force", || answers(&edge, "b")).await;
     assert_eq!(slow.await.unwrap().body, "a");
 }
+
+#[tokio::test]
+async fn an_edge_without_an_admin_listener_reloads_too() {
+    let (a, b) = (Origin::named("a").await, Origin::named("b").await);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("remora.yaml");
+    let port = crate::harness::free_port();
+    let write = |origin: &Origin| {
+        let text = format!("listen: \"127.0.0.1:{port}\"\nadmin: off\n{}", site(origin));
+        std::fs::write(&file, text).unwrap();
+    };
+    write(&a);
+    let mut edge = std::process::Command::new(env!("CARGO_BIN_EXE_remora")).arg("run").arg(&file).spawn().unwrap();
+    let client = crate::harness::Client::new(([127, 0, 0, 1], port).into());
+    let says = async |name: &str| {
+        client.try_send(http::Method::GET, "/", &[], "").await.is_ok_and(|answer| answer.body == name)
+    };
+    eventually("it listens", || says("a")).await;
+    write(&b);
+    eventually("the edit is in force", || says("b")).await;
+    edge.kill().unwrap();
+    edge.wait().unwrap();
+}

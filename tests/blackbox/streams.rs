@@ -101,3 +101,25 @@ async fn events_pass_without_delay() {
     println!("event delay: median {:?}, p99 {:?}", delays[50], delays[98]);
     assert!(delays[50] < Duration::from_millis(5), "{delays:?}");
 }
+
+#[tokio::test]
+async fn nothing_of_ours_is_written_into_a_tunnel_that_breaks() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = format!("\"{}\"", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut buffer = [0; 4096];
+            let _ = stream.read(&mut buffer).await;
+            let upgraded = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nfirst";
+            let _ = stream.write_all(upgraded.as_bytes()).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            // A reset, as of a killed process.
+            let _ = stream.set_zero_linger();
+        }
+    });
+    let edge =
+        TestEdge::start(&format!("routes:\n  /: ws\nupstreams:\n  ws: {{ servers: {server}, check: off }}\n")).await;
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let seen = crate::harness::raw(edge.address, request).await;
+    assert!(seen.contains(" 101 ") && seen.ends_with("\r\n\r\nfirst"), "{seen}");
+}
