@@ -25,6 +25,7 @@ images: ## build every image of the stacks, bases included where they cannot be 
 stack: setup ## end to end in real Docker, on the manager stack
 	@scripts/docker-up.sh
 	@scripts/images.sh
-	cargo test --locked --test docker --test stack -- --ignored --test-threads=1
+	cargo test --locked --test docker -- --ignored --test-threads=1
+	cargo test --locked --test stack -- --ignored --nocapture
 
 test: lint unit stack ## all tests

@@ -33,7 +33,7 @@ if ! answers; then
     if [ -d /run/systemd/system ]; then
         say "starting docker.service"
         as_root systemctl start docker
-    elif ! pgrep -x dockerd >/dev/null; then
+    elif ! pgrep --runstates D,R,S -x dockerd >/dev/null 2>&1; then    # one that is dead but not yet reaped does not count
         say "starting dockerd (its log: $log)"
         # A pid file left by a machine that was switched off would stop the new one.
         as_root sh -c "rm -f /var/run/docker.pid; setsid nohup dockerd >>'$log' 2>&1 </dev/null &"

@@ -103,8 +103,12 @@ async fn healed_under_load(
     tokio::time::sleep(Duration::from_secs(3)).await;
     let outcome = load.end().await;
     let heal = stack.healed(upstream).await.pop().unwrap();
-    let steps: Vec<_> =
-        heal["steps"].as_array().unwrap().iter().map(|s| format!("{} {}", s["step"], s["outcome"])).collect();
+    let steps: Vec<_> = heal["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| format!("{}: {}", s["step"].as_str().unwrap(), s["outcome"].as_str().unwrap()))
+        .collect();
     let rest = format!("; broken at 2.0 s, well again after {:.1} s, steps {steps:?}", whole.as_secs_f64());
     tell(what, &outcome, &rest);
     assert_eq!(Stack::identity(container), before.0, "the container is the same and was not restarted");
