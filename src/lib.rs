@@ -11,6 +11,7 @@ pub mod docker;
 pub mod filter;
 pub mod front;
 pub mod heal;
+pub mod http1;
 pub mod proxy;
 pub mod reload;
 pub mod routing;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 /// Folders and files of `src/` by layer, lowest first. Within a layer nothing imports its neighbour, but for `PAIRS`.
 const LAYERS: [&[&str]; 7] = [
-    &["types"],
+    &["types", "http1"],
     &["config"],
     &["telemetry"],
     &["routing", "filter", "upstream", "content", "docker"],
