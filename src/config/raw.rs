@@ -27,7 +27,7 @@ pub(super) struct RawFile {
     #[schemars(with = "form::OneOrMany<form::Listen>")]
     pub listen: Option<Value>,
     /// Worker threads, 1 to 256, or `auto` (default): one per core.
-    #[schemars(with = "form::Threads")]
+    #[schemars(with = "form::AutoOr<1, 256>")]
     pub threads: Option<Value>,
     /// Loopback address for status, metrics and reload, or `off`. Default `127.0.0.1:9901`.
     #[schemars(with = "form::Text")]
@@ -41,6 +41,9 @@ pub(super) struct RawFile {
     /// Limits towards clients.
     #[schemars(with = "RawLimits")]
     pub limits: Option<Value>,
+    /// The way requests take: `auto` (default), or `full`: each through Pingora's proxy, to compare and to find faults.
+    #[schemars(with = "form::Lane")]
+    pub lane: Option<Value>,
     /// How long requests in flight may take to finish at a stop. Default 8s.
     #[schemars(with = "form::Duration")]
     pub shutdown: Option<Value>,
@@ -99,6 +102,33 @@ pub(super) struct RawLimits {
     /// Largest pause between two reads of a request, or two writes of a response. Default 60s.
     #[schemars(with = "form::Duration")]
     pub client_timeout: Option<Value>,
+    /// Longest a whole request head may take from its first byte; also a TLS handshake. 100ms to 1h, default 20s.
+    #[schemars(with = "form::Duration")]
+    pub header_timeout: Option<Value>,
+    /// Largest request line and header fields together, 1KiB to 60KiB; 431 beyond. Default 32KiB.
+    #[schemars(with = "form::Size")]
+    pub header_size: Option<Value>,
+    /// Most header fields of a request, 10 to 256; 431 beyond. Default 100.
+    #[schemars(with = "form::Number<10, 256>")]
+    pub headers: Option<Value>,
+    /// Largest request target, 256B to `header_size`; 414 beyond. Default 8KiB.
+    #[schemars(with = "form::Size")]
+    pub uri: Option<Value>,
+    /// Least bytes a second of a request body in and an answer out, after 5s. Default 240B; 0 is none.
+    #[schemars(with = "form::Size")]
+    pub min_rate: Option<Value>,
+    /// Most requests on one connection. Default 10000; 0 is no limit.
+    #[schemars(with = "form::Number<0, 1_000_000_000>")]
+    pub requests: Option<Value>,
+    /// Age after which a client's connection is closed at the end of a request. Default 1h; 0 is no limit.
+    #[schemars(with = "form::Duration")]
+    pub lifetime: Option<Value>,
+    /// Most client connections at a time, 1 to 1000000, or `auto` (default): what the open-file limit allows.
+    #[schemars(with = "form::AutoOr<1, 1_000_000>")]
+    pub connections: Option<Value>,
+    /// Most connections of one client address at a time, or `auto` (default): half of `connections`.
+    #[schemars(with = "form::AutoOr<1, 1_000_000>")]
+    pub connections_per_client: Option<Value>,
 }
 
 /// A route in its long form.

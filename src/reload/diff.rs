@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::config::model::{AccessLog, DockerSpec, ListenSpec, LogSpec, ProcessSpec, RouteSpec, SiteSpec};
+use crate::config::model::{
+    AccessLog, DockerSpec, LaneChoice, LimitsSpec, ListenSpec, LogSpec, ProcessSpec, RouteSpec, SiteSpec,
+};
 use crate::telemetry::metrics::route_label;
 
 /// Names listed before the rest is only counted.
@@ -13,23 +15,57 @@ const NAMED_MOST: usize = 5;
 /// What of the process half changed, one line each: `listen: changed from 80 to 8080`. Empty when nothing did.
 pub fn process_changes(old: &ProcessSpec, new: &ProcessSpec) -> Vec<String> {
     // Taken apart without `..` so that a new setting is compared too.
-    let ProcessSpec { listen, threads, admin, log, docker, body_limit, keepalive, client_timeout, shutdown } = old;
+    let ProcessSpec { listen, threads, admin, log, docker, limits, lane, shutdown } = old;
     let LogSpec { access, level } = log;
     let off = |address: Option<std::net::SocketAddr>| address.map_or("off".to_owned(), |address| address.to_string());
-    let rows = [
+    let mut rows = vec![
         ("listen", listeners(listen), listeners(&new.listen)),
         ("threads", threads.to_string(), new.threads.to_string()),
         ("admin", off(*admin), off(new.admin)),
         ("log.access", access_log(*access).to_owned(), access_log(new.log.access).to_owned()),
         ("log.level", level.to_string().to_lowercase(), new.log.level.to_string().to_lowercase()),
         ("docker", docker_access(docker), docker_access(&new.docker)),
-        ("limits.body", body_limit.to_string(), new.body_limit.to_string()),
-        ("limits.keepalive", format!("{keepalive:?}"), format!("{:?}", new.keepalive)),
-        ("limits.client_timeout", format!("{client_timeout:?}"), format!("{:?}", new.client_timeout)),
+        ("lane", way(*lane).to_owned(), way(new.lane).to_owned()),
         ("shutdown", format!("{shutdown:?}"), format!("{:?}", new.shutdown)),
     ];
+    let (old, new) = (limit_values(limits), limit_values(&new.limits));
+    rows.extend(old.into_iter().zip(new).map(|((name, old), (_, new))| (name, old, new)));
     let changed = rows.into_iter().filter(|(_, old, new)| old != new);
     changed.map(|(name, old, new)| format!("{name}: changed from {old} to {new}")).collect()
+}
+
+/// Every limit and its value as it is written.
+fn limit_values(limits: &LimitsSpec) -> [(&'static str, String); 12] {
+    // Taken apart without `..` so that a new limit is compared too.
+    let LimitsSpec {
+        body,
+        keepalive,
+        client_timeout,
+        header_timeout,
+        header_size,
+        headers,
+        uri,
+        min_rate,
+        requests,
+        lifetime,
+        connections,
+        connections_per_client,
+    } = limits;
+    let auto = |number: Option<usize>| number.map_or("auto".to_owned(), |number| number.to_string());
+    [
+        ("limits.body", body.to_string()),
+        ("limits.keepalive", format!("{keepalive:?}")),
+        ("limits.client_timeout", format!("{client_timeout:?}")),
+        ("limits.header_timeout", format!("{header_timeout:?}")),
+        ("limits.header_size", header_size.to_string()),
+        ("limits.headers", headers.to_string()),
+        ("limits.uri", uri.to_string()),
+        ("limits.min_rate", min_rate.to_string()),
+        ("limits.requests", requests.to_string()),
+        ("limits.lifetime", format!("{lifetime:?}")),
+        ("limits.connections", auto(*connections)),
+        ("limits.connections_per_client", auto(*connections_per_client)),
+    ]
 }
 
 /// The report for changes that need a new process.
@@ -55,6 +91,13 @@ fn access_log(form: AccessLog) -> &'static str {
         AccessLog::Combined => "combined",
         AccessLog::Json => "json",
         AccessLog::Off => "off",
+    }
+}
+
+fn way(lane: LaneChoice) -> &'static str {
+    match lane {
+        LaneChoice::Auto => "auto",
+        LaneChoice::Full => "full",
     }
 }
 
@@ -127,16 +170,26 @@ mod tests {
         assert!(process_changes(&old, &old.clone()).is_empty());
         type Row = (fn(&mut ProcessSpec), &'static str);
         #[rustfmt::skip]
-        let rows: [Row; 10] = [
+        let rows: [Row; 20] = [
             (|new| new.listen = vec![ListenSpec::Port(8080)], "listen: changed from 80 to 8080"),
             (|new| new.threads = 8, "threads: changed from 2 to 8"),
             (|new| new.admin = None, "admin: changed from 127.0.0.1:9901 to off"),
             (|new| new.log.access = AccessLog::Json, "log.access: changed from combined to json"),
             (|new| new.log.level = log::LevelFilter::Debug, "log.level: changed from info to debug"),
             (|new| new.docker = DockerSpec::Off, "docker: changed from auto to off"),
-            (|new| new.body_limit = ByteSize(1 << 20), "limits.body: changed from 10MiB to 1MiB"),
-            (|new| new.keepalive *= 2, "limits.keepalive: changed from 75s to 150s"),
-            (|new| new.client_timeout *= 2, "limits.client_timeout: changed from 60s to 120s"),
+            (|new| new.lane = LaneChoice::Full, "lane: changed from auto to full"),
+            (|new| new.limits.body = ByteSize(1 << 20), "limits.body: changed from 10MiB to 1MiB"),
+            (|new| new.limits.keepalive *= 2, "limits.keepalive: changed from 75s to 150s"),
+            (|new| new.limits.client_timeout *= 2, "limits.client_timeout: changed from 60s to 120s"),
+            (|new| new.limits.header_timeout *= 2, "limits.header_timeout: changed from 20s to 40s"),
+            (|new| new.limits.header_size = ByteSize(1 << 10), "limits.header_size: changed from 32KiB to 1KiB"),
+            (|new| new.limits.headers = 50, "limits.headers: changed from 100 to 50"),
+            (|new| new.limits.uri = ByteSize(256), "limits.uri: changed from 8KiB to 256B"),
+            (|new| new.limits.min_rate = ByteSize(0), "limits.min_rate: changed from 240B to 0B"),
+            (|new| new.limits.requests = 0, "limits.requests: changed from 10000 to 0"),
+            (|new| new.limits.lifetime *= 2, "limits.lifetime: changed from 3600s to 7200s"),
+            (|new| new.limits.connections = Some(9), "limits.connections: changed from auto to 9"),
+            (|new| new.limits.connections_per_client = Some(9), "limits.connections_per_client: changed from auto to 9"),
             (|new| new.shutdown *= 2, "shutdown: changed from 8s to 16s"),
         ];
         for (change, line) in rows {

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::config::model::{
-    AccessLog, Balance, Config, DockerSpec, ErrorFormat, ListenSpec, LogSpec, ProcessSpec, RetryOn, RetrySpec,
-    RouteSpec, ServerSpec, SiteSpec, Timeouts, UpstreamSpec,
+    AccessLog, Balance, Config, DockerSpec, ErrorFormat, LaneChoice, LimitsSpec, ListenSpec, LogSpec, ProcessSpec,
+    RetryOn, RetrySpec, RouteSpec, ServerSpec, SiteSpec, Timeouts, UpstreamSpec,
 };
 use crate::types::{ByteSize, PathPrefix, Percent, ServerAddress, UpstreamName, Weight};
 
@@ -19,9 +19,8 @@ pub(crate) fn config(path: &str) -> Config {
         admin: Some("127.0.0.1:9901".parse().unwrap()),
         log: LogSpec { access: AccessLog::Combined, level: log::LevelFilter::Info },
         docker: DockerSpec::Auto,
-        body_limit: ByteSize(10 << 20),
-        keepalive: Duration::from_secs(75),
-        client_timeout: Duration::from_secs(60),
+        limits: LimitsSpec::default(),
+        lane: LaneChoice::Auto,
         shutdown: Duration::from_secs(8),
     };
     let upstreams = [(UpstreamName::parse("backend").unwrap(), upstream("backend", 8000))].into();

@@ -219,9 +219,9 @@ async fn drained(active: &Active, connections: &Active) {
 
 fn settings(process: &ProcessSpec) -> EdgeSettings {
     EdgeSettings {
-        keepalive: process.keepalive,
-        client_timeout: process.client_timeout,
-        body_limit: process.body_limit.0,
+        keepalive: process.limits.keepalive,
+        client_timeout: process.limits.client_timeout,
+        body_limit: process.limits.body.0,
     }
 }
 
@@ -238,7 +238,7 @@ fn edge_service(
     };
     let mut proxy = HttpProxy::new(edge, Arc::new(conf));
     proxy.handle_init_modules();
-    let mut service = Service::new("edge".into(), Door::new(proxy, process.keepalive, Arc::clone(connections)));
+    let mut service = Service::new("edge".into(), Door::new(proxy, process.limits.keepalive, Arc::clone(connections)));
     for address in listen {
         service.endpoints().add_listener(ListenerConfig::tcp(address.to_string()).l4_buffer(CONNECTION_BUFFERS));
     }

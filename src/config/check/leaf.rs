@@ -70,13 +70,25 @@ pub(super) fn brief(duration: Duration) -> String {
 
 /// A size up to a bound.
 pub(super) fn size(item: Option<Item>, most: ByteSize, default: ByteSize, problems: &mut Problems) -> Option<ByteSize> {
+    size_within(item, ByteSize(0)..=most, default, problems)
+}
+
+/// A size within bounds.
+pub(super) fn size_within(
+    item: Option<Item>,
+    bounds: RangeInclusive<ByteSize>,
+    default: ByteSize,
+    problems: &mut Problems,
+) -> Option<ByteSize> {
     let Some(item) = item else { return Some(default) };
     let text = text(&item, problems)?;
     let name = quoted(item.place.name());
     match ByteSize::parse(&text) {
-        Ok(found) if found <= most => Some(found),
+        Ok(found) if bounds.contains(&found) => Some(found),
         Ok(_) => {
-            problems.add(Problem::new(&item.place, format!("{name} is {}; it must be 0 to {most}", quoted(&text))))
+            let least = if bounds.start().0 == 0 { "0".into() } else { bounds.start().to_string() };
+            let range = format!("it must be {least} to {}", bounds.end());
+            problems.add(Problem::new(&item.place, format!("{name} is {}; {range}", quoted(&text))))
         }
         Err(_) if text.parse::<u64>().is_ok() => {
             let problem = Problem::new(&item.place, format!("{name} is {}, a number without a unit", quoted(&text)));
@@ -136,6 +148,27 @@ pub(super) fn number32(
 ) -> Option<u32> {
     let bounds = u64::from(*bounds.start())..=u64::from(*bounds.end());
     number(item, bounds, u64::from(default), problems).and_then(|found| u32::try_from(found).ok())
+}
+
+/// A whole number within bounds, or `auto`, which is `None` here.
+pub(super) fn auto_or(
+    item: Option<Item>,
+    bounds: RangeInclusive<u64>,
+    problems: &mut Problems,
+) -> Option<Option<usize>> {
+    let Some(item) = item else { return Some(None) };
+    let text = text(&item, problems)?;
+    if text == "auto" {
+        return Some(None);
+    }
+    match text.parse::<u64>() {
+        Ok(_) => number(Some(item), bounds, 0, problems).and_then(|found| usize::try_from(found).ok()).map(Some),
+        Err(_) => {
+            let message = format!("{} is {}, which is not a whole number", quoted(item.place.name()), quoted(&text));
+            let help = format!("write `auto` or {} to {}", bounds.start(), bounds.end());
+            problems.add(Problem::new(&item.place, message).help(help))
+        }
+    }
 }
 
 /// A text that `parse` understands; its error says what to write.

@@ -3,6 +3,7 @@
 mod cors;
 mod heal;
 mod leaf;
+mod limits;
 mod line;
 mod links;
 mod probe;

@@ -1,4 +1,4 @@
-//! The process half of the file: where it listens, how it logs, its limits.
+//! The process half of the file: where it listens, its threads, how it logs.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -8,16 +8,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 use log::LevelFilter;
 
-use crate::types::ByteSize;
-
-use super::super::model::{AccessLog, DockerSpec, ListenSpec, LogSpec, ProcessSpec};
+use super::super::model::{AccessLog, DockerSpec, LaneChoice, ListenSpec, LogSpec, ProcessSpec};
 use super::super::problem::{Problem, Problems, quoted};
-use super::super::raw::{RawDocker, RawFile, RawLimits, RawLog};
+use super::super::raw::{RawDocker, RawFile, RawLog};
 use super::super::read::{Form, Item, choice, field, one_or_many, open, text};
-use super::leaf::{HOUR, MS, all, duration, number, size};
-
-/// Largest body limit that can be written; more is no limit at all, which is 0.
-pub(super) const BODY_MAX: ByteSize = ByteSize(1 << 40);
+use super::leaf::{HOUR, all, auto_or, duration};
+use super::limits::limits;
 
 /// Takes the process half out of a file.
 pub(super) fn process(raw: &mut RawFile, at: &Item, problems: &mut Problems) -> Option<ProcessSpec> {
@@ -28,16 +24,15 @@ pub(super) fn process(raw: &mut RawFile, at: &Item, problems: &mut Problems) -> 
     let docker = docker(field!(raw.docker, at), problems);
     let limits = limits(field!(raw.limits, at), problems);
     let shutdown = duration(field!(raw.shutdown, at), 0..=HOUR, Duration::from_secs(8), problems);
-    let (body_limit, keepalive, client_timeout) = limits?;
+    let lane = lane(field!(raw.lane, at), problems);
     Some(ProcessSpec {
         listen: listen?,
         threads: threads?,
         admin: admin?,
         log: log?,
         docker: docker?,
-        body_limit,
-        keepalive,
-        client_timeout,
+        limits: limits?,
+        lane: lane?,
         shutdown: shutdown?,
     })
 }
@@ -113,18 +108,13 @@ fn listen_help(text: &str) -> String {
 }
 
 fn threads(item: Option<Item>, problems: &mut Problems) -> Option<usize> {
-    let auto = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get).clamp(1, 256);
-    let Some(item) = item else { return Some(auto()) };
-    match text(&item, problems)?.as_str() {
-        "auto" => Some(auto()),
-        written if written.parse::<u64>().is_ok() => {
-            number(Some(item), 1..=256, 1, problems).and_then(|threads| usize::try_from(threads).ok())
-        }
-        other => {
-            let problem = Problem::new(&item.place, format!("{} is not a number of threads", quoted(other)));
-            problems.add(problem.help("write `auto` or 1 to 256"))
-        }
-    }
+    let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get).clamp(1, 256);
+    auto_or(item, 1..=256, problems).map(|written| written.unwrap_or_else(cores))
+}
+
+fn lane(item: Option<Item>, problems: &mut Problems) -> Option<LaneChoice> {
+    let Some(item) = item else { return Some(LaneChoice::Auto) };
+    choice(&item, &[("auto", LaneChoice::Auto), ("full", LaneChoice::Full)], problems)
 }
 
 fn admin(item: Option<Item>, problems: &mut Problems) -> Option<Option<SocketAddr>> {
@@ -200,17 +190,6 @@ fn docker(item: Option<Item>, problems: &mut Problems) -> Option<DockerSpec> {
     }
     let problem = Problem::new(&socket.place, format!("{} is not an absolute path", quoted(&path)));
     problems.add(problem.help("write the path of Docker's socket, such as `/var/run/docker.sock`"))
-}
-
-/// Body limit, keepalive and client timeout.
-fn limits(item: Option<Item>, problems: &mut Problems) -> Option<(ByteSize, Duration, Duration)> {
-    let usual = (ByteSize(10 << 20), Duration::from_secs(75), Duration::from_secs(60));
-    let Some(item) = item else { return Some(usual) };
-    let mut raw: RawLimits = open(&item, "`{ body: 10MiB, keepalive: 75s, client_timeout: 60s }`", problems)?;
-    let body = size(field!(raw.body, item), BODY_MAX, usual.0, problems);
-    let keepalive = duration(field!(raw.keepalive, item), 0..=HOUR, usual.1, problems);
-    let timeout = duration(field!(raw.client_timeout, item), 10 * MS..=24 * HOUR, usual.2, problems);
-    Some((body?, keepalive?, timeout?))
 }
 
 /// Networks whose proxies are believed.

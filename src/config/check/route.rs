@@ -11,7 +11,7 @@ use super::super::raw::{RawRoute, RawRouteLimits};
 use super::super::read::{Form, Item, choice, field, flag, open, text};
 use super::cors::cors;
 use super::leaf::{required, size};
-use super::process::BODY_MAX;
+use super::limits::BODY_MAX;
 use super::upstream::Declared;
 
 /// Most routes of a configuration.

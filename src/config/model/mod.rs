@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::types::UpstreamName;
 
 pub use heal::{Budget, HealSpec, Preset, Signal, Step};
-pub use process::{AccessLog, DockerSpec, ListenSpec, LogSpec, ProcessSpec};
+pub use process::{AccessLog, DockerSpec, LaneChoice, LimitsSpec, ListenSpec, LogSpec, ProcessSpec};
 pub use route::{CorsSpec, ErrorFormat, Origins, RouteSpec};
 pub use upstream::{
     Balance, CheckKind, CheckSpec, RetryOn, RetrySpec, ServerSpec, StatusRanges, Timeouts, UpstreamSpec,

@@ -21,13 +21,10 @@ pub struct ProcessSpec {
     pub log: LogSpec,
     /// Where the Docker daemon is reached.
     pub docker: DockerSpec,
-    /// Largest request body where the route says nothing; 413 beyond. Default 10 MiB; 0 is no limit.
-    pub body_limit: ByteSize,
-    /// How long a client's idle connection is kept. At most 1 h, default 75 s, as in nginx.
-    pub keepalive: Duration,
-    /// Largest pause between two reads of a request, or two writes of a response. 10 ms to 24 h, default 60 s, as in
-    /// nginx.
-    pub client_timeout: Duration,
+    /// What a client may take and send.
+    pub limits: LimitsSpec,
+    /// Which way requests take. Default `auto`.
+    pub lane: LaneChoice,
     /// How long requests in flight may take to finish after SIGTERM. At most 1 h, default 8 s, below Docker's 10 s.
     pub shutdown: Duration,
 }
@@ -39,6 +36,72 @@ pub enum ListenSpec {
     Port(u16),
     /// One address; port 0 is any that is free.
     Address(SocketAddr),
+}
+
+/// What a client may take and send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitsSpec {
+    /// Largest request body where the route says nothing; 413 beyond. Default 10 MiB; 0 is no limit.
+    pub body: ByteSize,
+    /// How long a client's idle connection is kept. At most 1 h, default 75 s, as in nginx.
+    pub keepalive: Duration,
+    /// Largest pause between two reads of a request, or two writes of a response. 10 ms to 24 h, default 60 s, as in
+    /// nginx.
+    pub client_timeout: Duration,
+    /// Longest a whole request head may take from its first byte; also a TLS handshake and HTTP/2's preface. 408
+    /// beyond. 100 ms to 1 h, default 20 s.
+    pub header_timeout: Duration,
+    /// Largest request line and header fields together; 431 beyond (RFC 6585, section 5). 1 KiB to 60 KiB, default
+    /// 32 KiB, as four of nginx's `large_client_header_buffers`.
+    pub header_size: ByteSize,
+    /// Most header fields of a request; 431 beyond. 10 to 256, default 100.
+    pub headers: usize,
+    /// Largest request target; 414 beyond (RFC 9110, section 15.5.15). 256 B to 60 KiB and not more than
+    /// `header_size`, default 8 KiB, as in nginx, or `header_size` where that is less.
+    pub uri: ByteSize,
+    /// Least bytes a second of a request body in and of an answer out, averaged, after a grace of 5 s. At most 1 MiB,
+    /// default 240 B, as Kestrel's `MinRequestBodyDataRate`; 0 is none.
+    pub min_rate: ByteSize,
+    /// Most requests on one connection; it is closed after the last. Default 10 000; 0 is no limit. nginx's
+    /// `keepalive_requests`.
+    pub requests: u32,
+    /// Age after which a client's connection is closed at the end of a request. At most 7 d, default 1 h, as nginx's
+    /// `keepalive_time`; 0 is no limit.
+    pub lifetime: Duration,
+    /// Most client connections at a time, 1 to 1 000 000. `None` is `auto` (default): what the open-file limit at the
+    /// start allows.
+    pub connections: Option<usize>,
+    /// Most connections of one client address at a time, 1 to 1 000 000. `None` is `auto` (default): half of
+    /// `connections`.
+    pub connections_per_client: Option<usize>,
+}
+
+impl Default for LimitsSpec {
+    fn default() -> Self {
+        Self {
+            body: ByteSize(10 << 20),
+            keepalive: Duration::from_secs(75),
+            client_timeout: Duration::from_secs(60),
+            header_timeout: Duration::from_secs(20),
+            header_size: ByteSize(32 << 10),
+            headers: 100,
+            uri: ByteSize(8 << 10),
+            min_rate: ByteSize(240),
+            requests: 10_000,
+            lifetime: Duration::from_secs(3_600),
+            connections: None,
+            connections_per_client: None,
+        }
+    }
+}
+
+/// Which way requests take through the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LaneChoice {
+    /// Each the shortest that does what its route asks for (default).
+    Auto,
+    /// Each through Pingora's proxy, for comparison and fault finding.
+    Full,
 }
 
 /// What is logged and how.

@@ -59,13 +59,10 @@ form!(/** `host:port`. */ Address, pattern(r"[^\s,/]+:[0-9]{1,5}"));
 form!(/** The form of error bodies. */ Errors, words(&["auto", "json", "html"]));
 form!(/** The form of the access log. */ AccessLog, words(&["combined", "json", "off"]));
 form!(/** A log level. */ Level, words(&["off", "error", "warn", "info", "debug", "trace"]));
+form!(/** The way requests take. */ Lane, words(&["auto", "full"]));
 form!(/** How requests are spread. */ Balance, words(&["round_robin"]));
 form!(/** A signal. */ Signal, pattern("(?:SIG|sig)?(?:HUP|INT|QUIT|TERM|KILL|USR1|USR2|WINCH|hup|int|quit|term|kill|usr1|usr2|winch)"));
 form!(/** A command as a list. */ Argv, json!({ "type": "array", "minItems": 1, "items": { "type": ["string", "number", "boolean"] } }));
-form!(
-    /** Worker threads. */ Threads,
-    json!({ "anyOf": [{ "type": "integer", "minimum": 1, "maximum": 256 }, pattern("auto|[0-9]+")] })
-);
 form!(
     /** A port or address to listen on. */ Listen,
     json!({ "anyOf": [{ "type": "integer", "minimum": 1, "maximum": 65535 }, pattern(r"[0-9]+|:[0-9]+|[0-9.]+:[0-9]+|\[[0-9a-fA-F:.]+\]:[0-9]+")] })
@@ -152,6 +149,25 @@ impl<const LEAST: u64, const MOST: u64> JsonSchema for Number<LEAST, MOST> {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         schema_of(json!({ "anyOf": [{ "type": "integer", "minimum": LEAST, "maximum": MOST }, pattern("[0-9]+")] }))
+    }
+}
+
+/// A whole number in a range, or `auto`.
+pub(in crate::config) struct AutoOr<const LEAST: u64, const MOST: u64>;
+
+impl<const LEAST: u64, const MOST: u64> JsonSchema for AutoOr<LEAST, MOST> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("AutoOr_{LEAST}_{MOST}").into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        schema_of(
+            json!({ "anyOf": [{ "type": "integer", "minimum": LEAST, "maximum": MOST }, pattern("auto|[0-9]+")] }),
+        )
     }
 }
 

@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::config::model::{AccessLog, CheckKind, Config, DockerSpec, ListenSpec, Origins, Preset, Step, UpstreamSpec};
-use crate::config::{Loaded, load};
+use crate::config::model::{
+    AccessLog, CheckKind, Config, DockerSpec, LaneChoice, LimitsSpec, ListenSpec, Origins, Preset, Step, UpstreamSpec,
+};
+use crate::config::{Loaded, load, load_text};
 use crate::types::{ByteSize, UpstreamName};
 
 use super::{fixtures, no_env};
@@ -50,7 +52,22 @@ fn every_key_can_be_set() {
     let Config { process, site } = loaded("everything.yaml").config;
     assert_eq!(process.listen.len(), 3);
     assert_eq!((process.threads, process.log.access), (2, AccessLog::Json));
-    assert_eq!((process.body_limit, process.client_timeout), (ByteSize(0), Duration::from_secs(5)));
+    assert_eq!(process.lane, LaneChoice::Full);
+    let limits = LimitsSpec {
+        body: ByteSize(0),
+        keepalive: Duration::ZERO,
+        client_timeout: Duration::from_secs(5),
+        header_timeout: Duration::from_millis(100),
+        header_size: ByteSize(60 << 10),
+        headers: 256,
+        uri: ByteSize(256),
+        min_rate: ByteSize(0),
+        requests: 0,
+        lifetime: Duration::from_secs(7 * 24 * 3_600),
+        connections: Some(1_000_000),
+        connections_per_client: Some(1),
+    };
+    assert_eq!(process.limits, limits);
     assert_eq!(
         site.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["10.0.0.0/8", "192.168.1.7/32", "fd00::/8"]
@@ -72,6 +89,13 @@ fn every_key_can_be_set() {
     assert_eq!(api.heal.as_ref().unwrap().budget.window, Duration::from_secs(3600));
     let db = upstream(&config, "db");
     assert!(db.check.is_none() && db.heal.is_none() && db.retry.attempts == 0);
+}
+
+#[test]
+fn a_default_target_is_never_larger_than_the_head() {
+    let text = "routes: { /: app }\nupstreams: { app: app:80 }\nlimits: { header_size: 1KiB }\n".to_owned();
+    let limits = load_text(Path::new("remora.yaml"), text, &no_env).unwrap().config.process.limits;
+    assert_eq!(limits, LimitsSpec { header_size: ByteSize(1 << 10), uri: ByteSize(1 << 10), ..LimitsSpec::default() });
 }
 
 #[test]
