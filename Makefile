@@ -1,7 +1,9 @@
 # `make demo` and `make test` do everything on a fresh Debian machine with Rust, as root or with sudo.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit stack images setup bench
+# The benchmark suite is a package of its own.
+PEERS_CRATE := --manifest-path benches/peers/Cargo.toml --target-dir target/bench/build
+.PHONY: help demo test lint unit corpora attacks fuzz stack images setup bench micro
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,9 +17,19 @@ demo: setup ## build and run the edge on embedded sample backends, without Docke
 lint: setup ## formatting and lints, as CI wants them
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo fmt --check --manifest-path benches/peers/Cargo.toml
+	cargo clippy --locked $(PEERS_CRATE) --all-targets -- -D warnings
 
-unit: setup ## unit tests and the real executable in front of real sockets
+unit: setup corpora ## unit tests, and the real executable in front of real sockets, on both lanes
 	cargo test --locked
+	REMORA_TEST_LANE=full cargo test --locked --test blackbox
+	cargo test --locked $(PEERS_CRATE) --quiet
+	cargo test --locked --test corpora -- --ignored the_parsers no_vector --nocapture
+	REMORA_TEST_LANE=full cargo test --locked --test corpora -- --ignored no_vector --nocapture
+
+corpora: ## fetch the request corpora of gunicorn and llhttp
+	@scripts/setup.sh python
+	@scripts/corpora.sh
 
 images: ## build every image of the stacks, bases included where they cannot be pulled
 	@scripts/images.sh
@@ -28,4 +40,23 @@ stack: setup ## end to end in real Docker, on the manager stack
 	cargo test --locked --test docker -- --ignored --test-threads=1
 	cargo test --locked --test stack -- --ignored --nocapture
 
-test: lint unit stack ## all tests
+SECONDS ?= 3600
+fuzz: setup corpora ## fuzz the parsers, SECONDS=3600 each; needs a nightly toolchain
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+	@scripts/seeds.sh
+	cargo +nightly fuzz run head -- -max_total_time=$(SECONDS) -max_len=40000
+	cargo +nightly fuzz run framing -- -max_total_time=$(SECONDS) -max_len=40000
+
+attacks: setup ## slowhttptest, HTTP/2 floods and WebSocket cases against the edge
+	@scripts/setup.sh python slowhttptest
+	@scripts/venv.sh tests/attacks/requirements.txt
+	cargo test --locked --test attacks -- --ignored --nocapture --test-threads=1
+
+test: lint unit attacks stack ## all tests
+
+bench: setup ## measure Remora beside other proxies and write benches/RESULTS.md; see README, Benchmarks
+	@benches/tools
+	@benches/run run
+
+micro: setup ## time routing, selection and filters alone
+	cargo bench --locked --benches

@@ -1,8 +1,15 @@
 #!/usr/bin/env bash
-# Installs what building Remora needs and this machine lacks: a C compiler and cmake (for zlib-ng, which Pingora links).
+# Installs what building Remora needs and this machine lacks: a C compiler and cmake (for zlib-ng, which Pingora links);
+# and what a test needs beyond that, by name: `setup.sh python slowhttptest`.
 set -euo pipefail
 
 missing=()
+for need in "$@"; do
+    case "$need" in
+        python) python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv) ;;
+        *) command -v "$need" >/dev/null || missing+=("$need") ;;
+    esac
+done
 command -v cc >/dev/null || missing+=(build-essential)
 command -v cmake >/dev/null || missing+=(cmake)
 if ! command -v cargo >/dev/null; then

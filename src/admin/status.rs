@@ -38,6 +38,15 @@ pub struct ProcessStatus {
     pub config_file: Option<String>,
     /// Addresses with an open listener.
     pub listeners: Vec<String>,
+    /// Client connections that are open.
+    #[serde(default)]
+    pub connections: u64,
+    /// Requests that took the fast lane.
+    #[serde(default)]
+    pub fast_requests: u64,
+    /// Requests that took the full lane: HTTP/2, WebSockets, and all of them with `lane: full`.
+    #[serde(default)]
+    pub full_requests: u64,
     /// None before the first.
     pub last_reload: Option<ReloadStatus>,
 }
@@ -106,7 +115,7 @@ pub struct RouteStatus {
     pub upstream: String,
     /// Finished so far.
     pub requests: u64,
-    /// `full`; `fast` once the fast lane stands.
+    /// The shortest its requests can take: `fast`, or `full` for Pingora's proxy.
     pub lane: String,
 }
 

@@ -63,6 +63,12 @@ fn process(text: &mut String, process: &ProcessStatus, look: Look, now: SystemTi
     parts.extend(process.config_file.as_deref().map(plain));
     let _ = writeln!(text, "{}", parts.join(dot));
     let _ = writeln!(text, "listening on {}", plain(&process.listeners.join(", ")));
+    let lanes = (process.fast_requests, process.full_requests, process.connections);
+    let _ = writeln!(
+        text,
+        "requests: {} on the fast lane, {} on the full; connections open: {}",
+        lanes.0, lanes.1, lanes.2
+    );
     if let Some(reload) = &process.last_reload {
         last_reload(text, reload, now);
     }

@@ -25,7 +25,7 @@ fn one_screen_tells_what_runs_and_what_is_wrong() {
     assert!(text.contains("listening on 0.0.0.0:80\n"));
     assert!(text.contains("last reload 3m 5s ago by file: refused\n  error: no upstream is named `apii`\n"), "{text}");
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    assert_eq!(words(line_with(&text, " full")), ["*", "/api", "backend", "full", "1200"]);
+    assert_eq!(words(line_with(&text, "/api")), ["*", "/api", "backend", "full", "1200"]);
     assert_eq!(
         words(line_with(&text, "172.18.0.4:8000")),
         ["backend", "1/2", "172.18.0.4:8000", "up", "3m", "5s", "passed", "3", "ms", "2", "1200", "7"]

@@ -82,7 +82,12 @@ impl Loading<'_> {
         self.watch.insert(include::folder_of(path));
         let at = self.parse_file(id, path)?;
         let mut raw: RawFile = open(&at, "a map with `routes:` and `upstreams:`", &mut self.problems)?;
-        let mut files = Files { main: (RawFile::default(), at), included: Vec::new(), incomplete: false };
+        let mut files = Files {
+            folder: include::folder_of(path),
+            main: (RawFile::default(), at),
+            included: Vec::new(),
+            incomplete: false,
+        };
         if let Some(include) = field!(raw.include, files.main.1) {
             for item in one_or_many(&include) {
                 self.include(&item, path, &mut files);

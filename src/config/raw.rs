@@ -23,7 +23,7 @@ pub(super) struct RawFile {
     /// Further files with routes and upstreams; patterns such as `../upstreams/*/upstream.yaml`, relative to this file.
     #[schemars(with = "form::OneOrMany<form::Text>")]
     pub include: Option<Value>,
-    /// Where to listen: a port, or addresses such as `127.0.0.1:8080` and `[::]:80`. Default 80.
+    /// Where to listen: a port, addresses such as `127.0.0.1:8080` and `[::]:80`, or the long form with TLS. Default 80.
     #[schemars(with = "form::OneOrMany<form::Listen>")]
     pub listen: Option<Value>,
     /// Worker threads, 1 to 256, or `auto` (default): one per core.
@@ -63,6 +63,51 @@ pub(super) struct RawFragment {
     /// Named groups of servers.
     #[schemars(with = "form::Upstreams")]
     pub upstreams: Option<Value>,
+}
+
+/// A listener in its long form.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "ListenLong", extend("required" = ["address"]))]
+pub(super) struct RawListen {
+    /// A port, or an address such as `127.0.0.1:8443`.
+    #[schemars(with = "form::ListenAddress")]
+    pub address: Option<Value>,
+    /// TLS, which ends here: a certificate and its key, a list of them, or the long form. Default none.
+    #[schemars(with = "form::Tls")]
+    pub tls: Option<Value>,
+}
+
+/// TLS on a listener: one certificate and its key, or several.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "TlsLong", extend("oneOf" = [{ "required": ["certificate", "key"] }, { "required": ["certificates"] }]))]
+pub(super) struct RawTls {
+    /// PEM file of the server's own certificate and, after it, those that lead to a root.
+    #[schemars(with = "form::Text")]
+    pub certificate: Option<Value>,
+    /// PEM file of the certificate's key, without a passphrase.
+    #[schemars(with = "form::Text")]
+    pub key: Option<Value>,
+    /// Several, chosen by the host names in them; the first is for clients that ask for none of these.
+    #[schemars(with = "form::OneOrMany<RawCertificate>")]
+    pub certificates: Option<Value>,
+    /// Oldest version that is spoken: 1.2 (default) or 1.3.
+    #[schemars(with = "form::TlsVersion")]
+    pub min: Option<Value>,
+}
+
+/// A certificate and its key.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Certificate", extend("required" = ["certificate", "key"]))]
+pub(super) struct RawCertificate {
+    /// PEM file of the server's own certificate and, after it, those that lead to a root.
+    #[schemars(with = "form::Text")]
+    pub certificate: Option<Value>,
+    /// PEM file of the certificate's key, without a passphrase.
+    #[schemars(with = "form::Text")]
+    pub key: Option<Value>,
 }
 
 /// What is logged and how.

@@ -4,20 +4,24 @@
 
 use std::net::IpAddr;
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::HeaderName;
 use ipnet::IpNet;
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+use crate::http1::Fields;
+
+static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+static REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// What the connection says about the client.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientFacts<'a> {
     /// Address at the other end of the connection.
     pub address: IpAddr,
+    /// The same as text, IPv4 where it is IPv4 in IPv6's form.
+    pub text: &'a str,
     /// `http` or `https`.
     pub scheme: &'static str,
     /// The `Host` the client asked for.
@@ -43,12 +47,13 @@ impl Forwarding {
     }
 
     /// The client's own address: the last in `X-Forwarded-For` that is no trusted proxy, where one reports it.
-    pub fn client_address(&self, facts: &ClientFacts<'_>, request: &HeaderMap) -> IpAddr {
+    pub fn client_address(&self, facts: &ClientFacts<'_>, request: &impl Fields) -> IpAddr {
         let own = facts.address.to_canonical();
         if !self.trusts(own) {
             return own;
         }
-        let fields: Vec<&str> = request.get_all(FORWARDED_FOR).iter().filter_map(|field| field.to_str().ok()).collect();
+        let fields: Vec<&str> =
+            request.every(&FORWARDED_FOR).filter_map(|field| std::str::from_utf8(field).ok()).collect();
         let claimed = fields.iter().flat_map(|field| field.split(',')).map(|text| text.trim().parse::<IpAddr>());
         let mut client = own;
         for address in claimed.collect::<Vec<_>>().into_iter().rev() {
@@ -62,23 +67,25 @@ impl Forwarding {
     }
 
     /// Sets the fields on the request for the backend, given the request of the client.
-    pub fn apply(&self, facts: &ClientFacts<'_>, request: &HeaderMap, set: &mut impl FnMut(HeaderName, HeaderValue)) {
-        let trusted = self.trusts(facts.address);
-        let own = facts.address.to_canonical().to_string();
-        let claimed = |name: &HeaderName| request.get(name).filter(|_| trusted).cloned();
-        let chain = request.get_all(FORWARDED_FOR).iter().filter_map(|field| field.to_str().ok()).filter(|_| trusted);
-        let chain: Vec<&str> = chain.chain([own.as_str()]).collect();
-        let text = |text: &str| HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""));
-        set(FORWARDED_FOR, text(&chain.join(", ")));
-        let real = self.client_address(facts, request).to_string();
-        set(REAL_IP, text(&real));
-        set(FORWARDED_PROTO, claimed(&FORWARDED_PROTO).unwrap_or_else(|| HeaderValue::from_static(facts.scheme)));
-        set(FORWARDED_HOST, claimed(&FORWARDED_HOST).unwrap_or_else(|| text(facts.host)));
+    pub fn apply(&self, facts: &ClientFacts<'_>, request: &impl Fields, set: &mut impl FnMut(&HeaderName, &[u8])) {
+        let own = facts.text.as_bytes();
+        if !self.trusts(facts.address) {
+            set(&FORWARDED_FOR, own);
+            set(&REAL_IP, own);
+            set(&FORWARDED_PROTO, facts.scheme.as_bytes());
+            set(&FORWARDED_HOST, facts.host.as_bytes());
+            return;
+        }
+        let chain: Vec<&[u8]> = request.every(&FORWARDED_FOR).chain([own]).collect();
+        set(&FORWARDED_FOR, &chain.join(&b", "[..]));
+        set(&REAL_IP, self.client_address(facts, request).to_string().as_bytes());
+        set(&FORWARDED_PROTO, request.first(&FORWARDED_PROTO).unwrap_or(facts.scheme.as_bytes()));
+        set(&FORWARDED_HOST, request.first(&FORWARDED_HOST).unwrap_or(facts.host.as_bytes()));
     }
 
     /// Fields that only proxies set: those of a client that is not trusted are removed.
     pub fn owned() -> [HeaderName; 2] {
-        [HeaderName::from_static("forwarded"), FORWARDED_PORT]
+        [HeaderName::from_static("forwarded"), FORWARDED_PORT.clone()]
     }
 }
 
@@ -89,16 +96,20 @@ pub fn is_request_id(text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::header::{HeaderMap, HeaderValue};
+
     use super::*;
 
     fn applied(trusted: &[&str], address: &str, request: &[(&'static str, &'static str)]) -> Vec<(String, String)> {
         let forwarding = Forwarding::new(trusted.iter().map(|net| net.parse().unwrap()).collect());
         let request: HeaderMap =
             request.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect();
-        let facts = ClientFacts { address: address.parse().unwrap(), scheme: "http", host: "app.test" };
+        let address: IpAddr = address.parse().unwrap();
+        let text = address.to_canonical().to_string();
+        let facts = ClientFacts { address, text: &text, scheme: "http", host: "app.test" };
         let mut fields = Vec::new();
         forwarding.apply(&facts, &request, &mut |name, value| {
-            fields.push((name.to_string(), value.to_str().unwrap().to_owned()));
+            fields.push((name.to_string(), String::from_utf8(value.to_vec()).unwrap()));
         });
         fields
     }

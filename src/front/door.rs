@@ -1,122 +1,286 @@
-//! Tells HTTP/2 in cleartext from HTTP/1.1 by the first bytes of a connection, and waits for each request's first bytes.
-//!
-//! Pingora's own look waits for all 24 bytes of HTTP/2's preface and never answers a shorter request, such as
-//! `GET / HTTP/1.0`; it has no deadline; and between two requests it keeps the whole of a request's memory.
+//! One client's connection from its first byte to its last: heads are read here, under deadlines and limits, and each
+//! request takes the lane it needs.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::Instant;
 
-use async_trait::async_trait;
-use pingora::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
-use pingora::protocols::Stream;
+use pingora::apps::{HttpServerApp as _, ServerApp as _};
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v2::server::H2Options;
-use pingora::server::ShutdownWatch;
+use tokio::net::TcpStream;
 
-use crate::proxy::Active;
+use crate::config::model::LaneChoice;
+use crate::http1::{BadHead, RequestHead, Scan};
+use crate::plan::{self, Asked, Refusal};
+use crate::relay::{self, After, Client, Late, Transport, Wire};
+use crate::snapshot::Route;
+use crate::telemetry::ErrorReason;
+use crate::telemetry::metrics::{Lane, Turned};
 
-/// The first bytes of HTTP/2's preface (RFC 9113, section 3.4); no method of HTTP/1.1 starts so.
-const PREFACE_START: &[u8; 3] = b"PRI";
-const PREFACE_LENGTH: usize = 24;
+use super::full::Http2;
+use super::guard::Admitted;
+use super::lent::Lent;
+use super::tls::TlsAcceptor;
+use super::worker::Worker;
 
-/// An HTTP application behind a look at the first bytes.
-pub struct Door<A> {
-    app: Arc<A>,
-    http2: Arc<Http2<A>>,
-    idle: Duration,
-    connections: Arc<Active>,
+/// HTTP/2's preface (RFC 9113, section 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Of it, what no request of HTTP/1 begins with.
+const PREFACE_START: usize = 18;
+
+/// What the next bytes of a connection are.
+enum Next {
+    /// A head of so many bytes.
+    Head(usize, Instant),
+    /// HTTP/2 in the clear.
+    Http2,
+    /// Nothing that could be read.
+    Bad(BadHead, Instant),
+    /// Half a head, for too long.
+    Late(Instant),
+    /// The client left, or said nothing in time, or the process ends: nothing was asked, nothing is answered.
+    Over,
 }
 
-/// The application, told that a connection speaks HTTP/2.
-struct Http2<A> {
-    app: Arc<A>,
-    options: HttpServerOptions,
-}
-
-impl<A: HttpServerApp + Send + Sync + 'static> Door<A> {
-    /// A door before `app`. A client may take `idle` to begin, between two requests, and to leave HTTP/2 idle.
-    /// Every connection is counted in `connections` while it lives.
-    pub fn new(app: A, idle: Duration, connections: Arc<Active>) -> Self {
-        let app = Arc::new(app);
-        let mut options = HttpServerOptions::default();
-        options.h2c = true;
-        options.h2_idle_timeout = Some(idle);
-        let http2 = Arc::new(Http2 { app: Arc::clone(&app), options });
-        Self { app, http2, idle, connections }
-    }
-
-    /// The first bytes of a request. `None` when the client leaves, says nothing in time, or the process ends: nothing was
-    /// asked then, so nothing is answered.
-    async fn first_bytes(&self, stream: &mut Stream, shutdown: &ShutdownWatch) -> Option<[u8; PREFACE_START.len()]> {
-        let mut start = [0; PREFACE_START.len()];
-        let mut shutdown = shutdown.clone();
-        tokio::select! {
-            biased;
-            peeked = tokio::time::timeout(self.idle, stream.try_peek(&mut start)) => match peeked {
-                Ok(Ok(true)) => Some(start),
-                Ok(Ok(false) | Err(_)) | Err(_) => None,
-            },
-            _ = shutdown.wait_for(|ending| *ending) => None,
-        }
-    }
-
-    /// Serves one request after another. Between them nothing of a request is kept but the connection.
-    async fn serve_http1(&self, mut stream: Stream, shutdown: &ShutdownWatch) {
-        let mut kept: Option<HttpPersistentSettings> = None;
-        loop {
-            let mut session = ServerSession::new_http1(stream);
-            match kept.take() {
-                Some(kept) => kept.apply_to_session(&mut session),
-                None => session.set_keepalive(Some(self.idle.as_secs().max(1))),
-            }
-            let Some(reused) = self.app.process_new_http(session, shutdown).await else { return };
-            (stream, kept) = reused.consume();
-            if self.first_bytes(&mut stream, shutdown).await.is_none() {
+/// Serves a connection until it ends.
+pub(super) async fn serve(
+    worker: &Worker,
+    socket: TcpStream,
+    peer: SocketAddr,
+    tls: Option<&TlsAcceptor>,
+    _admitted: Admitted,
+) {
+    let _counted = worker.shared.connections.enter();
+    let address = peer.ip().to_canonical();
+    let transport = match tls {
+        None => Transport::Tcp(socket),
+        // Large, and over soon: not to be a part of each connection's future.
+        Some(tls) => match Box::pin(tokio::time::timeout(worker.limits().header_timeout, tls.accept(socket))).await {
+            Ok(Ok(stream)) => Transport::Tls(Box::new(stream)),
+            Ok(Err(_)) | Err(_) => {
+                worker.shared.relay.metrics.turned_away(Turned::Handshake);
+                log::debug!("the TLS handshake with {address} failed");
                 return;
             }
+        },
+    };
+    let http2 = match transport.tls() {
+        None => Http2Start::Allowed,
+        Some(session) if session.alpn_protocol() == Some(b"h2") => Http2Start::Agreed,
+        Some(_) => Http2Start::Never,
+    };
+    let client = Client {
+        scheme: if transport.is_tls() { "https" } else { "http" },
+        wire: Wire::new(transport),
+        watch: worker.relay.clock.watch(),
+        input: RefCell::new(None),
+        address,
+        text: address.to_string(),
+    };
+    requests(worker, client, http2).await;
+}
+
+/// What is known of HTTP/2 before the first byte.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Http2Start {
+    /// In the clear: the first bytes tell.
+    Allowed,
+    /// By ALPN: its preface has to come.
+    Agreed,
+    /// TLS without ALPN for it.
+    Never,
+}
+
+/// Serves one request after another. Between them nothing of a request is kept but the connection.
+async fn requests<'w>(worker: &'w Worker, mut client: Client<'w>, mut start_of_http2: Http2Start) {
+    let opened = Instant::now();
+    let limits = worker.limits();
+    let mut served: u32 = 0;
+    loop {
+        let (length, start) = match next(worker, &client, served == 0, start_of_http2).await {
+            Next::Head(length, start) => (length, start),
+            Next::Http2 => return http2(worker, client).await,
+            Next::Bad(bad, start) => {
+                let refusal = Refusal::new(bad.status, bad.why, ErrorReason::BadRequest);
+                return relay::refuse(&worker.relay, &client, refusal, start).await;
+            }
+            Next::Late(start) => {
+                return relay::refuse(&worker.relay, &client, Refusal::too_slow(), start).await;
+            }
+            Next::Over => return,
+        };
+        served = served.saturating_add(1);
+        start_of_http2 = Http2Start::Never;
+        let Some(mut bytes) = client.input.take() else { return };
+        *client.input.borrow_mut() = bytes.split_off(length);
+        let mut head = worker.take_head();
+        if let Err(bad) = head.read(bytes.data(), worker.head_limits()) {
+            let refusal = Refusal::new(bad.status, bad.why, ErrorReason::BadRequest);
+            return relay::refuse(&worker.relay, &client, refusal, start).await;
+        }
+        let is_last = (limits.requests != 0 && limits.requests <= served)
+            || (!limits.lifetime.is_zero() && limits.lifetime <= opened.elapsed());
+        let may_stay = !is_last && !limits.keepalive.is_zero() && !worker.relay.clock.is_ending();
+        let keep_alive = head.keep_alive && may_stay;
+        let snapshot = worker.snapshot();
+        let view = head.view(bytes.data());
+        let asked = Asked { method: view.method(), host: view.host(), path: view.path(), needs_host: false };
+        let route = plan::find_route(&snapshot, asked).map(|route| &**route);
+        if lane(worker, &head, route.ok()) == Lane::Full {
+            match full(worker, client, &head, bytes.data(), keep_alive).await {
+                Some(back) => client = back,
+                None => return,
+            }
+            worker.give_head(head);
+            continue;
+        }
+        let request = relay::Request { snapshot: &snapshot, view, route, start, keep_alive };
+        let after = relay::serve(&worker.relay, &client, &request).await;
+        worker.give_head(head);
+        match after {
+            After::Keep if served == 1 => client.wire.set_nodelay(),
+            After::Keep => {}
+            After::Close => return client.close(&worker.relay).await,
+            After::Abort => return,
+            After::Linger => return client.linger(&worker.relay).await,
         }
     }
 }
 
-#[async_trait]
-impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Door<A> {
-    async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let _counted = self.connections.enter();
-        let start = self.first_bytes(&mut stream, shutdown).await?;
-        if start == *PREFACE_START {
-            // Pingora looks at the whole preface again, without a deadline.
-            let mut preface = [0; PREFACE_LENGTH];
-            tokio::time::timeout(self.idle, stream.try_peek(&mut preface)).await.ok()?.ok()?;
-            return self.http2.process_new(stream, shutdown).await;
-        }
-        self.serve_http1(stream, shutdown).await;
-        None
-    }
-
-    async fn cleanup(&self) {
-        self.app.http_cleanup().await;
+/// The lane a request takes: the full one where its route or the file says so, and for WebSockets.
+fn lane(worker: &Worker, head: &RequestHead, route: Option<&Route>) -> Lane {
+    match (worker.shared.lane, route) {
+        (LaneChoice::Full, _) => Lane::Full,
+        (LaneChoice::Auto, _) if head.is_websocket => Lane::Full,
+        (LaneChoice::Auto, Some(route)) => route.lane,
+        (LaneChoice::Auto, None) => Lane::Fast,
     }
 }
 
-#[async_trait]
-impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Http2<A> {
-    async fn process_new_http(
-        self: &Arc<Self>,
-        session: ServerSession,
-        shutdown: &ShutdownWatch,
-    ) -> Option<ReusedHttpStream> {
-        self.app.process_new_http(session, shutdown).await
+/// Lends the connection to Pingora for one request; the connection again where it may bring another.
+async fn full<'w>(
+    worker: &'w Worker,
+    client: Client<'w>,
+    head: &RequestHead,
+    bytes: &[u8],
+    keep_alive: bool,
+) -> Option<Client<'w>> {
+    let Client { wire, watch, input, address, text, scheme } = client;
+    wire.set_nodelay();
+    let rest = input.take();
+    let rest = rest.as_ref().map_or(&b""[..], |rest| rest.data());
+    let transport = wire.into_transport();
+    let lent = if head.is_websocket {
+        Lent::tunnel(transport, bytes, rest)
+    } else {
+        Lent::request(transport, bytes, rest, head.framing, worker.limits().min_rate.0)
+    };
+    let mut session = ServerSession::new_http1(Box::new(lent));
+    session.set_keepalive(Some(worker.limits().keepalive.as_secs().max(1)));
+    // Pingora sets the keepalive anew from the head; this it leaves.
+    session.set_keepalive_reuses_remaining((!keep_alive).then_some(0));
+    // Pingora's future is large: it is not to be a part of each connection's.
+    let reused = Box::pin(worker.full.process_new_http(session, &worker.stopped)).await?;
+    let (stream, _) = reused.consume();
+    let lent = stream.into_any().downcast::<Lent>().ok()?;
+    let (transport, ahead) = lent.take_back();
+    if !keep_alive {
+        return None;
     }
+    let input = (!ahead.is_empty()).then(|| {
+        let mut buffer = worker.relay.buffers.large();
+        buffer.append(&ahead);
+        buffer
+    });
+    Some(Client { wire: Wire::new(transport), watch, input: RefCell::new(input), address, text, scheme })
+}
 
-    fn h2_options(&self) -> Option<H2Options> {
-        self.app.h2_options()
-    }
+/// Lends the connection to Pingora for good.
+async fn http2<'w>(worker: &'w Worker, client: Client<'w>) {
+    client.wire.set_nodelay();
+    let input = client.input.take();
+    let read = input.as_ref().map_or(&b""[..], |input| input.data());
+    let lent = Lent::all(client.wire.into_transport(), read);
+    let app: &Arc<Http2> = &worker.http2;
+    Box::pin(app.process_new(Box::new(lent), &worker.stopped)).await;
+}
 
-    fn server_options(&self) -> Option<&HttpServerOptions> {
-        Some(&self.options)
-    }
+/// Reads the next head. The first of a connection has to be there within the head's deadline; later ones may take the
+/// keepalive's to begin.
+async fn next<'w>(worker: &'w Worker, client: &Client<'w>, is_first: bool, http2: Http2Start) -> Next {
+    let (relay, limits) = (&worker.relay, worker.limits());
+    let mut scan = Scan::default();
+    let mut start = None;
+    let idle = if is_first { limits.header_timeout } else { limits.keepalive };
+    client.watch.client_until(Some(relay.clock.now() + idle));
+    let next = poll_fn(|context| {
+        loop {
+            if let Some(input) = &*client.input.borrow()
+                && !input.is_empty()
+            {
+                let start = *start.get_or_insert_with(|| {
+                    let now = relay.clock.tick();
+                    client.watch.client_until(Some(now + limits.header_timeout));
+                    now
+                });
+                if let Some(next) = look(worker, &mut scan, input.data(), http2, start) {
+                    return Poll::Ready(next);
+                }
+            }
+            match poll_more(worker, client, context) {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => return Poll::Ready(Next::Over),
+                Poll::Pending if start.is_none() && relay.clock.is_ending() => return Poll::Ready(Next::Over),
+                Poll::Pending if client.watch.late(context) == Some(Late::Client) => {
+                    return Poll::Ready(start.map_or(Next::Over, Next::Late));
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await;
+    client.watch.client_until(None);
+    next
+}
 
-    async fn http_cleanup(&self) {
-        self.app.http_cleanup().await;
+/// What the bytes read so far are, once that can be told.
+fn look(worker: &Worker, scan: &mut Scan, bytes: &[u8], http2: Http2Start, start: Instant) -> Option<Next> {
+    let is_preface = PREFACE.iter().zip(bytes).all(|(a, b)| a == b);
+    match http2 {
+        Http2Start::Agreed if !is_preface => return Some(Next::Over),
+        Http2Start::Agreed => return (PREFACE.len() <= bytes.len()).then_some(Next::Http2),
+        Http2Start::Allowed if is_preface && PREFACE_START <= bytes.len() => {
+            return (PREFACE.len() <= bytes.len()).then_some(Next::Http2);
+        }
+        Http2Start::Allowed | Http2Start::Never => {}
     }
+    match scan.end(bytes, worker.head_limits()) {
+        Ok(None) => None,
+        Ok(Some(length)) => Some(Next::Head(length, start)),
+        Err(bad) => Some(Next::Bad(bad, start)),
+    }
+}
+
+/// Reads more of a head. A buffer is held only while there is something in it.
+fn poll_more<'w>(worker: &'w Worker, client: &Client<'w>, context: &mut Context<'_>) -> Poll<bool> {
+    let mut held = client.input.borrow_mut();
+    let mut input = held.take().unwrap_or_else(|| worker.relay.buffers.small());
+    // One byte more than a head may have, so that it can be told from one that is too large.
+    let has_room = input.grow(worker.head_limits().size + 1);
+    let read = if has_room { client.wire.poll_read(context, input.room()) } else { Poll::Ready(Ok(0)) };
+    let polled = match read {
+        Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(false),
+        Poll::Ready(Ok(count)) => {
+            input.filled(count);
+            Poll::Ready(true)
+        }
+        Poll::Pending => Poll::Pending,
+    };
+    if !input.is_empty() {
+        *held = Some(input);
+    }
+    polled
 }

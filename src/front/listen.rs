@@ -1,15 +1,14 @@
 //! Binds every listener before the edge starts, so that one that cannot be had is an error at once and never a process
-//! without a listener. The sockets are handed to Pingora.
+//! without a listener.
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::os::fd::IntoRawFd;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-use pingora::server::{Fds, ListenFds};
+use crate::config::model::{ListenAddress, ListenSpec};
 
-use crate::config::model::ListenSpec;
+use super::tls::{Certificates, TlsAcceptor, TlsError};
+use super::worker::Endpoint;
 
 /// A listener that cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -29,26 +28,34 @@ pub enum BindError {
         #[source]
         cause: io::Error,
     },
+    /// Its certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// Sockets that listen already.
 pub struct Bound {
-    listeners: Vec<(SocketAddr, TcpListener)>,
+    endpoints: Vec<(SocketAddr, Endpoint)>,
 }
 
-/// Binds every address.
+/// Reads every certificate and binds every address.
 ///
 /// # Errors
-/// With the first address that cannot be had; the others are released.
+/// With the first that cannot be had; the others are released.
 pub fn bind(specs: &[ListenSpec]) -> Result<Bound, BindError> {
-    let listeners = specs.iter().map(bind_one).collect::<Result<_, _>>()?;
-    Ok(Bound { listeners })
+    let endpoint = |spec: &ListenSpec| {
+        let tls = spec.tls.as_ref().map(TlsAcceptor::new).transpose()?.map(Arc::new);
+        let (address, listener) = bind_one(spec)?;
+        Ok((address, Endpoint { listener, tls }))
+    };
+    let endpoints = specs.iter().map(endpoint).collect::<Result<_, BindError>>()?;
+    Ok(Bound { endpoints })
 }
 
 fn bind_one(spec: &ListenSpec) -> Result<(SocketAddr, TcpListener), BindError> {
-    let listener = match *spec {
-        ListenSpec::Address(address) => bind_address(address)?,
-        ListenSpec::Port(port) => {
+    let listener = match spec.address {
+        ListenAddress::Address(address) => bind_address(address)?,
+        ListenAddress::Port(port) => {
             // `[::]` takes IPv4 too, unless the machine has no IPv6 or keeps the two apart.
             match bind_address(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))) {
                 Err(BindError::Other { .. }) => bind_address(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))?,
@@ -74,16 +81,21 @@ fn bind_address(address: SocketAddr) -> Result<(SocketAddr, TcpListener), BindEr
 impl Bound {
     /// Where the edge listens; with the port that was chosen where 0 was asked for.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().map(|(address, _)| *address).collect()
+        self.endpoints.iter().map(|(address, _)| *address).collect()
     }
 
-    /// The sockets by address, as Pingora takes over those of an earlier process.
-    pub fn into_fds(self) -> ListenFds {
-        let mut fds = Fds::new();
-        for (address, listener) in self.listeners {
-            fds.add(address.to_string(), listener.into_raw_fd());
-        }
-        Arc::new(Mutex::new(fds))
+    /// The certificates of all listeners, to be read again when they change.
+    pub fn certificates(&self) -> Vec<Arc<Certificates>> {
+        self.endpoints
+            .iter()
+            .filter_map(|(_, endpoint)| endpoint.tls.as_ref())
+            .map(|t| Arc::clone(t.certificates()))
+            .collect()
+    }
+
+    /// The sockets, for the workers.
+    pub fn into_endpoints(self) -> Vec<Endpoint> {
+        self.endpoints.into_iter().map(|(_, endpoint)| endpoint).collect()
     }
 }
 
@@ -95,13 +107,13 @@ mod tests {
     fn an_address_in_use_is_named() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
-        let error = bind(&[ListenSpec::Address(address)]).err().unwrap();
+        let error = bind(&[ListenSpec::plain(ListenAddress::Address(address))]).err().unwrap();
         assert!(matches!(error, BindError::InUse(found) if found == address), "{error}");
     }
 
     #[test]
     fn a_bare_port_is_every_address() {
-        let bound = bind(&[ListenSpec::Port(0)]).unwrap();
+        let bound = bind(&[ListenSpec::plain(ListenAddress::Port(0))]).unwrap();
         assert!(bound.addresses()[0].ip().is_unspecified());
         assert_ne!(bound.addresses()[0].port(), 0);
     }

@@ -1,7 +1,14 @@
-//! Where connections come in: the sockets, bound before anything else starts, and the look at a connection's first bytes.
+//! The front door: the sockets, bound before anything else starts, and each client's connection from its first byte on.
+//! Heads are read here, strictly and under deadlines; then each request takes its lane.
 
 mod door;
+mod full;
+mod guard;
+mod lent;
 mod listen;
+pub mod tls;
+mod worker;
 
-pub use door::Door;
+pub use guard::Guard;
 pub use listen::{BindError, Bound, bind};
+pub use worker::{Endpoint, Shared, start};

@@ -87,13 +87,13 @@ impl Chunked {
         self.data
     }
 
-    /// What is to be sent at the end: the last chunk, the trailer fields that may be passed on, and the empty line.
-    /// Empty until [`is_done`](Self::is_done), and where only data is wanted.
+    /// What ends the body where it goes on in chunks: the last chunk, the trailer fields that may be passed on, and the
+    /// empty line. Empty until [`is_done`](Self::is_done).
     pub fn ending(&self) -> &[u8] {
-        match self.form {
-            Form::Chunks if self.is_done() && self.trailer.is_empty() => b"0\r\n\r\n",
-            Form::Chunks if self.is_done() => &self.trailer,
-            Form::Chunks | Form::Data => b"",
+        match self.state {
+            State::Done if self.trailer.is_empty() => b"0\r\n\r\n",
+            State::Done => &self.trailer,
+            _ => b"",
         }
     }
 

@@ -16,7 +16,9 @@ fn sent(body: &[u8], form: Form, size: usize) -> Result<(Vec<u8>, usize), BadChu
     if !chunked.is_done() {
         return Err(BadChunk("unfinished"));
     }
-    out.extend_from_slice(chunked.ending());
+    if form == Form::Chunks {
+        out.extend_from_slice(chunked.ending());
+    }
     Ok((out, read))
 }
 

@@ -2,18 +2,15 @@
 
 use std::mem::MaybeUninit;
 
-use http::StatusCode;
 use http::header::HeaderName;
 use httparse::Status;
 
+use super::check::{body_length, check_coding, check_method, is_host, not_http, text};
 use super::fields::{Field, Fields, Known, Span, is_token_in_list};
+use super::scan::{BadHead, HeadLimits, TOO_LONG};
 
 /// Fields that can be counted at all; `HeadLimits::fields` is at most this.
 const FIELDS_MAX: usize = 256;
-/// Empty lines before a request that are passed over (RFC 9112, section 2.2).
-const EMPTY_LINES: usize = 2;
-/// Longest method, bytes; the longest registered one has 16.
-const METHOD_MAX: usize = 32;
 
 /// The client's protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,106 +30,6 @@ pub enum Framing {
     Length(u64),
     /// In chunks.
     Chunked,
-}
-
-/// What a head may measure.
-#[derive(Debug, Clone, Copy)]
-pub struct HeadLimits {
-    /// The whole of it, bytes.
-    pub size: usize,
-    /// Fields, at most 256.
-    pub fields: usize,
-    /// The target, bytes.
-    pub target: usize,
-}
-
-/// Why a head is refused. The words are for the answer's body and the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BadHead {
-    /// 400, 405, 414, 431, 501 or 505.
-    pub status: StatusCode,
-    /// One clause.
-    pub why: &'static str,
-}
-
-impl BadHead {
-    const fn bad(why: &'static str) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, why }
-    }
-
-    const fn with(status: StatusCode, why: &'static str) -> Self {
-        Self { status, why }
-    }
-}
-
-const TOO_MANY: BadHead =
-    BadHead::with(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request has too many header fields");
-const TOO_LARGE: BadHead = BadHead::with(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request head is too large");
-const TOO_LONG: BadHead = BadHead::with(StatusCode::URI_TOO_LONG, "the request target is too long");
-const BARE_LF: BadHead = BadHead::bad("a line ends without a carriage return");
-
-/// How far a head that arrives in pieces has been looked at, so that no byte is looked at twice.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Scan {
-    looked_at: usize,
-    tried: bool,
-}
-
-impl Scan {
-    /// The length of the head in `bytes`, once it is complete; `None` while more has to be read.
-    ///
-    /// # Errors
-    /// As soon as what is there cannot become a head any more.
-    pub fn end(&mut self, bytes: &[u8], limits: HeadLimits) -> Result<Option<usize>, BadHead> {
-        let empty_lines = leading_empty_lines(bytes);
-        for at in memchr::memchr_iter(b'\n', &bytes[self.looked_at..]).map(|at| at + self.looked_at) {
-            if at == 0 || bytes[at - 1] != b'\r' {
-                return Err(BARE_LF);
-            }
-            // The line is empty: it ends where it begins.
-            let is_empty = at >= 3 && bytes[at - 2] == b'\n';
-            if is_empty && empty_lines * 2 < at {
-                return if limits.size < at + 1 { Err(too_large(bytes, limits)) } else { Ok(Some(at + 1)) };
-            }
-        }
-        self.looked_at = bytes.len();
-        if limits.size < bytes.len() {
-            return Err(too_large(bytes, limits));
-        }
-        if EMPTY_LINES < empty_lines {
-            return Err(BadHead::bad("the request begins with empty lines"));
-        }
-        // What is no HTTP at all, such as a TLS greeting on a plain port, is told without waiting for its end.
-        if !self.tried && !bytes.is_empty() {
-            self.tried = true;
-            may_begin(&bytes[empty_lines * 2..])?;
-        }
-        Ok(None)
-    }
-}
-
-fn leading_empty_lines(bytes: &[u8]) -> usize {
-    bytes.chunks_exact(2).take(EMPTY_LINES + 1).take_while(|pair| *pair == b"\r\n").count()
-}
-
-fn too_large(bytes: &[u8], limits: HeadLimits) -> BadHead {
-    let line = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
-    if limits.target < line { TOO_LONG } else { TOO_LARGE }
-}
-
-fn may_begin(bytes: &[u8]) -> Result<(), BadHead> {
-    let method = bytes.iter().take_while(|&&byte| is_method_byte(byte)).count();
-    match bytes.get(method) {
-        None if method <= METHOD_MAX => Ok(()),
-        Some(b' ') if method != 0 => Ok(()),
-        Some(b'\r') if method == 0 => Ok(()),
-        Some(_) | None => Err(BadHead::bad("this is not an HTTP request")),
-    }
-}
-
-/// As nginx: capitals, `_` and `-`.
-fn is_method_byte(byte: u8) -> bool {
-    byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-')
 }
 
 /// A head that was understood. Its memory is used again for the next one.
@@ -228,35 +125,25 @@ impl RequestHead {
 
     /// Framing and connection, from the fields.
     fn understand(&mut self, bytes: &[u8], method: &str) -> Result<(), BadHead> {
-        let (mut length, mut chunked, mut host) = (None, false, None);
-        let (mut close, mut keep, mut upgrade, mut websocket) = (false, false, false, false);
-        self.expects_continue = false;
+        let mut length = None;
+        let (mut chunked, mut upgrade, mut websocket, mut expects) = (0, false, false, false);
+        let (mut close, mut keep) = (false, false);
+        self.authority = Span::default();
         self.nominates = false;
         for field in &self.fields {
             let value = field.value.of_bytes(bytes);
             match field.known {
-                Known::ContentLength => {
-                    if length.replace(body_length(value)?).is_some() {
-                        return Err(BadHead::bad("Content-Length is given twice"));
-                    }
+                Known::ContentLength if length.is_some() => {
+                    return Err(BadHead::bad("Content-Length is given twice"));
                 }
+                Known::ContentLength => length = Some(body_length(value)?),
                 Known::TransferEncoding => {
-                    if std::mem::replace(&mut chunked, true) {
-                        return Err(BadHead::bad("Transfer-Encoding is given twice"));
-                    }
-                    if !value.eq_ignore_ascii_case(b"chunked") {
-                        let why = "the only transfer coding that is understood is `chunked`";
-                        return Err(BadHead::with(StatusCode::NOT_IMPLEMENTED, why));
-                    }
+                    check_coding(value)?;
+                    chunked += 1;
                 }
-                Known::Host => {
-                    if host.replace(field.value).is_some() {
-                        return Err(BadHead::bad("Host is given twice"));
-                    }
-                    if !is_host(value) {
-                        return Err(BadHead::bad("Host is not a host name"));
-                    }
-                }
+                Known::Host if !self.authority.is_empty() => return Err(BadHead::bad("Host is given twice")),
+                Known::Host if !is_host(value) => return Err(BadHead::bad("Host is not a host name")),
+                Known::Host => self.authority = field.value,
                 Known::Connection => {
                     for item in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
                         match item {
@@ -272,28 +159,24 @@ impl RequestHead {
                     }
                 }
                 Known::Upgrade => websocket |= is_token_in_list(value, "websocket"),
-                Known::Expect => self.expects_continue |= value.eq_ignore_ascii_case(b"100-continue"),
+                Known::Expect => expects |= value.eq_ignore_ascii_case(b"100-continue"),
                 _ => {}
             }
         }
-        if chunked && length.is_some() {
-            return Err(BadHead::bad("Content-Length and Transfer-Encoding are both given"));
-        }
         let is_11 = self.version == Version::Http11;
-        if chunked && !is_11 {
-            return Err(BadHead::bad("HTTP/1.0 has no Transfer-Encoding"));
-        }
-        if host.is_none() && is_11 {
+        self.framing = match (chunked, length) {
+            (0, None | Some(0)) => Framing::None,
+            (0, Some(length)) => Framing::Length(length),
+            (1, None) if is_11 => Framing::Chunked,
+            (1, None) => return Err(BadHead::bad("HTTP/1.0 has no Transfer-Encoding")),
+            (1, Some(_)) => return Err(BadHead::bad("Content-Length and Transfer-Encoding are both given")),
+            _ => return Err(BadHead::bad("Transfer-Encoding is given twice")),
+        };
+        if self.authority.is_empty() && is_11 {
             return Err(BadHead::bad("the request names no host"));
         }
-        self.authority = host.unwrap_or_default();
-        self.framing = match length {
-            _ if chunked => Framing::Chunked,
-            None | Some(0) => Framing::None,
-            Some(length) => Framing::Length(length),
-        };
         self.keep_alive = !close && (is_11 || keep);
-        self.expects_continue &= is_11 && self.framing != Framing::None;
+        self.expects_continue = expects && is_11 && self.framing != Framing::None;
         self.is_websocket = upgrade && websocket && is_11 && method == "GET" && self.framing == Framing::None;
         Ok(())
     }
@@ -405,84 +288,6 @@ impl Fields for RequestView<'_> {
         let wanted = name.as_str().as_bytes();
         self.fields().filter(move |(_, name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, _, value)| value)
     }
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap_or_default()
-}
-
-fn check_method(method: &str) -> Result<(), BadHead> {
-    match method {
-        "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" => Ok(()),
-        "CONNECT" => Err(BadHead::with(StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not allowed")),
-        "TRACE" => Err(BadHead::with(StatusCode::METHOD_NOT_ALLOWED, "TRACE is not allowed")),
-        _ if METHOD_MAX < method.len() => {
-            Err(BadHead::with(StatusCode::NOT_IMPLEMENTED, "the request method is not known"))
-        }
-        _ if method.bytes().all(is_method_byte) => Ok(()),
-        _ => Err(BadHead::bad("the request method is malformed")),
-    }
-}
-
-fn not_http(error: httparse::Error, bytes: &[u8]) -> BadHead {
-    match error {
-        httparse::Error::TooManyHeaders => TOO_MANY,
-        httparse::Error::HeaderName => BadHead::bad("a header field's name is malformed"),
-        httparse::Error::HeaderValue => BadHead::bad("a header field's value is malformed"),
-        httparse::Error::NewLine => BARE_LF,
-        httparse::Error::Version if has_other_version(bytes) => {
-            BadHead::with(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "this version of HTTP is not supported here")
-        }
-        httparse::Error::Version => BadHead::bad("the request line is malformed"),
-        httparse::Error::Status | httparse::Error::Token => BadHead::bad("the request line is malformed"),
-    }
-}
-
-/// The request line ends in ` HTTP/D.D` with another version.
-fn has_other_version(bytes: &[u8]) -> bool {
-    let line = bytes.split(|&byte| byte == b'\r').find(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
-    let mut words = line.split(|&byte| byte == b' ');
-    let (Some(_), Some(_), Some(version), None) = (words.next(), words.next(), words.next(), words.next()) else {
-        return false;
-    };
-    matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-        if major.is_ascii_digit() && minor.is_ascii_digit())
-}
-
-/// Digits alone, as many as fit (RFC 9112, section 6.3): no sign, no list, nothing around them.
-fn body_length(value: &[u8]) -> Result<u64, BadHead> {
-    const BAD: BadHead = BadHead::bad("Content-Length is not a number");
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return Err(BAD);
-    }
-    text(value).parse().map_err(|_| BAD)
-}
-
-/// `name`, `name:port` or `[v6]:port`, of the characters RFC 3986 allows; no user before it.
-fn is_host(value: &[u8]) -> bool {
-    let (name, port) = if value.first() == Some(&b'[') {
-        let Some(end) = memchr::memchr(b']', value) else { return false };
-        let inside = value.get(1..end).unwrap_or_default();
-        let literal = inside.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.' | b'%' | b'v'));
-        if inside.is_empty() || !literal {
-            return false;
-        }
-        (inside, value.get(end + 1..).unwrap_or_default())
-    } else {
-        let end = memchr::memchr(b':', value).unwrap_or(value.len());
-        let (name, port) = value.split_at(end);
-        let allowed = |b: &u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(b);
-        if !name.iter().all(allowed) {
-            return false;
-        }
-        (name, port)
-    };
-    let port_is_good = match port {
-        [] => true,
-        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
-        _ => false,
-    };
-    !name.is_empty() && port_is_good
 }
 
 #[cfg(test)]

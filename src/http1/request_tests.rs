@@ -1,5 +1,6 @@
 //! Request heads that pass and that do not.
 
+use super::super::scan::Scan;
 use super::*;
 
 const LIMITS: HeadLimits = HeadLimits { size: 4096, fields: 20, target: 1024 };
@@ -63,6 +64,7 @@ fn websockets_are_recognised() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one row an input")]
 fn only_one_reading_passes() {
     let host = "Host: a\r\n";
     #[rustfmt::skip]
@@ -136,7 +138,16 @@ fn only_one_reading_passes() {
 
 #[test]
 fn what_is_no_http_is_refused_at_its_first_bytes() {
-    for bytes in [&b"\x16\x03\x01\x02\x00\x01"[..], b"hello\r\n", b"\0", b"GE\tT", b"\n", b" GET /"] {
+    for bytes in [
+        &b"\x16\x03\x01\x02\x00\x01"[..],
+        b"hello\r\n",
+        b"\0",
+        b"GE\tT",
+        b"\n",
+        b" GET /",
+        b"GET /\r\n",
+        b"MAIL FROM:<a@b>\r\n",
+    ] {
         assert!(Scan::default().end(bytes, LIMITS).is_err(), "{bytes:?}");
     }
     for bytes in [&b"G"[..], b"GET", b"GET ", b"\r\n", b"GET / HTTP/1.1\r\n", b""] {

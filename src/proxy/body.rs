@@ -12,11 +12,15 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::EdgeSettings;
 use super::context::RequestContext;
 use super::request::content_length;
 
 /// What Pingora keeps for replays by itself, and also the most that one read returns.
 const PINGORA_BUFFER: u64 = 64 * 1024;
+
+/// How long a body may come below the least rate, as in Kestrel.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// What is known of a request's body.
 #[derive(Default)]
@@ -46,7 +50,7 @@ pub(super) async fn take_in(
     session: &mut Session,
     ctx: &mut RequestContext,
     buffers: &Arc<Semaphore>,
-    limit: Duration,
+    settings: &EdgeSettings,
 ) -> Result<()> {
     let Some(length) = content_length(session.req_header()).filter(|&length| length != 0) else { return Ok(()) };
     let allowed = ctx.route.as_ref().map_or(0, |route| route.upstream.spec().request_buffer.0);
@@ -59,9 +63,22 @@ pub(super) async fn take_in(
     let Ok(memory) = Arc::clone(buffers).try_acquire_many_owned(kib) else { return Ok(()) };
     ctx.body._memory = Some(memory);
     meet_expectation(session, ctx).await?;
+    let read = read_ahead(session, ctx, before, allowed, settings.client_timeout);
+    let Some(seconds) = length.checked_div(settings.min_rate) else { return read.await };
+    let late = |_| Error::explain(ErrorType::ReadTimedout, "the request's body").into_down();
+    tokio::time::timeout(GRACE + Duration::from_secs(seconds), read).await.map_err(late)?
+}
+
+async fn read_ahead(
+    session: &mut Session,
+    ctx: &mut RequestContext,
+    before: u64,
+    allowed: u64,
+    pause: Duration,
+) -> Result<()> {
     let mut ahead = BytesMut::new();
     while (ahead.len() as u64) < before.min(allowed) {
-        match next(session, limit).await? {
+        match next(session, pause).await? {
             Some(bytes) => ahead.extend_from_slice(&bytes),
             None => break,
         }
@@ -69,7 +86,7 @@ pub(super) async fn take_in(
     // One read returns no more than PINGORA_BUFFER, so what is left fits there, and is not nothing.
     if before <= allowed {
         session.enable_retry_buffering();
-        while next(session, limit).await?.is_some() {}
+        while next(session, pause).await?.is_some() {}
     }
     ctx.body.ahead = ahead.freeze();
     Ok(())

@@ -8,9 +8,9 @@ use http::HeaderValue;
 
 use crate::snapshot::{Route, Snapshot};
 use crate::telemetry::ErrorReason;
+use crate::types::ActiveRequest;
 use crate::upstream::{Failure, Lease, Tried};
 
-use super::active::ActiveRequest;
 use super::body::RequestBody;
 
 /// One request's state. Dropped when its answer is out, which frees its place at the backend.

@@ -1,6 +1,5 @@
 //! The full lane: Pingora's proxy with our decisions. This file is a table of contents in phase order.
 
-mod active;
 mod body;
 mod context;
 mod failure;
@@ -24,9 +23,10 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use tokio::sync::Semaphore;
 
 use crate::snapshot::SnapshotCell;
+use crate::telemetry::metrics::Lane;
 use crate::telemetry::{AccessLogger, Metrics, RouteMetrics};
+use crate::types::Active;
 
-pub use active::{Active, ActiveRequest};
 pub use context::RequestContext;
 
 /// The proxy's own settings, fixed while the process lives.
@@ -38,21 +38,26 @@ pub struct EdgeSettings {
     pub client_timeout: Duration,
     /// Largest request body where a route says nothing, bytes; 0 is no limit.
     pub body_limit: u64,
+    /// Least bytes a second of a body that waits here, averaged after a grace of 5 s; 0 is none.
+    pub min_rate: u64,
+    /// Most header fields of a request. The front door has counted those of HTTP/1.1 before.
+    pub headers: usize,
+    /// Largest request target, bytes.
+    pub uri: u64,
 }
 
 /// The edge as Pingora sees it.
+#[derive(Clone)]
 pub struct Edge {
     snapshots: Arc<SnapshotCell>,
     settings: EdgeSettings,
     active: Arc<Active>,
     access: Arc<AccessLogger>,
+    metrics: Arc<Metrics>,
     unrouted: Arc<RouteMetrics>,
     /// Memory that request bodies may wait in, KiB.
     buffers: Arc<Semaphore>,
 }
-
-/// Memory that all request bodies together may wait in for their backend, KiB; beyond it they stream.
-const BUFFERS_KIB: usize = 64 * 1024;
 
 impl Edge {
     /// An edge that serves whatever snapshot is in force.
@@ -61,10 +66,11 @@ impl Edge {
         settings: EdgeSettings,
         active: Arc<Active>,
         access: Arc<AccessLogger>,
-        metrics: &Metrics,
+        metrics: Arc<Metrics>,
+        buffers: Arc<Semaphore>,
     ) -> Self {
         let unrouted = metrics.unrouted();
-        Self { snapshots, settings, active, access, unrouted, buffers: Arc::new(Semaphore::new(BUFFERS_KIB)) }
+        Self { snapshots, settings, active, access, metrics, unrouted, buffers }
     }
 }
 
@@ -167,6 +173,7 @@ impl ProxyHttp for Edge {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestContext) {
+        self.metrics.took_lane(Lane::Full);
         record::finish(session, error, ctx, &self.access, &self.unrouted);
     }
 

@@ -65,7 +65,7 @@ fn write_line(session: &Session, ctx: &RequestContext, access: &AccessLogger, st
     let request = session.req_header();
     let field = |name: &header::HeaderName| request.headers.get(name).map(header::HeaderValue::as_bytes);
     let backend = ctx.last_backend.map(|address| address.to_string());
-    let facts = client_facts(session);
+    let facts = client_facts(session, "");
     access.log(&AccessEntry {
         client: Some(ctx.snapshot.forwarding.client_address(&facts, &request.headers)),
         method: request.method.as_str().as_bytes(),

@@ -2,40 +2,19 @@
 
 use std::time::Duration;
 
-use http::{Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
 
-use crate::config::model::ErrorFormat;
-use crate::content::{ErrorBody, wants_json};
-
-use crate::telemetry::ErrorReason;
+use crate::plan::{ErrorAnswer, Refusal};
 
 use super::context::RequestContext;
 use super::request::REQUEST_ID;
-use super::response::apply_cors;
-
-/// Seconds a client is asked to wait before it tries again when nobody is up.
-const RETRY_AFTER: &str = "5";
 
 /// How long, and how much, is read of a body that nobody wants.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 4 << 20;
-
-/// A status and a sentence for the reader of the error body.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Refusal {
-    pub status: StatusCode,
-    pub detail: &'static str,
-    pub reason: ErrorReason,
-}
-
-impl Refusal {
-    pub fn new(status: StatusCode, detail: &'static str, reason: ErrorReason) -> Self {
-        Self { status, detail, reason }
-    }
-}
 
 /// Answers with an error; always true, for the phase that asks whether the request was answered.
 pub(super) async fn refuse(session: &mut Session, ctx: &mut RequestContext, refusal: Refusal) -> Result<bool> {
@@ -49,25 +28,14 @@ pub(super) async fn refuse(session: &mut Session, ctx: &mut RequestContext, refu
 
 /// Sends an error with a body in the form the client reads, and with CORS fields where the route has CORS.
 pub(super) async fn send_error(session: &mut Session, ctx: &RequestContext, refusal: Refusal) -> Result<()> {
-    let format = ctx.route.as_ref().map_or(ErrorFormat::Auto, |route| route.spec.errors);
-    let accept = session.get_header(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    let body = ErrorBody::new(refusal.status, refusal.detail, ctx.request_id(), wants_json(format, accept));
-    let mut response = ResponseHeader::build(refusal.status, Some(8))?;
-    response.insert_header(header::CONTENT_TYPE, body.content_type)?;
-    response.insert_header(header::CACHE_CONTROL, "no-store")?;
-    response.insert_header(header::CONTENT_LENGTH, body.bytes.len())?;
-    if refusal.status == StatusCode::SERVICE_UNAVAILABLE {
-        response.insert_header(header::RETRY_AFTER, RETRY_AFTER)?;
+    let field = |name| session.get_header(name).map(HeaderValue::as_bytes);
+    let (accept, origin) = (field(header::ACCEPT), field(header::ORIGIN));
+    let answer = ErrorAnswer::new(refusal, ctx.route.as_deref(), accept, origin, ctx.request_id());
+    let mut response = ResponseHeader::build(answer.status, Some(8))?;
+    for (name, value) in &answer.fields {
+        response.append_header(name, value.clone())?;
     }
-    if refusal.status == StatusCode::METHOD_NOT_ALLOWED {
-        response.insert_header(header::ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")?;
-    }
-    if let Some(id) = &ctx.request_id {
-        response.insert_header(REQUEST_ID, id.clone())?;
-    }
-    if let Some(cors) = ctx.route.as_ref().and_then(|route| route.cors.as_ref()) {
-        apply_cors(session, &mut response, cors)?;
-    }
+    let body = answer.body;
     let is_head = session.req_header().method == Method::HEAD;
     session.write_response_header(Box::new(response), is_head).await?;
     // Also with nothing to send: in HTTP/2 this is what ends the stream.
@@ -99,7 +67,7 @@ async fn linger(session: &mut Session) {
 pub(super) async fn send_preflight(session: &mut Session, ctx: &RequestContext) -> Result<bool> {
     let request = session.req_header();
     let cors = ctx.route.as_ref().and_then(|route| route.cors.as_ref());
-    let Some(answer) = cors.and_then(|cors| cors.preflight(&request.method, &request.headers)) else {
+    let Some(answer) = cors.and_then(|cors| cors.preflight(request.method.as_str(), &request.headers)) else {
         return Ok(false);
     };
     let mut response = ResponseHeader::build(answer.status, Some(8))?;

@@ -4,21 +4,20 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Version;
 use http::header::{self, HeaderName, HeaderValue};
-use http::{Method, StatusCode, Version};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 use tokio::sync::Semaphore;
 
 use crate::filter::{ClientFacts, Forwarding, is_request_id};
-use crate::routing::normal_path;
-use crate::telemetry::ErrorReason;
+use crate::plan::{self, Asked, Refusal};
 
 use super::EdgeSettings;
 use super::body;
 use super::context::RequestContext;
-use super::reply::{Refusal, refuse, send_preflight};
+use super::reply::{refuse, send_preflight};
 
 /// How long a WebSocket may be silent in both directions.
 pub(super) const UPGRADED_IDLE: Duration = Duration::from_secs(3600);
@@ -49,50 +48,43 @@ pub(super) async fn admit(
     buffers: &Arc<Semaphore>,
 ) -> Result<bool> {
     ctx.request_id = Some(request_id(session.req_header()));
-    if let Err(refusal) = find_route(session.req_header(), ctx) {
+    if let Err(refusal) = measure(session.req_header(), settings).and_then(|()| find_route(session.req_header(), ctx)) {
         return refuse(session, ctx, refusal).await;
     }
     if send_preflight(session, ctx).await? {
         return Ok(true);
     }
-    let limit = ctx.route.as_ref().and_then(|route| route.spec.body_limit).map_or(settings.body_limit, |size| size.0);
-    ctx.body.limit = (limit != 0).then_some(limit);
+    ctx.body.limit = ctx.route.as_ref().and_then(|route| plan::body_limit(route, settings.body_limit));
     if ctx.body.limit.is_some_and(|limit| content_length(session.req_header()).is_some_and(|length| limit < length)) {
-        return refuse(session, ctx, too_large()).await;
+        return refuse(session, ctx, Refusal::too_large()).await;
     }
     if let Some(route) = &ctx.route {
         route.upstream.budget().deposit();
     }
-    body::take_in(session, ctx, buffers, settings.client_timeout).await?;
+    body::take_in(session, ctx, buffers, settings).await?;
     Ok(false)
 }
 
-fn too_large() -> Refusal {
-    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the request body is too large", ErrorReason::TooLarge)
-}
-
-fn bad_request(detail: &'static str) -> Refusal {
-    Refusal::new(StatusCode::BAD_REQUEST, detail, ErrorReason::BadRequest)
+/// The limits of a head that HTTP/2 itself does not set.
+fn measure(request: &RequestHeader, settings: &EdgeSettings) -> Result<(), Refusal> {
+    if settings.headers < request.headers.len() {
+        return Err(Refusal::too_many_fields());
+    }
+    if settings.uri < request.raw_path().len() as u64 {
+        return Err(Refusal::too_long());
+    }
+    Ok(())
 }
 
 fn find_route(request: &RequestHeader, ctx: &mut RequestContext) -> Result<(), Refusal> {
-    if request.method == Method::TRACE {
-        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "TRACE is not allowed", ErrorReason::BadRequest));
-    }
-    let host = host(request);
-    if host.is_empty() && request.version >= Version::HTTP_11 {
-        return Err(bad_request("the request names no host"));
-    }
-    let path = request.uri.path();
-    let path = if path == "*" && request.method == Method::OPTIONS { "/" } else { path };
-    let path = normal_path(path).map_err(|_| bad_request("the path can be read in two ways"))?;
-    match ctx.snapshot.routes.find(host, &path) {
-        Some(route) => {
-            ctx.route = Some(Arc::clone(route));
-            Ok(())
-        }
-        None => Err(Refusal::new(StatusCode::NOT_FOUND, "no route leads there", ErrorReason::NoRoute)),
-    }
+    let asked = Asked {
+        method: request.method.as_str(),
+        host: host(request),
+        path: request.uri.path(),
+        needs_host: request.version >= Version::HTTP_11,
+    };
+    ctx.route = Some(Arc::clone(plan::find_route(&ctx.snapshot, asked)?));
+    Ok(())
 }
 
 /// The host the client asked for: `Host`, or `:authority` in HTTP/2.
@@ -101,11 +93,17 @@ pub(super) fn host(request: &RequestHeader) -> &str {
     field.or_else(|| request.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default()
 }
 
-/// What the connection says about the client.
-pub(super) fn client_facts(session: &Session) -> ClientFacts<'_> {
+/// The address at the other end of the connection.
+pub(super) fn client_address(session: &Session) -> IpAddr {
     let client = session.client_addr().and_then(|address| address.as_inet()).map(SocketAddr::ip);
-    let address = client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    ClientFacts { address, scheme: "http", host: host(session.req_header()) }
+    client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+}
+
+/// What the connection says about the client; `text` is its address.
+pub(super) fn client_facts<'a>(session: &'a Session, text: &'a str) -> ClientFacts<'a> {
+    let is_tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+    let scheme = if is_tls { "https" } else { "http" };
+    ClientFacts { address: client_address(session), text, scheme, host: host(session.req_header()) }
 }
 
 /// The declared length of the body.
@@ -117,10 +115,7 @@ pub(super) fn content_length(request: &RequestHeader) -> Option<u64> {
 fn request_id(request: &RequestHeader) -> HeaderValue {
     match request.headers.get(REQUEST_ID) {
         Some(own) if is_request_id(own.as_bytes()) => own.clone(),
-        _ => {
-            let id = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
-            HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("-"))
-        }
+        _ => HeaderValue::from_bytes(&plan::request_id()).unwrap_or_else(|_| HeaderValue::from_static("-")),
     }
 }
 
@@ -131,7 +126,8 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// Pingora has already removed the hop-by-hop fields.
 pub(super) fn prepare(session: &Session, request: &mut RequestHeader, ctx: &mut RequestContext) -> Result<()> {
     let original = session.req_header();
-    let facts = client_facts(session);
+    let text = client_address(session).to_canonical().to_string();
+    let facts = client_facts(session, &text);
     drop_ambiguous(request);
     if !ctx.snapshot.forwarding.trusts(facts.address) {
         for name in Forwarding::owned() {
@@ -140,7 +136,7 @@ pub(super) fn prepare(session: &Session, request: &mut RequestHeader, ctx: &mut 
     }
     let mut failed = None;
     ctx.snapshot.forwarding.apply(&facts, &original.headers, &mut |name, value| {
-        failed = request.insert_header(name, value).err().or(failed.take());
+        failed = request.insert_header(name.clone(), value).err().or(failed.take());
     });
     if let Some(error) = failed {
         return Err(error);
@@ -177,28 +173,11 @@ fn join_cookies(request: &mut RequestHeader) -> Result<()> {
     request.insert_header(header::COOKIE, joined)
 }
 
-/// Removes the route's own path, where it says `strip`. What is left starts with `/`.
+/// Removes the route's own path, where it says `strip`.
 fn strip(request: &mut RequestHeader, ctx: &RequestContext) -> Result<()> {
-    let Some(route) = ctx.route.as_ref().filter(|route| route.spec.strip && !route.spec.path.is_root()) else {
-        return Ok(());
-    };
-    let sent = request.uri.path();
-    let left = match route.spec.path.rest(sent) {
-        // As sent, where nothing in it is escaped or doubled in a way that hides the prefix.
-        Some(rest) => rest.to_owned(),
-        None => {
-            let normal = normal_path(sent).map_err(|_| Error::new(ErrorType::HTTPStatus(400)))?;
-            escaped(route.spec.path.rest(&normal).unwrap_or("/"))
-        }
-    };
-    let slash = if left.starts_with('/') { "" } else { "/" };
+    let route = ctx.route.as_ref();
+    let Some(left) = route.and_then(|route| plan::stripped(route, request.uri.path())) else { return Ok(()) };
     let query = request.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    request.set_raw_path(format!("{slash}{left}{query}").as_bytes())
-}
-
-/// A decoded path, safe to send: everything but unreserved characters and `/` escaped.
-fn escaped(path: &str) -> String {
-    const KEPT: percent_encoding::AsciiSet =
-        percent_encoding::NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-    percent_encoding::utf8_percent_encode(path, &KEPT).to_string()
+    let target = format!("{left}{query}");
+    request.set_raw_path(target.as_bytes())
 }

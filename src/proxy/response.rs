@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use http::header;
-use http::{StatusCode, Version};
+use http::{HeaderValue, StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
@@ -60,7 +60,7 @@ pub(super) fn apply_cors(session: &Session, response: &mut ResponseHeader, cors:
     for name in Cors::owned() {
         response.remove_header(name);
     }
-    for (name, value) in cors.edits(session.get_header(header::ORIGIN)) {
+    for (name, value) in cors.edits(session.get_header(header::ORIGIN).map(HeaderValue::as_bytes)) {
         if name != header::VARY {
             response.insert_header(name, value)?;
         } else if !varies_by_origin(response) {

@@ -8,6 +8,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
 
+use crate::plan;
 use crate::upstream::{Failure, Upstream, failure_of};
 
 use super::context::RequestContext;
@@ -102,13 +103,7 @@ pub(super) fn broke(session: &Session, ctx: &mut RequestContext, mut error: Box<
         upstream.failed(&lease, failure);
     }
     ctx.last_failure = Some(failure);
-    let on = &upstream.spec().retry.on;
-    let wanted = match failure {
-        Failure::Refused | Failure::ConnectTimeout | Failure::ConnectFailed => on.connect,
-        Failure::Reset | Failure::BadAnswer => on.reset,
-        Failure::Timeout => on.timeout,
-        Failure::Status(status) => on.statuses.contains(&status),
-    };
+    let wanted = plan::is_wanted(failure, &upstream.spec().retry.on);
     let safe = session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
     let untouched = session.response_written().is_none();
     if !stale {
@@ -123,6 +118,5 @@ pub(super) fn broke(session: &Session, ctx: &mut RequestContext, mut error: Box<
 
 /// True while there is someone else to ask and the upstream's retries are not spent.
 pub(super) fn may_go_on(ctx: &RequestContext, upstream: &Upstream) -> bool {
-    let someone = upstream.has_untried(&ctx.tried) || Instant::now() < upstream.hold_deadline(ctx.start);
-    ctx.attempts <= upstream.spec().retry.attempts && someone && upstream.budget().withdraw()
+    plan::may_go_on(upstream, &ctx.tried, ctx.attempts, ctx.start)
 }

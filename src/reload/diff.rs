@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::config::model::{
-    AccessLog, DockerSpec, LaneChoice, LimitsSpec, ListenSpec, LogSpec, ProcessSpec, RouteSpec, SiteSpec,
+    AccessLog, CertificateSpec, DockerSpec, LaneChoice, LimitsSpec, ListenSpec, LogSpec, ProcessSpec, RouteSpec,
+    SiteSpec, TlsSpec, TlsVersion,
 };
 use crate::telemetry::metrics::route_label;
 
@@ -79,11 +80,21 @@ pub(super) fn restart_report(changes: &[String]) -> String {
 }
 
 fn listeners(listen: &[ListenSpec]) -> String {
-    let shown = listen.iter().map(|listen| match listen {
-        ListenSpec::Port(port) => port.to_string(),
-        ListenSpec::Address(address) => address.to_string(),
-    });
-    shown.collect::<Vec<_>>().join(", ")
+    listen.iter().map(listener).collect::<Vec<_>>().join(", ")
+}
+
+/// `443 (TLS 1.2, certificate a.pem, key a.key)`.
+fn listener(listen: &ListenSpec) -> String {
+    let mut shown = listen.address.to_string();
+    let Some(TlsSpec { certificates, min }) = &listen.tls else { return shown };
+    let _ = match min {
+        TlsVersion::Tls12 => write!(shown, " (TLS 1.2"),
+        TlsVersion::Tls13 => write!(shown, " (TLS 1.3"),
+    };
+    for CertificateSpec { certificate, key } in certificates {
+        let _ = write!(shown, ", certificate {}, key {}", certificate.display(), key.display());
+    }
+    shown + ")"
 }
 
 fn access_log(form: AccessLog) -> &'static str {
@@ -161,8 +172,17 @@ fn listed(names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::model::ListenAddress;
     use crate::reload::testing::{config, route, upstream};
     use crate::types::ByteSize;
+
+    fn tls() -> TlsSpec {
+        let pair = |name: &str| CertificateSpec {
+            certificate: format!("{name}.pem").into(),
+            key: format!("{name}.key").into(),
+        };
+        TlsSpec { certificates: vec![pair("a"), pair("b")], min: TlsVersion::Tls13 }
+    }
 
     #[test]
     fn a_changed_process_setting_is_named() {
@@ -170,8 +190,12 @@ mod tests {
         assert!(process_changes(&old, &old.clone()).is_empty());
         type Row = (fn(&mut ProcessSpec), &'static str);
         #[rustfmt::skip]
-        let rows: [Row; 20] = [
-            (|new| new.listen = vec![ListenSpec::Port(8080)], "listen: changed from 80 to 8080"),
+        let rows: [Row; 21] = [
+            (|new| new.listen[0].address = ListenAddress::Port(8080), "listen: changed from 80 to 8080"),
+            (
+                |new| new.listen[0].tls = Some(tls()),
+                "listen: changed from 80 to 80 (TLS 1.3, certificate a.pem, key a.key, certificate b.pem, key b.key)",
+            ),
             (|new| new.threads = 8, "threads: changed from 2 to 8"),
             (|new| new.admin = None, "admin: changed from 127.0.0.1:9901 to off"),
             (|new| new.log.access = AccessLog::Json, "log.access: changed from combined to json"),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 
 use super::*;
-use crate::config::model::ListenSpec;
+use crate::config::model::{ListenAddress, ListenSpec};
 use crate::reload::testing::{Folder, config, eventually, route};
 use crate::reload::{Published, Refusal, Reload};
 use crate::types::OwnedTask;
@@ -102,7 +102,7 @@ async fn a_bad_file_changes_nothing_and_its_report_stays_until_a_good_one() {
 async fn a_changed_process_setting_is_refused_by_name() {
     let (reload, script, publisher, _) = start();
     let mut next = config("/other");
-    next.process.listen = vec![ListenSpec::Port(8080)];
+    next.process.listen = vec![ListenSpec::plain(ListenAddress::Port(8080))];
     script.says(Ok(next));
     let report = reload.handle().ask(Origin::Admin).await.unwrap_err();
     assert!(report.starts_with("listen: changed from 80 to 8080\n"), "{report}");

@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::config::model::{
-    AccessLog, Balance, Config, DockerSpec, ErrorFormat, LaneChoice, LimitsSpec, ListenSpec, LogSpec, ProcessSpec,
-    RetryOn, RetrySpec, RouteSpec, ServerSpec, SiteSpec, Timeouts, UpstreamSpec,
+    AccessLog, Balance, Config, DockerSpec, ErrorFormat, LaneChoice, LimitsSpec, ListenAddress, ListenSpec, LogSpec,
+    ProcessSpec, RetryOn, RetrySpec, RouteSpec, ServerSpec, SiteSpec, Timeouts, UpstreamSpec,
 };
 use crate::types::{ByteSize, PathPrefix, Percent, ServerAddress, UpstreamName, Weight};
 
 pub(crate) fn config(path: &str) -> Config {
     let process = ProcessSpec {
-        listen: vec![ListenSpec::Port(80)],
+        listen: vec![ListenSpec::plain(ListenAddress::Port(80))],
         threads: 2,
         admin: Some("127.0.0.1:9901".parse().unwrap()),
         log: LogSpec { access: AccessLog::Combined, level: log::LevelFilter::Info },

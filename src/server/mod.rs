@@ -1,6 +1,7 @@
 //! The composition root: builds every part, starts it in order, and ends it in order. Reads like a list.
 
 mod publish;
+mod renew;
 mod signals;
 mod view;
 mod ward;
@@ -11,36 +12,29 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pingora::listeners::ListenerConfig;
-use pingora::protocols::l4::stream::L4BufferSettings;
-use pingora::server::ListenFds;
-use pingora::server::configuration::ServerConf;
-use pingora::services::Service as _;
-use pingora::services::listening::Service;
-use pingora_proxy::HttpProxy;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::admin::{self, AdminError, AdminListener};
 use crate::config::model::{Config, DockerSpec, ProcessSpec};
 use crate::docker::Docker;
-use crate::front::{self, BindError, Door};
+use crate::front::{self, BindError, Bound, Guard};
 use crate::heal::{HealTools, Healer, Journal};
-use crate::proxy::{Active, Edge, EdgeSettings};
+use crate::proxy::{Edge, EdgeSettings};
+use crate::relay;
 use crate::reload::{self, Load, Parts, Reload};
 use crate::snapshot::{Snapshot, SnapshotCell};
 use crate::telemetry::{self, AccessLogger, Metrics};
-use crate::types::OwnedTask;
+use crate::types::{Active, OwnedTask};
 use crate::upstream::{SystemResolver, UpstreamTools};
 
 use publish::Publisher;
+use renew::Renewing;
 use signals::{EndSignals, Ending};
 use view::View;
 use ward::Wards;
 
-/// Buffers of one client connection, bytes: a read large enough for a usual head, a write of one segment.
-const CONNECTION_BUFFERS: L4BufferSettings = L4BufferSettings { read: Some(4096), write: Some(1460) };
-/// Idle connections to all backends together; each is closed by its upstream's `timeouts.idle` long before.
-const POOLED_CONNECTIONS: usize = 2048;
+/// Memory that all request bodies together may wait in for their backend, KiB; beyond it they stream.
+const BODIES_KIB: usize = 64 * 1024;
 /// How long the start waits for the first probes.
 const FIRST_PROBES: Duration = Duration::from_millis(1500);
 /// How long the end waits for connections once no request is left.
@@ -93,9 +87,9 @@ pub fn run(start: Start, ready: impl FnOnce(&[SocketAddr])) -> Result<(), RunErr
     telemetry::log::init(&process.log, metrics.log_lines_dropped("error"))?;
     let admin = process.admin.map(admin::bind).transpose()?;
     let bound = front::bind(&process.listen)?;
-    let (addresses, fds) = (bound.addresses(), bound.into_fds());
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(process.threads).enable_all().build()?;
-    let ended = runtime.block_on(serve(start, metrics, Doors { addresses, fds, admin }, ready));
+    // Checks, heals, reloads and the admin listener; clients have workers of their own.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let ended = runtime.block_on(serve(start, metrics, Doors { bound, admin }, ready));
     // What is left are connections of clients who were told, or a second signal's haste.
     runtime.shutdown_background();
     ended
@@ -103,8 +97,7 @@ pub fn run(start: Start, ready: impl FnOnce(&[SocketAddr])) -> Result<(), RunErr
 
 /// Everything that listens.
 struct Doors {
-    addresses: Vec<SocketAddr>,
-    fds: ListenFds,
+    bound: Bound,
     admin: Option<AdminListener>,
 }
 
@@ -129,16 +122,20 @@ async fn serve(
 
     let access = Arc::new(AccessLogger::start(process.log.access, metrics.log_lines_dropped("access"))?);
     let active = Arc::new(Active::default());
-    let edge =
-        Edge::new(Arc::clone(&snapshots), settings(&process), Arc::clone(&active), Arc::clone(&access), &metrics);
-    let (stop, stopped) = watch::channel(false);
     let connections = Arc::new(Active::default());
-    let mut service = edge_service(edge, &process, &doors.addresses, &connections);
-    let serving = OwnedTask::spawn(async move { service.start_service(Some(doors.fds), stopped, 1).await });
+    let clerk = Clerk { access: Arc::clone(&access), active: Arc::clone(&active), metrics: Arc::clone(&metrics) };
+    let shared = lanes(&process, &snapshots, &clerk, &connections);
+    let (stop, stopped) = watch::channel(false);
+    let addresses = doors.bound.addresses();
+    let certificates = doors.bound.certificates();
+    let renewals: Vec<_> = certificates.iter().map(|c| OwnedTask::spawn(Arc::clone(c).watch())).collect();
 
     let file = start.source.as_ref().map(|source| source.file.clone());
     let publisher = Publisher { snapshots: Arc::clone(&snapshots), tools };
-    let reload = start.source.map(|source| start_reload(source, publisher, start.config, &metrics));
+    let reload = start.source.map(|mut source| {
+        source.loader = Box::new(Renewing { loader: source.loader, certificates });
+        start_reload(source, publisher, start.config, &metrics)
+    });
     let journal = Arc::new(Journal::default());
     let healer = start_healer(&process.docker, &snapshots, &changed, &journal);
     let view = View {
@@ -147,19 +144,23 @@ async fn serve(
         journal,
         reload,
         file,
-        listeners: doors.addresses.clone(),
+        listeners: addresses.clone(),
         started: Instant::now(),
         in_flight: Arc::clone(&active),
+        connections: Arc::clone(&connections),
+        lane: process.lane,
     };
     let view = Arc::new(view);
     let admin = doors.admin.map(|listener| OwnedTask::spawn(admin::serve(listener, Arc::clone(&view) as _)));
-    for address in &doors.addresses {
+    // Last: clients may take every file there is.
+    front::start(process.threads, &shared, doors.bound.into_endpoints(), &stopped)?;
+    for address in &addresses {
         log::info!("listening on {address}");
     }
-    ready(&doors.addresses);
+    ready(&addresses);
 
     end(&mut signals, &active, &connections, &stop, process.shutdown).await;
-    drop((healer, serving, admin, view));
+    drop((healer, renewals, admin, view));
     access.flush(LAST_LINES);
     telemetry::log::flush(LAST_LINES);
     Ok(())
@@ -217,30 +218,56 @@ async fn drained(active: &Active, connections: &Active) {
     active.none().await;
 }
 
+/// Where requests are counted and written down.
+struct Clerk {
+    access: Arc<AccessLogger>,
+    active: Arc<Active>,
+    metrics: Arc<Metrics>,
+}
+
+/// What all workers share: both lanes, and who may come in.
+fn lanes(
+    process: &ProcessSpec,
+    snapshots: &Arc<SnapshotCell>,
+    clerk: &Clerk,
+    connections: &Arc<Active>,
+) -> front::Shared {
+    let Clerk { access, active, metrics } = clerk;
+    let memory = Arc::new(Semaphore::new(BODIES_KIB));
+    let relay = relay::Shared {
+        limits: process.limits.clone(),
+        access: Arc::clone(access),
+        active: Arc::clone(active),
+        unrouted: metrics.unrouted(),
+        metrics: Arc::clone(metrics),
+        memory: Arc::clone(&memory),
+    };
+    let (snapshots, settings) = (Arc::clone(snapshots), settings(process));
+    let edge = Edge::new(
+        Arc::clone(&snapshots),
+        settings,
+        Arc::clone(active),
+        Arc::clone(access),
+        Arc::clone(metrics),
+        memory,
+    );
+    front::Shared {
+        snapshots,
+        relay,
+        edge,
+        lane: process.lane,
+        guard: Guard::new(&process.limits),
+        connections: Arc::clone(connections),
+    }
+}
+
 fn settings(process: &ProcessSpec) -> EdgeSettings {
     EdgeSettings {
         keepalive: process.limits.keepalive,
         client_timeout: process.limits.client_timeout,
         body_limit: process.limits.body.0,
+        min_rate: process.limits.min_rate.0,
+        headers: process.limits.headers,
+        uri: process.limits.uri.0,
     }
-}
-
-fn edge_service(
-    edge: Edge,
-    process: &ProcessSpec,
-    listen: &[SocketAddr],
-    connections: &Arc<Active>,
-) -> Service<Door<HttpProxy<Edge>>> {
-    let conf = ServerConf {
-        threads: process.threads,
-        upstream_keepalive_pool_size: POOLED_CONNECTIONS,
-        ..ServerConf::default()
-    };
-    let mut proxy = HttpProxy::new(edge, Arc::new(conf));
-    proxy.handle_init_modules();
-    let mut service = Service::new("edge".into(), Door::new(proxy, process.limits.keepalive, Arc::clone(connections)));
-    for address in listen {
-        service.endpoints().add_listener(ListenerConfig::tcp(address.to_string()).l4_buffer(CONNECTION_BUFFERS));
-    }
-    service
 }

@@ -12,10 +12,13 @@ use crate::admin::status::{
     SpecSummary, UpstreamStatus, rfc3339,
 };
 use crate::admin::{Source, Status};
+use crate::config::model::LaneChoice;
 use crate::heal::Journal;
 use crate::reload::{Origin, Reload, Reloaded};
-use crate::snapshot::SnapshotCell;
+use crate::snapshot::{SnapshotCell, lane};
 use crate::telemetry::Metrics;
+use crate::telemetry::metrics::Lane;
+use crate::types::Active;
 use crate::upstream::{Backend, BackendState, Upstream};
 
 /// Everything there is to show.
@@ -27,7 +30,9 @@ pub(super) struct View {
     pub file: Option<PathBuf>,
     pub listeners: Vec<SocketAddr>,
     pub started: Instant,
-    pub in_flight: Arc<crate::proxy::Active>,
+    pub in_flight: Arc<Active>,
+    pub connections: Arc<Active>,
+    pub lane: LaneChoice,
 }
 
 #[async_trait]
@@ -39,7 +44,12 @@ impl Source for View {
             path: spec.path.to_string(),
             upstream: spec.to.to_string(),
             requests: self.metrics.route(spec).requests(),
-            lane: "full".to_owned(),
+            lane: match self.lane {
+                LaneChoice::Full => Lane::Full,
+                LaneChoice::Auto => lane(spec),
+            }
+            .as_str()
+            .to_owned(),
         };
         let idle = self.journal.idle().into_iter();
         let waiting = |upstream: &Arc<Upstream>| {
@@ -52,6 +62,9 @@ impl Source for View {
                 config_file: self.file.as_ref().map(|file| file.display().to_string()),
                 listeners: self.listeners.iter().map(ToString::to_string).collect(),
                 last_reload: self.last_reload(),
+                connections: self.connections.count() as u64,
+                fast_requests: self.metrics.lane_requests(Lane::Fast),
+                full_requests: self.metrics.lane_requests(Lane::Full),
                 ..ProcessStatus::of_this_process(self.started.elapsed())
             },
             routes: snapshot.site.routes.iter().map(route).collect(),
@@ -67,6 +80,7 @@ impl Source for View {
     fn metrics(&self) -> String {
         self.snapshots.current().upstreams.values().for_each(|upstream| upstream.gauge());
         self.metrics.requests_in_flight().set(i64::try_from(self.in_flight.count()).unwrap_or(i64::MAX));
+        self.metrics.connections().set(i64::try_from(self.connections.count()).unwrap_or(i64::MAX));
         self.metrics.render()
     }
 

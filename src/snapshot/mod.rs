@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use crate::config::model::{RouteSpec, SiteSpec};
 use crate::filter::{Cors, Forwarding};
 use crate::routing::RouteTable;
-use crate::telemetry::metrics::route_label;
+use crate::telemetry::metrics::{Lane, route_label};
 use crate::telemetry::{Limiter, RouteMetrics};
 use crate::types::UpstreamName;
 use crate::upstream::{Upstream, UpstreamTools};
@@ -39,6 +39,8 @@ pub struct Route {
     pub label: String,
     /// Its counters.
     pub metrics: Arc<RouteMetrics>,
+    /// The shortest lane its requests can take; HTTP/2 and WebSockets take the full one all the same.
+    pub lane: Lane,
     /// Keeps its warnings to one a second.
     pub warnings: Limiter,
 }
@@ -66,6 +68,7 @@ impl Snapshot {
                 cors,
                 label,
                 metrics,
+                lane: lane(spec),
                 warnings: Limiter::default(),
             }))
         };
@@ -83,6 +86,12 @@ impl Snapshot {
     }
 }
 
+/// What a route asks for decides on its lane. Everything a route can ask for so far, the fast lane does.
+pub fn lane(spec: &RouteSpec) -> Lane {
+    let RouteSpec { host: _, path: _, to: _, strip: _, cors: _, errors: _, body_limit: _ } = spec;
+    Lane::Fast
+}
+
 /// The snapshot in force.
 pub struct SnapshotCell(ArcSwap<Snapshot>);
 
@@ -95,6 +104,11 @@ impl SnapshotCell {
     /// The configuration in force now. Take it once per request and keep it.
     pub fn current(&self) -> Arc<Snapshot> {
         self.0.load_full()
+    }
+
+    /// True while `snapshot` is in force.
+    pub fn is_current(&self, snapshot: &Arc<Snapshot>) -> bool {
+        Arc::ptr_eq(&self.0.load(), snapshot)
     }
 
     /// Puts the next configuration in force. Requests in flight finish on the one they pinned.

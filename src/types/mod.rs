@@ -1,5 +1,6 @@
 //! Names, paths, hosts and amounts: parsed once, never checked again.
 
+mod active;
 mod address;
 mod amount;
 mod host;
@@ -8,10 +9,11 @@ mod origin;
 mod path;
 mod task;
 
+pub use active::{Active, ActiveRequest};
 pub use address::{InvalidAddress, ServerAddress};
 pub use amount::{ByteSize, InvalidAmount, Percent, Weight, parse_duration};
 pub use host::{HostPattern, InvalidHost};
 pub use name::{InvalidName, UpstreamName};
 pub use origin::{InvalidOrigin, Origin};
 pub use path::{InvalidPath, PathPrefix};
-pub use task::OwnedTask;
+pub use task::{OwnedTask, spawn_here};

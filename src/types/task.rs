@@ -33,3 +33,9 @@ impl Drop for OwnedTask {
         self.0.abort();
     }
 }
+
+/// Starts `work` on this thread's event loop, which owns it: it ends with the loop.
+#[expect(clippy::disallowed_methods, reason = "the one place that may spawn")]
+pub fn spawn_here(work: impl Future<Output = ()> + 'static) {
+    drop(tokio::task::spawn_local(work));
+}

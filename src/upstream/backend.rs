@@ -22,6 +22,7 @@ const SILENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Backend {
     address: SocketAddr,
+    label: String,
     server: ServerSpec,
     peer: HttpPeer,
     vitals: Arc<Vitals>,
@@ -100,7 +101,8 @@ impl Backend {
             // Nobody probes it: what an earlier check said must not keep it out for ever.
             *vitals.health.lock() = Health::assumed_up(Instant::now());
         }
-        Self { address, server, peer: peer(address, spec), vitals, leaving: AtomicBool::new(false) }
+        let label = address.to_string();
+        Self { address, label, server, peer: peer(address, spec), vitals, leaving: AtomicBool::new(false) }
     }
 
     /// Brings the gauges of this backend up to date, for whoever reads the metrics.
@@ -113,6 +115,11 @@ impl Backend {
     /// The resolved address.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The same as text, for logs.
+    pub fn label(&self) -> &str {
+        &self.label
     }
 
     /// The server of the file it was resolved from.

@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
-use crate::harness::{Client, Origin, TestEdge, eventually, raw};
+use crate::harness::{Client, Origin, RawOrigin, TestEdge, Wire, eventually, raw};
 
 async fn edge_to(origin: &Origin, upstream: &str) -> TestEdge {
     TestEdge::start(&format!(
@@ -73,18 +71,14 @@ async fn a_body_that_is_too_large_is_refused_by_its_length_and_by_its_bytes() {
 async fn a_slow_client_holds_no_backend() {
     let api = Origin::named("api").await;
     let edge = edge_to(&api, "").await;
-    let mut slow = TcpStream::connect(edge.address).await.unwrap();
-    slow.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\nConnection: close\r\n\r\n12345")
-        .await
-        .unwrap();
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\nConnection: close\r\n\r\n12345";
+    let mut slow = Wire::saying(edge.address, head).await;
     for _ in 0..10 {
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert_eq!(edge.status().await["upstreams"][0]["backends"][0]["in_flight"], 0);
     }
-    slow.write_all(b"67890").await.unwrap();
-    let mut answer = String::new();
-    slow.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    slow.send("67890").await;
+    assert_eq!(slow.answer().await.status(), 200);
     assert_eq!(api.seen()[0].body, "1234567890");
 }
 
@@ -92,8 +86,7 @@ async fn a_slow_client_holds_no_backend() {
 async fn without_a_buffer_the_first_byte_goes_through() {
     let api = Origin::named("api").await;
     let edge = edge_to(&api, ", request_buffer: 0").await;
-    let mut slow = TcpStream::connect(edge.address).await.unwrap();
-    slow.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n1").await.unwrap();
+    let _slow = Wire::saying(edge.address, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n1").await;
     eventually("the backend works on it", || async {
         edge.status().await["upstreams"][0]["backends"][0]["in_flight"] == 1
     })
@@ -105,17 +98,13 @@ async fn a_client_that_expects_100_gets_it() {
     let api = Origin::named("api").await;
     for buffer in ["", ", request_buffer: 0"] {
         let edge = edge_to(&api, buffer).await;
-        let mut client = TcpStream::connect(edge.address).await.unwrap();
         let head =
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n";
-        client.write_all(head.as_bytes()).await.unwrap();
-        let mut first = [0; 25];
-        client.read_exact(&mut first).await.unwrap();
-        assert!(first.starts_with(b"HTTP/1.1 100 Continue"), "{}", String::from_utf8_lossy(&first));
-        client.write_all(b"hello").await.unwrap();
-        let mut rest = String::new();
-        client.read_to_string(&mut rest).await.unwrap();
-        assert!(rest.contains("HTTP/1.1 200"), "{rest}");
+        let mut client = Wire::saying(edge.address, head).await;
+        let first = client.head().await.unwrap();
+        assert!(first.starts_with("HTTP/1.1 100 Continue"), "{first}");
+        client.send("hello").await;
+        assert_eq!(client.answer().await.status(), 200);
     }
     assert!(api.seen().iter().all(|seen| seen.body == "hello"));
 }
@@ -124,9 +113,7 @@ async fn a_client_that_expects_100_gets_it() {
 async fn a_client_that_leaves_during_its_upload_is_logged_as_499() {
     let api = Origin::named("api").await;
     let edge = edge_to(&api, "").await;
-    let mut client = TcpStream::connect(edge.address).await.unwrap();
-    client.write_all(b"POST /left HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n1").await.unwrap();
-    drop(client);
+    drop(Wire::saying(edge.address, "POST /left HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n1").await);
     eventually("it is logged", || async {
         edge.access_log().iter().any(|line| line.contains("POST /left") && line.contains(" 499 "))
     })
@@ -136,33 +123,25 @@ async fn a_client_that_leaves_during_its_upload_is_logged_as_499() {
 
 #[tokio::test]
 async fn a_slow_upload_of_a_hundred_kilobytes_waits_here_and_is_replayed_whole() {
-    let (api, closing) = (Origin::named("api").await, tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap());
-    let broken = format!("\"{}\"", closing.local_addr().unwrap());
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = closing.accept().await {
-            let mut buffer = vec![0; 200_000];
-            let _ = stream.read(&mut buffer).await;
-        }
-    });
+    let api = Origin::named("api").await;
+    let closing = RawOrigin::serving(|mut peer| async move { drop(peer.head().await) }).await;
     let edge = TestEdge::start(&format!(
-        "routes:\n  /: api\nupstreams:\n  api: {{ servers: [{broken}, {}], check: off }}\n",
+        "routes:\n  /: api\nupstreams:\n  api: {{ servers: [{}, {}], check: off }}\n",
+        closing.server(),
         api.server()
     ))
     .await;
     let body: Vec<u8> = (0..100_000).map(|n: u32| u8::try_from(n % 251).unwrap()).collect();
-    let mut slow = TcpStream::connect(edge.address).await.unwrap();
     let head = "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\nConnection: close\r\n\r\n";
-    slow.write_all(head.as_bytes()).await.unwrap();
-    slow.write_all(&body[..99_999]).await.unwrap();
+    let mut slow = Wire::saying(edge.address, head).await;
+    slow.send(&body[..99_999]).await;
     for _ in 0..10 {
         tokio::time::sleep(Duration::from_millis(20)).await;
         let status = edge.status().await;
         let backends = status["upstreams"][0]["backends"].as_array().unwrap();
         assert!(backends.iter().all(|backend| backend["in_flight"] == 0), "{status}");
     }
-    slow.write_all(&body[99_999..]).await.unwrap();
-    let mut answer = String::new();
-    slow.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    slow.send(&body[99_999..]).await;
+    assert_eq!(slow.answer().await.status(), 200);
     assert!(api.seen()[0].body == body, "the body differs");
 }

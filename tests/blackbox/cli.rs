@@ -1,9 +1,8 @@
 //! The command line as a user types it.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
-use crate::harness::{Client, Origin, TestEdge, eventually};
+use crate::harness::{Client, Origin, Running, TestEdge, eventually};
 
 fn remora(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_remora")).args(arguments).output().unwrap()
@@ -53,8 +52,11 @@ fn block(document: &str, start: &str, end: &str, indent: usize) -> String {
 
 #[test]
 fn what_the_documents_show_is_right() {
+    let site = "routes: { /: app }\nupstreams: { app: app:8000 }\n";
+    let tls = block("README.md", "TLS ends at a listener in its long form:\n\n```yaml\n", "```", 0);
     let shown = [
         ("README.md", block("README.md", "```yaml\n", "```", 0)),
+        ("README.md", format!("{tls}{site}")),
         ("deploy/kubernetes/remora.yaml", block("deploy/kubernetes/remora.yaml", "remora.yaml: |\n", "\n---", 4)),
     ];
     for (document, yaml) in shown {
@@ -107,13 +109,18 @@ async fn metrics_are_in_prometheus_form() {
     for _ in 0..3 {
         edge.client().get("/").await;
     }
+    // A request is counted when it is over, which may be after its client has the answer.
+    eventually("all are counted", || async { requests(&edge.metrics().await) == 3 }).await;
     let metrics = edge.metrics().await;
     for line in ["# TYPE remora_requests_total counter", "# HELP remora_requests_total"] {
         assert!(metrics.contains(line), "{line}: {metrics}");
     }
-    let requests =
-        metrics.lines().find(|line| line.starts_with("remora_requests_total{") && line.contains("2xx")).unwrap();
-    assert!(requests.ends_with(" 3"), "{requests}");
+}
+
+fn requests(metrics: &str) -> u64 {
+    let is_ours = |line: &&str| line.starts_with("remora_requests_total{") && line.contains("2xx");
+    let line = metrics.lines().find(is_ours).unwrap_or(" 0");
+    line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
 #[tokio::test]
@@ -136,14 +143,11 @@ async fn the_access_log_is_combined_or_json() {
 
 #[tokio::test]
 async fn the_demo_runs_without_anything_else() {
-    let mut demo = Command::new(env!("CARGO_BIN_EXE_remora"))
-        .args(["demo"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let address = lines.find_map(|line| line.split("http://").nth(1)?.split('/').next().map(str::to_owned)).unwrap();
+    let (_demo, stdout, _) = Running::start(Command::new(env!("CARGO_BIN_EXE_remora")).arg("demo"));
+    let says = |line: &String| line.split("http://").nth(1)?.split('/').next().map(str::to_owned);
+    let address = || stdout.lock().unwrap().iter().find_map(says);
+    eventually("it says where it listens", || async { address().is_some() }).await;
+    let address = address().unwrap();
     let client = Client::new(address.parse().unwrap());
     assert!(client.get("/").await.body.contains("Remora"));
     let mut replicas: Vec<_> = Vec::new();
@@ -163,6 +167,4 @@ async fn the_demo_runs_without_anything_else() {
         well
     })
     .await;
-    demo.kill().unwrap();
-    demo.wait().unwrap();
 }

@@ -1,8 +1,10 @@
 //! Checks: who is up, who is not, and when that changes.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::harness::{Origin, TestEdge, eventually, free_port};
+use crate::harness::{Origin, RawOrigin, TestEdge, eventually, free_port};
 
 const FAST: &str = "{ http: /health, every: 100ms, timeout: 80ms, fall: 3, rise: 2 }";
 
@@ -23,7 +25,7 @@ async fn traffic_avoids_a_backend_that_fails_its_check_and_returns_to_it() {
         assert_eq!(edge.client().get("/").await.body, "good");
     }
     assert_eq!(bad.count(), before);
-    assert!(edge.logged("is down: status 500"), "{:?}", edge.log());
+    eventually("it is logged", || async { edge.logged("is down: status 500") }).await;
     bad.answer_probes_with(204);
     eventually("both are up again", || async { edge.states("pool").await == ["up", "up"] }).await;
 }
@@ -140,4 +142,86 @@ async fn a_backend_that_answers_nothing_is_out_before_its_check_has_fallen() {
     }
     bad.hang(false);
     eventually("it is back", || async { edge.states("pool").await == ["up", "up"] }).await;
+}
+
+#[tokio::test]
+async fn health_pages_of_every_kind_are_understood() {
+    let large = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", 1 << 20, "x".repeat(1 << 20));
+    #[rustfmt::skip]
+    let rows: [(&str, String, &str); 8] = [
+        ("no content",            "HTTP/1.1 204 No Content\r\n\r\n".into(),                                        "up"),
+        ("a redirect",            "HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n".into(),    "up"),
+        ("a megabyte",            large,                                                                           "up"),
+        ("to the end of the connection", "HTTP/1.1 200 OK\r\n\r\nwell".into(),                                     "up"),
+        ("a client error",        "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".into(),                    "down"),
+        ("a server error",        "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n".into(),          "down"),
+        ("no HTTP",               "PONG\r\n".into(),                                                               "down"),
+        ("nothing",               String::new(),                                                                   "down"),
+    ];
+    for (what, answer, state) in rows {
+        let origin = RawOrigin::answering_once(answer).await;
+        let edge = TestEdge::start(&format!(
+            "routes:\n  /: pool\nupstreams:\n  pool: {{ servers: {}, check: {{ http: /health, every: 1s, timeout: 1s, fall: 1, rise: 1 }} }}\n",
+            origin.server()
+        ))
+        .await;
+        eventually(&format!("{what} is {state}"), || async { edge.states("pool").await == [state] }).await;
+        let lines = origin.requests();
+        assert!(lines.iter().all(|request| request.line() == "GET /health HTTP/1.1"), "{what}: {lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_health_page_in_drops_is_no_answer_in_time() {
+    let origin = RawOrigin::serving(|mut peer| async move {
+        peer.request().await;
+        peer.dribble("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", Duration::from_millis(50)).await;
+    })
+    .await;
+    let edge = TestEdge::start(&format!(
+        "upstreams:\n  pool: {{ servers: {}, check: {FAST} }}\nroutes: {{}}\n",
+        origin.server()
+    ))
+    .await;
+    eventually("it is down", || async { edge.states("pool").await == ["down"] }).await;
+}
+
+#[tokio::test]
+async fn a_backend_that_fails_every_second_probe_does_not_oscillate() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let asked = Arc::clone(&count);
+    let origin = RawOrigin::serving(move |mut peer| {
+        let asked = Arc::clone(&asked);
+        async move {
+            while peer.request().await.is_some() {
+                let status = if asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) { "200 OK" } else { "500 Oh" };
+                peer.send(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n")).await;
+            }
+        }
+    })
+    .await;
+    let edge = TestEdge::start(&format!(
+        "upstreams:\n  pool: {{ servers: {}, check: {FAST} }}\nroutes: {{}}\n",
+        origin.server()
+    ))
+    .await;
+    eventually("it was asked often", || async { 40 <= count.load(Ordering::Relaxed) }).await;
+    let changes = edge.log().into_iter().filter(|line| line.contains(" is down") || line.contains(" is up")).count();
+    assert!(changes <= 1, "{changes} changes: {:#?}", edge.log());
+}
+
+#[tokio::test]
+async fn a_backend_that_is_dead_at_the_start_gets_no_request() {
+    let good = Origin::named("good").await;
+    let dead = RawOrigin::answering_once("").await;
+    let edge = TestEdge::start(&format!(
+        "routes:\n  /: pool\nupstreams:\n  pool: {{ servers: [{}, {}], check: {FAST}, retry: {{ attempts: 0 }} }}\n",
+        dead.server(),
+        good.server()
+    ))
+    .await;
+    for _ in 0..20 {
+        assert_eq!(edge.client().get("/").await.body, "good");
+    }
+    assert!(dead.requests().iter().all(|request| request.line().contains("/health")), "{}", dead.text());
 }

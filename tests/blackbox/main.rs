@@ -10,15 +10,24 @@
     reason = "a test fails by panicking, prints its figures and may spawn"
 )]
 
+mod backends;
 mod balance;
 mod bodies;
 mod cli;
 mod cors;
+mod discovery;
 mod failures;
+mod framing;
 mod harness;
 mod heads;
 mod health;
+mod http2;
+mod malformed;
+mod networks;
 mod reload;
 mod routes;
 mod signals;
+mod slow;
 mod streams;
+mod tls;
+mod tunnels;

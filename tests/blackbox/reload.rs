@@ -1,10 +1,11 @@
 //! Changing the file while requests flow.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::harness::{Origin, TestEdge, eventually};
+use crate::harness::{Origin, Running, TestEdge, eventually, lane};
 
 fn site(upstream: &Origin) -> String {
     format!("routes:\n  /: pool\nupstreams:\n  pool: {{ servers: {} }}\n", upstream.server())
@@ -40,7 +41,8 @@ async fn a_bad_file_changes_nothing_and_says_why() {
     let told = edge.command(&["reload"]).await;
     assert_eq!(told.status.code(), Some(2));
     let text = format!("{}{}", String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
-    assert!(text.contains("remora.yaml:5:"), "{text}");
+    let line = edge.head().lines().count() + 2;
+    assert!(text.contains(&format!("remora.yaml:{line}:")), "{text}");
     assert!(edge.status().await["process"]["last_reload"]["error"].as_str().is_some_and(|e| e.contains("nowhere")));
 }
 
@@ -140,11 +142,11 @@ async fn an_edge_without_an_admin_listener_reloads_too() {
     let file = folder.path().join("remora.yaml");
     let port = crate::harness::free_port();
     let write = |origin: &Origin| {
-        let text = format!("listen: \"127.0.0.1:{port}\"\nadmin: off\n{}", site(origin));
+        let text = format!("listen: \"127.0.0.1:{port}\"\nadmin: off\n{}{}", lane(), site(origin));
         std::fs::write(&file, text).unwrap();
     };
     write(&a);
-    let mut edge = std::process::Command::new(env!("CARGO_BIN_EXE_remora")).arg("run").arg(&file).spawn().unwrap();
+    let _edge = Running::start(Command::new(env!("CARGO_BIN_EXE_remora")).arg("run").arg(&file));
     let client = crate::harness::Client::new(([127, 0, 0, 1], port).into());
     let says = async |name: &str| {
         client.try_send(http::Method::GET, "/", &[], "").await.is_ok_and(|answer| answer.body == name)
@@ -152,6 +154,4 @@ async fn an_edge_without_an_admin_listener_reloads_too() {
     eventually("it listens", || says("a")).await;
     write(&b);
     eventually("the edit is in force", || says("b")).await;
-    edge.kill().unwrap();
-    edge.wait().unwrap();
 }

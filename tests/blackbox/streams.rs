@@ -1,13 +1,15 @@
 //! What flows: server-sent events, WebSockets.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::harness::TestEdge;
+use crate::harness::{PATIENCE, RawOrigin, TestEdge, Wire};
 
 /// A WebSocket server that greets before it is asked, so that its first frame rides with the 101.
 async fn echo() -> String {
@@ -90,7 +92,7 @@ async fn events_pass_without_delay() {
     let mut delays = Vec::new();
     let mut buffer = vec![0; 4096];
     while delays.len() < 100 {
-        let read = client.read(&mut buffer).await.unwrap();
+        let read = tokio::time::timeout(PATIENCE, client.read(&mut buffer)).await.unwrap().unwrap();
         let now = start.elapsed();
         let text = String::from_utf8_lossy(&buffer[..read]).into_owned();
         for sent in text.lines().filter_map(|line| line.strip_prefix("data: ")?.parse::<u64>().ok()) {
@@ -104,22 +106,28 @@ async fn events_pass_without_delay() {
 
 #[tokio::test]
 async fn nothing_of_ours_is_written_into_a_tunnel_that_breaks() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = format!("\"{}\"", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut buffer = [0; 4096];
-            let _ = stream.read(&mut buffer).await;
-            let upgraded = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nfirst";
-            let _ = stream.write_all(upgraded.as_bytes()).await;
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            // A reset, as of a killed process.
-            let _ = stream.set_zero_linger();
+    let seen = Arc::new(Notify::new());
+    let told = Arc::clone(&seen);
+    let origin = RawOrigin::serving(move |mut peer| {
+        let told = Arc::clone(&told);
+        async move {
+            peer.request().await;
+            peer.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nfirst")
+                .await;
+            told.notified().await;
+            peer.reset();
         }
-    });
-    let edge =
-        TestEdge::start(&format!("routes:\n  /: ws\nupstreams:\n  ws: {{ servers: {server}, check: off }}\n")).await;
-    let request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    let seen = crate::harness::raw(edge.address, request).await;
-    assert!(seen.contains(" 101 ") && seen.ends_with("\r\n\r\nfirst"), "{seen}");
+    })
+    .await;
+    let edge = TestEdge::start(&format!(
+        "routes:\n  /: ws\nupstreams:\n  ws: {{ servers: {}, check: off }}\n",
+        origin.server()
+    ))
+    .await;
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let mut client = Wire::saying(edge.address, request).await;
+    assert_eq!(client.answer().await.status(), 101);
+    assert_eq!(client.bytes(5).await, b"first");
+    seen.notify_one();
+    assert_eq!(client.text().await, "");
 }

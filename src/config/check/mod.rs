@@ -6,6 +6,7 @@ mod leaf;
 mod limits;
 mod line;
 mod links;
+mod listen;
 mod probe;
 mod process;
 mod route;
@@ -13,6 +14,7 @@ mod server;
 mod step;
 mod upstream;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::model::{Config, SiteSpec};
@@ -24,6 +26,8 @@ use upstream::Declared;
 
 /// What was read: the main file and those it includes.
 pub(super) struct Files {
+    /// Where the main file is, to which paths in it are relative.
+    pub folder: PathBuf,
     /// The main file and its outermost value.
     pub main: (RawFile, Item),
     /// The others, in order.
@@ -35,7 +39,7 @@ pub(super) struct Files {
 /// Decides what the files mean; `None` when there is a problem.
 pub(super) fn config(files: Files, problems: &mut Problems) -> Option<Config> {
     let (mut raw, at) = files.main;
-    let process = process::process(&mut raw, &at, problems);
+    let process = process::process(&mut raw, &at, &files.folder, problems);
     let trusted_proxies = process::trusted_proxies(field!(raw.trusted_proxies, at), problems);
 
     let mut upstream_maps: Vec<Item> = field!(raw.upstreams, at).into_iter().collect();

@@ -1,23 +1,24 @@
-//! The process half of the file: where it listens, its threads, how it logs.
+//! The process half of the file: its threads, how it logs, who is trusted.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
 use log::LevelFilter;
 
-use super::super::model::{AccessLog, DockerSpec, LaneChoice, ListenSpec, LogSpec, ProcessSpec};
+use super::super::model::{AccessLog, DockerSpec, LaneChoice, LogSpec, ProcessSpec};
 use super::super::problem::{Problem, Problems, quoted};
 use super::super::raw::{RawDocker, RawFile, RawLog};
 use super::super::read::{Form, Item, choice, field, one_or_many, open, text};
 use super::leaf::{HOUR, all, auto_or, duration};
 use super::limits::limits;
+use super::listen::listen;
 
-/// Takes the process half out of a file.
-pub(super) fn process(raw: &mut RawFile, at: &Item, problems: &mut Problems) -> Option<ProcessSpec> {
-    let listen = listen(field!(raw.listen, at), problems);
+/// Takes the process half out of a file; paths in it are relative to `folder`.
+pub(super) fn process(raw: &mut RawFile, at: &Item, folder: &Path, problems: &mut Problems) -> Option<ProcessSpec> {
+    let listen = listen(field!(raw.listen, at), folder, problems);
     let threads = threads(field!(raw.threads, at), problems);
     let admin = admin(field!(raw.admin, at), problems);
     let log = log(field!(raw.log, at), problems);
@@ -35,76 +36,6 @@ pub(super) fn process(raw: &mut RawFile, at: &Item, problems: &mut Problems) -> 
         lane: lane?,
         shutdown: shutdown?,
     })
-}
-
-const LISTEN_FORMS: &str = "a port such as `80`, an address such as `127.0.0.1:8080` or `[::]:80`, or a list of them";
-
-fn listen(item: Option<Item>, problems: &mut Problems) -> Option<Vec<ListenSpec>> {
-    let Some(item) = item else { return Some(vec![ListenSpec::Port(80)]) };
-    let items = one_or_many(&item);
-    if items.is_empty() {
-        return problems
-            .add(Problem::new(&item.place, "`listen` is an empty list").help(format!("write {LISTEN_FORMS}")));
-    }
-    let found: Vec<_> = items.iter().map(|item| listen_one(item, problems)).collect();
-    for (index, spec) in found.iter().enumerate() {
-        let same =
-            found.iter().take(index).position(|earlier| spec.is_some() && overlap(earlier.as_ref(), spec.as_ref()));
-        if let (Some(first), Some(item)) = (same.and_then(|first| items.get(first)), items.get(index)) {
-            let problem = Problem::new(&item.place, "this address is listened on twice");
-            problems.add::<()>(problem.other("first listed", &first.place).help("remove one of the two"));
-        }
-    }
-    all(found)
-}
-
-/// A bare port takes every address; port 0 is a different free one each time.
-fn overlap(a: Option<&ListenSpec>, b: Option<&ListenSpec>) -> bool {
-    match (a, b) {
-        (Some(ListenSpec::Port(a)), Some(ListenSpec::Port(b))) => a == b,
-        (Some(ListenSpec::Port(port)), Some(ListenSpec::Address(address)))
-        | (Some(ListenSpec::Address(address)), Some(ListenSpec::Port(port))) => *port == address.port(),
-        (Some(ListenSpec::Address(a)), Some(ListenSpec::Address(b))) => a == b && a.port() != 0,
-        (None, _) | (_, None) => false,
-    }
-}
-
-fn listen_one(item: &Item, problems: &mut Problems) -> Option<ListenSpec> {
-    let Form::Text(text) = item.form() else {
-        if item.entries().iter().any(|(key, _)| key == "tls") {
-            let problem = Problem::new(&item.place.key("tls").of_key(), "`tls` is not available yet");
-            return problems.add(problem.help("listen for plain HTTP, and end TLS in front of Remora"));
-        }
-        return item.wrong_form(LISTEN_FORMS, problems);
-    };
-    let port = text.strip_prefix(':').unwrap_or(&text);
-    if !port.is_empty() && port.chars().all(|c| c.is_ascii_digit()) {
-        return match port.parse::<u16>() {
-            Ok(port) if port != 0 => Some(ListenSpec::Port(port)),
-            Ok(_) | Err(_) => {
-                let message = format!("{} is not a port", quoted(&text));
-                problems.add(Problem::new(&item.place, message).help("write 1 to 65535"))
-            }
-        };
-    }
-    match text.parse::<SocketAddr>() {
-        Ok(address) => Some(ListenSpec::Address(address)),
-        Err(_) => {
-            let message = format!("{} is not an address to listen on", quoted(&text));
-            problems.add(Problem::new(&item.place, message).help(listen_help(&text)))
-        }
-    }
-}
-
-fn listen_help(text: &str) -> String {
-    let (host, port) = text.rsplit_once(':').unwrap_or((text, "80"));
-    let port = if port.parse::<u16>().is_ok() { port } else { "80" };
-    match host {
-        _ if text.parse::<Ipv4Addr>().is_ok() => format!("add a port: `{text}:80`"),
-        "localhost" => format!("write `127.0.0.1:{port}`"),
-        "*" => format!("write `{port}`: a port alone is every address"),
-        _ => format!("write {LISTEN_FORMS}"),
-    }
 }
 
 fn threads(item: Option<Item>, problems: &mut Problems) -> Option<usize> {

@@ -1,6 +1,7 @@
 //! The file, fully decided: no value here can be wrong, and none that has a default is optional.
 
 mod heal;
+mod listen;
 mod process;
 mod route;
 mod upstream;
@@ -11,7 +12,8 @@ use std::sync::Arc;
 use crate::types::UpstreamName;
 
 pub use heal::{Budget, HealSpec, Preset, Signal, Step};
-pub use process::{AccessLog, DockerSpec, LaneChoice, LimitsSpec, ListenSpec, LogSpec, ProcessSpec};
+pub use listen::{CertificateSpec, ListenAddress, ListenSpec, TlsSpec, TlsVersion};
+pub use process::{AccessLog, DockerSpec, LaneChoice, LimitsSpec, LogSpec, ProcessSpec};
 pub use route::{CorsSpec, ErrorFormat, Origins, RouteSpec};
 pub use upstream::{
     Balance, CheckKind, CheckSpec, RetryOn, RetrySpec, ServerSpec, StatusRanges, Timeouts, UpstreamSpec,

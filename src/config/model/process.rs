@@ -8,6 +8,8 @@ use log::LevelFilter;
 
 use crate::types::ByteSize;
 
+use super::listen::ListenSpec;
+
 /// What is fixed while a process lives; a reload that changes it is refused with the restart command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessSpec {
@@ -27,15 +29,6 @@ pub struct ProcessSpec {
     pub lane: LaneChoice,
     /// How long requests in flight may take to finish after SIGTERM. At most 1 h, default 8 s, below Docker's 10 s.
     pub shutdown: Duration,
-}
-
-/// One address to listen on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ListenSpec {
-    /// A bare port: every address, IPv6 and IPv4, or IPv4 alone where the machine has no IPv6.
-    Port(u16),
-    /// One address; port 0 is any that is free.
-    Address(SocketAddr),
 }
 
 /// What a client may take and send.

@@ -6,7 +6,10 @@ use std::marker::PhantomData;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-use super::super::raw::{RawCheck, RawCors, RawDocker, RawHeal, RawRetry, RawRoute, RawServer, RawStep, RawUpstream};
+use super::super::raw::{
+    RawCertificate, RawCheck, RawCors, RawDocker, RawHeal, RawListen, RawRetry, RawRoute, RawServer, RawStep, RawTls,
+    RawUpstream,
+};
 
 /// A form whose schema is a constant.
 macro_rules! form {
@@ -64,8 +67,12 @@ form!(/** How requests are spread. */ Balance, words(&["round_robin"]));
 form!(/** A signal. */ Signal, pattern("(?:SIG|sig)?(?:HUP|INT|QUIT|TERM|KILL|USR1|USR2|WINCH|hup|int|quit|term|kill|usr1|usr2|winch)"));
 form!(/** A command as a list. */ Argv, json!({ "type": "array", "minItems": 1, "items": { "type": ["string", "number", "boolean"] } }));
 form!(
-    /** A port or address to listen on. */ Listen,
+    /** A port or address to listen on. */ ListenAddress,
     json!({ "anyOf": [{ "type": "integer", "minimum": 1, "maximum": 65535 }, pattern(r"[0-9]+|:[0-9]+|[0-9.]+:[0-9]+|\[[0-9a-fA-F:.]+\]:[0-9]+")] })
+);
+form!(
+    /** A version of TLS. */ TlsVersion,
+    json!({ "anyOf": [{ "type": "number", "enum": [1.2, 1.3] }, pattern(r"1\.[23]")] })
 );
 form!(
     /** A status or a range of statuses. */ Statuses,
@@ -85,6 +92,14 @@ named_form!(/** Routes. */ Routes, generator => {
         ] } },
         { "type": "array", "items": { "allOf": [route], "anyOf": [{ "required": ["host"] }, { "required": ["path"] }] } },
     ] })
+});
+named_form!(/** A listener. */ Listen, generator => {
+    let (address, listen) = (generator.subschema_for::<ListenAddress>(), generator.subschema_for::<RawListen>());
+    json!({ "anyOf": [address, listen] })
+});
+named_form!(/** TLS. */ Tls, generator => {
+    let (tls, certificate) = (generator.subschema_for::<RawTls>(), generator.subschema_for::<RawCertificate>());
+    json!({ "anyOf": [tls, { "type": "array", "minItems": 1, "items": certificate }] })
 });
 named_form!(/** Upstreams by name. */ Upstreams, generator => {
     let (upstream, servers) = (generator.subschema_for::<RawUpstream>(), generator.subschema_for::<Servers>());

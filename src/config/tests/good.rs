@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::model::{
-    AccessLog, CheckKind, Config, DockerSpec, LaneChoice, LimitsSpec, ListenSpec, Origins, Preset, Step, UpstreamSpec,
+    AccessLog, CertificateSpec, CheckKind, Config, DockerSpec, LaneChoice, LimitsSpec, ListenAddress, ListenSpec,
+    Origins, Preset, Step, TlsSpec, TlsVersion, UpstreamSpec,
 };
 use crate::config::{Loaded, load, load_text};
 use crate::types::{ByteSize, UpstreamName};
@@ -36,7 +37,7 @@ fn the_short_file_and_its_long_form_mean_the_same() {
 fn the_short_file_has_no_warning_and_the_documented_defaults() {
     let short = loaded("short.yaml");
     assert_eq!(short.warnings, []);
-    assert_eq!(short.config.process.listen, [ListenSpec::Port(80)]);
+    assert_eq!(short.config.process.listen, [ListenSpec::plain(ListenAddress::Port(80))]);
     assert_eq!(short.config.process.docker, DockerSpec::Auto);
     let backend = upstream(&short.config, "backend");
     let steps = &backend.heal.as_ref().unwrap().steps;
@@ -50,7 +51,12 @@ fn the_short_file_has_no_warning_and_the_documented_defaults() {
 #[test]
 fn every_key_can_be_set() {
     let Config { process, site } = loaded("everything.yaml").config;
-    assert_eq!(process.listen.len(), 3);
+    let pair = |certificate: &str, key: &str| CertificateSpec { certificate: certificate.into(), key: key.into() };
+    let relative = pair("tests/fixtures/good_config/tls/b.pem", "tests/fixtures/good_config/tls/b.key");
+    let tls: Vec<_> = process.listen.iter().map(|listen| listen.tls.clone()).collect();
+    let one = TlsSpec { certificates: vec![pair("/a.pem", "/a.key")], min: TlsVersion::Tls13 };
+    let two = TlsSpec { certificates: vec![pair("/a.pem", "/a.key"), relative], min: TlsVersion::Tls12 };
+    assert_eq!(tls, [None, None, None, None, Some(one), Some(two.clone()), Some(two)]);
     assert_eq!((process.threads, process.log.access), (2, AccessLog::Json));
     assert_eq!(process.lane, LaneChoice::Full);
     let limits = LimitsSpec {
@@ -101,7 +107,7 @@ fn a_default_target_is_never_larger_than_the_head() {
 #[test]
 fn variables_stand_in_numbers_keys_and_texts() {
     let defaults = loaded("variables.yaml").config;
-    assert_eq!(defaults.process.listen, [ListenSpec::Port(8080)]);
+    assert_eq!(defaults.process.listen, [ListenSpec::plain(ListenAddress::Port(8080))]);
     let app = upstream(&defaults, "app");
     assert_eq!(app.servers[0].address.to_string(), "app:8000");
     assert_eq!((app.servers[0].weight.get(), app.hold), (2, Duration::from_secs(5)));
@@ -110,7 +116,7 @@ fn variables_stand_in_numbers_keys_and_texts() {
 
     let path = Path::new("tests/fixtures/good_config/variables.yaml");
     let set = |name: &str| (name == "REMORA_TEST_PORT").then(|| "9000".to_owned());
-    assert_eq!(load(path, &set).unwrap().config.process.listen, [ListenSpec::Port(9000)]);
+    assert_eq!(load(path, &set).unwrap().config.process.listen, [ListenSpec::plain(ListenAddress::Port(9000))]);
     let yaml = |name: &str| (name == "REMORA_TEST_PORT").then(|| "80\nadmin: off".to_owned());
     assert_eq!(load(path, &yaml).unwrap_err().problems(), 1, "a variable cannot add YAML");
 }

@@ -58,6 +58,9 @@ fn the_schema_and_the_checker_know_the_same_keys() {
         checked.insert(name);
     };
     same("File", keys_of::<RawFile>());
+    same("ListenLong", keys_of::<RawListen>());
+    same("TlsLong", keys_of::<RawTls>());
+    same("Certificate", keys_of::<RawCertificate>());
     same("Log", keys_of::<RawLog>());
     same("DockerSocket", keys_of::<RawDocker>());
     same("Limits", keys_of::<RawLimits>());

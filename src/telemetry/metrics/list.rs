@@ -13,6 +13,9 @@ const CHECK_SECONDS: [f64; 6] = [0.001, 0.005, 0.025, 0.1, 0.5, 2.0];
 /// What the whole process counts.
 pub(super) struct ProcessList {
     pub(super) requests_in_flight: IntGauge,
+    pub(super) connections: IntGauge,
+    pub(super) connections_refused: IntCounterVec,
+    pub(super) lanes: IntCounterVec,
     pub(super) config_generation: IntGauge,
     pub(super) last_reload_successful: IntGauge,
     pub(super) last_reload_success_seconds: Gauge,
@@ -70,6 +73,9 @@ impl ProcessList {
         on.register(Box::new(cpu.clone()))?;
         Ok(Self {
             requests_in_flight: gauge(on, "remora_requests_in_flight", "Requests being answered now.")?,
+            connections: gauge(on, "remora_connections", "Client connections that are open now.")?,
+            connections_refused: counters(on, "remora_connections_refused_total", "Client connections closed before a request, by reason.", &["reason"])?,
+            lanes: counters(on, "remora_lane_requests_total", "Requests by the lane they took: fast, or full for HTTP/2, upgrades and what else Pingora's proxy serves.", &["lane"])?,
             config_generation: gauge(on, "remora_config_generation", "Generation of the configuration in force; 1 at the start.")?,
             last_reload_successful: gauge(on, "remora_config_last_reload_successful", "1 when the last reload was put in force, 0 when it was refused.")?,
             last_reload_success_seconds: seconds("remora_config_last_reload_success_timestamp_seconds", "When the configuration in force was loaded, Unix time.")?,

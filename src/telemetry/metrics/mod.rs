@@ -21,10 +21,59 @@ use list::{BackendList, ProcessList, RouteList, UpstreamList};
 /// The media type of [`Metrics::render`].
 pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// Which way a request took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// HTTP/1.1 to HTTP/1.1, in the worker's own relay.
+    Fast,
+    /// Pingora's proxy.
+    Full,
+}
+
+impl Lane {
+    /// Both, in the order of their numbers.
+    pub const ALL: [Self; 2] = [Self::Fast, Self::Full];
+
+    /// The word in labels and status.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// Why a client's connection was closed before it asked for anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Turned {
+    /// There are as many as `limits.connections` allows.
+    Full,
+    /// There are as many of this client as `limits.connections_per_client` allows.
+    ClientFull,
+    /// Its TLS handshake failed or took too long.
+    Handshake,
+}
+
+impl Turned {
+    /// Every reason, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Full, Self::ClientFull, Self::Handshake];
+
+    /// The word in labels and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "connections",
+            Self::ClientFull => "connections_per_client",
+            Self::Handshake => "tls_handshake",
+        }
+    }
+}
+
 /// Every metric of a process.
 pub struct Metrics {
     registry: Registry,
     process: ProcessList,
+    lanes: [IntCounter; Lane::ALL.len()],
+    turned: [IntCounter; Turned::ALL.len()],
     routes: Arc<Routes>,
     upstreams: Arc<Upstreams>,
     backends: Arc<Backends>,
@@ -39,10 +88,12 @@ impl Metrics {
         let registry = Registry::new();
         let process = ProcessList::register(&registry)?;
         process.start_seconds.set(unix_seconds());
+        let lanes = Lane::ALL.map(|lane| process.lanes.with_label_values(&[lane.as_str()]));
+        let turned = Turned::ALL.map(|reason| process.connections_refused.with_label_values(&[reason.as_str()]));
         let routes = Shelf::new(RouteList::register(&registry)?);
         let upstreams = Shelf::new(UpstreamList::register(&registry)?);
         let backends = Shelf::new(BackendList::register(&registry)?);
-        Ok(Arc::new(Self { registry, process, routes, upstreams, backends }))
+        Ok(Arc::new(Self { registry, process, lanes, turned, routes, upstreams, backends }))
     }
 
     /// The counters of a route: the same ones as long as anyone holds them, so they survive a reload.
@@ -68,6 +119,26 @@ impl Metrics {
     /// Requests being answered now.
     pub fn requests_in_flight(&self) -> &IntGauge {
         &self.process.requests_in_flight
+    }
+
+    /// Client connections that are open now.
+    pub fn connections(&self) -> &IntGauge {
+        &self.process.connections
+    }
+
+    /// Counts one request on its lane.
+    pub fn took_lane(&self, lane: Lane) {
+        self.lanes[lane as usize].inc();
+    }
+
+    /// Requests so far on a lane.
+    pub fn lane_requests(&self, lane: Lane) -> u64 {
+        self.lanes[lane as usize].get()
+    }
+
+    /// Counts one connection that was closed before it asked for anything.
+    pub fn turned_away(&self, reason: Turned) {
+        self.turned[reason as usize].inc();
     }
 
     /// The counter of lines a log lost: `access` or `error`.

@@ -8,8 +8,8 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy;
 use hyper_util::rt::TokioExecutor;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+
+use super::wire::Wire;
 
 /// A client with a pool of its own.
 #[derive(Clone)]
@@ -63,24 +63,16 @@ impl Client {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body.into()))?;
-        let answer = tokio::time::timeout(Duration::from_secs(30), self.inner.request(request)).await??;
-        let (head, body) = answer.into_parts();
-        let bytes = body.collect().await?.to_bytes();
+        let exchange = async {
+            let (head, body) = self.inner.request(request).await?.into_parts();
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>((head, body.collect().await?.to_bytes()))
+        };
+        let (head, bytes) = tokio::time::timeout(Duration::from_secs(30), exchange).await??;
         Ok(Answer { status: head.status, headers: head.headers, body: String::from_utf8_lossy(&bytes).into_owned() })
     }
 }
 
 /// Sends bytes and returns everything until the other side closes or is silent for half a second.
 pub async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(bytes).await.unwrap();
-    let mut answer = Vec::new();
-    let mut buffer = [0; 4096];
-    while let Ok(Ok(read)) = tokio::time::timeout(Duration::from_millis(500), stream.read(&mut buffer)).await {
-        if read == 0 {
-            break;
-        }
-        answer.extend_from_slice(&buffer[..read]);
-    }
-    String::from_utf8_lossy(&answer).into_owned()
+    Wire::saying(address, bytes).await.until_silent(Duration::from_millis(500)).await.0
 }

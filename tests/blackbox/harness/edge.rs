@@ -3,33 +3,85 @@
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::{Client, PATIENCE};
+use super::{Client, PATIENCE, raw};
+
+/// A process that ends when this is dropped, also by a test that fails.
+pub struct Running(Child);
+
+impl Running {
+    /// Starts the executable with its output read line by line, so that it never waits for a reader.
+    pub fn start(command: &mut Command) -> (Self, Lines, Lines) {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (stdout, stderr) = (collect(child.stdout.take().unwrap()), collect(child.stderr.take().unwrap()));
+        (Self(child), stdout, stderr)
+    }
+
+    /// The status, once it has ended.
+    fn ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 /// A running edge. On a failed test its configuration and log are printed.
 pub struct TestEdge {
-    child: Child,
+    child: Running,
     pub address: SocketAddr,
     pub admin: SocketAddr,
     pub folder: tempfile::TempDir,
-    stderr: Arc<Mutex<Vec<String>>>,
-    stdout: Arc<Mutex<Vec<String>>>,
+    head: String,
+    stdout: Lines,
+    stderr: Lines,
 }
 
-/// A port of loopback that nobody listens on now.
+/// Lines of a process so far.
+pub type Lines = Arc<Mutex<Vec<String>>>;
+
+/// A port of loopback that nobody listens on now. Each is given once, and none is one the system gives to clients, so
+/// that tests beside each other do not take it meanwhile.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let first = u16::try_from(std::process::id() % 40).unwrap() * 500;
+        let port = 10_000 + (first + next) % 20_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
-fn collect(stream: impl std::io::Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
+/// The process setting that the suite runs with: `REMORA_TEST_LANE=full` sends every request through the full lane.
+pub fn lane() -> &'static str {
+    match std::env::var("REMORA_TEST_LANE").as_deref() {
+        Ok("full") => "lane: full\n",
+        Ok("auto") | Err(_) => "",
+        Ok(other) => panic!("REMORA_TEST_LANE is `{other}`; it must be `auto` or `full`"),
+    }
+}
+
+/// True where every request goes through Pingora's proxy, which settles some things before anything of ours is asked.
+pub fn is_full_lane() -> bool {
+    !lane().is_empty()
+}
+
+fn collect(stream: impl std::io::Read + Send + 'static) -> Lines {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&lines);
     std::thread::spawn(move || {
-        for line in BufReader::new(stream).lines().map_while(Result::ok) {
-            sink.lock().unwrap().push(line);
+        for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+            sink.lock().unwrap().push(String::from_utf8_lossy(&line).into_owned());
         }
     });
     lines
@@ -43,30 +95,54 @@ impl TestEdge {
 
     /// Starts an edge with further process settings.
     pub async fn start_with(process: &str, site: &str) -> Self {
+        Self::start_at("exec", |address| format!("\"{address}\""), process, site).await
+    }
+
+    /// Starts an edge with a `listen` of its own, which names the given plain address too.
+    pub async fn start_listening(listen: impl FnOnce(SocketAddr) -> String, process: &str, site: &str) -> Self {
+        Self::start_at("exec", listen, process, site).await
+    }
+
+    /// Starts an edge through a line of shell that its command is added to, such as `ulimit -n 64; exec`.
+    pub async fn start_through(shell: &str, process: &str, site: &str) -> Self {
+        Self::start_at(shell, |address| format!("\"{address}\""), process, site).await
+    }
+
+    async fn start_at(shell: &str, listen: impl FnOnce(SocketAddr) -> String, process: &str, site: &str) -> Self {
         let (address, admin) = (addr(free_port()), addr(free_port()));
         let folder = tempfile::tempdir().unwrap();
-        let head = format!("listen: \"{address}\"\nadmin: \"{admin}\"\ndocker: off\n{process}\n");
-        std::fs::write(folder.path().join("remora.yaml"), format!("{head}{site}")).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_remora"))
-            .arg("run")
-            .arg(folder.path().join("remora.yaml"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stderr = collect(child.stderr.take().unwrap());
-        let stdout = collect(child.stdout.take().unwrap());
-        let mut edge = Self { child, address, admin, folder, stderr, stdout };
+        let head = format!(
+            "listen: {}
+admin: \"{admin}\"
+docker: off
+{}",
+            listen(address),
+            lane()
+        );
+        std::fs::write(
+            folder.path().join("remora.yaml"),
+            format!(
+                "{head}{process}
+{site}"
+            ),
+        )
+        .unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{shell} \"$0\" \"$@\""), env!("CARGO_BIN_EXE_remora"), "run"]);
+        let (child, stdout, stderr) = Running::start(command.arg(folder.path().join("remora.yaml")));
+        let mut edge = Self { child, address, admin, folder, head, stdout, stderr };
         edge.wait_for_start().await;
         edge
     }
 
+    /// Waits until the admin listener answers: then every address is listened on.
     async fn wait_for_start(&mut self) {
         let start = Instant::now();
+        let asks = b"GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
         while tokio::net::TcpStream::connect(self.admin).await.is_err()
-            || tokio::net::TcpStream::connect(self.address).await.is_err()
+            || !raw(self.admin, asks).await.starts_with("HTTP/1.1 200")
         {
-            assert!(self.child.try_wait().unwrap().is_none(), "the edge ended: {:#?}", self.log());
+            assert!(self.child.ended().is_none(), "the edge ended: {:#?}", self.log());
             assert!(start.elapsed() < PATIENCE, "the edge does not listen");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -78,8 +154,7 @@ impl TestEdge {
 
     /// The first lines of the file, which a new site must keep.
     pub fn head(&self) -> String {
-        let text = std::fs::read_to_string(self.file()).unwrap();
-        text.lines().take(3).map(|line| format!("{line}\n")).collect()
+        self.head.clone()
     }
 
     /// Writes the file anew, as an editor does: beside it, then renamed over it.
@@ -94,7 +169,19 @@ impl TestEdge {
     }
 
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.0.id()
+    }
+
+    /// Resident memory, MiB.
+    pub fn resident_mib(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() / 1024
+    }
+
+    /// Open file descriptors.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
     }
 
     /// Sends a signal by name, such as `TERM`.
@@ -107,7 +194,7 @@ impl TestEdge {
     pub async fn ended(&mut self) -> Option<i32> {
         let start = Instant::now();
         loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
+            if let Some(status) = self.child.ended() {
                 return status.code();
             }
             assert!(start.elapsed() < PATIENCE, "the edge does not end");
@@ -163,8 +250,6 @@ fn addr(port: u16) -> SocketAddr {
 
 impl Drop for TestEdge {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
         if std::thread::panicking() {
             eprintln!("--- remora.yaml\n{}", std::fs::read_to_string(self.file()).unwrap_or_default());
             eprintln!("--- log\n{}", self.log().join("\n"));

@@ -2,14 +2,21 @@
 
 mod client;
 mod edge;
+pub mod frames;
+mod link;
 mod origin;
+mod raw_origin;
+mod wire;
 
 use std::future::Future;
 use std::time::{Duration, Instant};
 
 pub use client::{Client, raw};
-pub use edge::{TestEdge, free_port};
+pub use edge::{Running, TestEdge, free_port, is_full_lane, lane};
+pub use link::{Link, Weather};
 pub use origin::Origin;
+pub use raw_origin::{OK, Peer, RawOrigin};
+pub use wire::Wire;
 
 /// Longest wait for anything that should happen.
 pub const PATIENCE: Duration = Duration::from_secs(20);

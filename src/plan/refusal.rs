@@ -1,0 +1,90 @@
+//! From the cause of a failure to the answer the client gets: status, sentence and reason, in one place.
+
+use http::StatusCode;
+
+use crate::telemetry::ErrorReason;
+use crate::upstream::Failure;
+
+/// An answer of the edge's own, instead of a backend's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// Sent to the client.
+    pub status: StatusCode,
+    /// A sentence for the reader of the body.
+    pub detail: &'static str,
+    /// For log and metrics.
+    pub reason: ErrorReason,
+}
+
+/// A request that cannot be read.
+pub const UNREADABLE: Refusal =
+    Refusal::new(StatusCode::BAD_REQUEST, "the request is malformed", ErrorReason::BadRequest);
+
+const TIMEOUT: &str = "the backend did not answer in time";
+const UNREACHABLE: &str = "the backend cannot be reached";
+
+impl Refusal {
+    /// All three together.
+    pub const fn new(status: StatusCode, detail: &'static str, reason: ErrorReason) -> Self {
+        Self { status, detail, reason }
+    }
+
+    /// 400, for what could be read in two ways.
+    pub const fn bad_request(detail: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail, ErrorReason::BadRequest)
+    }
+
+    /// 413
+    pub const fn too_large() -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "the request body is too large", ErrorReason::TooLarge)
+    }
+
+    /// 414
+    pub const fn too_long() -> Self {
+        Self::new(StatusCode::URI_TOO_LONG, "the request target is too long", ErrorReason::BadRequest)
+    }
+
+    /// 431
+    pub const fn too_many_fields() -> Self {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        Self::new(status, "the request has too many header fields", ErrorReason::BadRequest)
+    }
+
+    /// 408
+    pub const fn too_slow() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "the request took too long", ErrorReason::ClientTimeout)
+    }
+
+    /// 500
+    pub const fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the edge failed", ErrorReason::Internal)
+    }
+
+    /// What the last backend did: 504 for what took too long, 502 for the rest.
+    pub const fn backend_failed(failure: Failure) -> Self {
+        match failure {
+            Failure::Timeout => Self::new(StatusCode::GATEWAY_TIMEOUT, TIMEOUT, ErrorReason::Timeout),
+            Failure::ConnectTimeout => Self::new(StatusCode::GATEWAY_TIMEOUT, UNREACHABLE, ErrorReason::ConnectTimeout),
+            Failure::Refused => Self::new(StatusCode::BAD_GATEWAY, UNREACHABLE, ErrorReason::Refused),
+            Failure::ConnectFailed => Self::new(StatusCode::BAD_GATEWAY, UNREACHABLE, ErrorReason::ConnectFailed),
+            Failure::Reset => Self::new(StatusCode::BAD_GATEWAY, "the backend broke off", ErrorReason::Reset),
+            Failure::Status(_) | Failure::BadAnswer => {
+                Self::new(StatusCode::BAD_GATEWAY, "the backend's answer is not valid HTTP", ErrorReason::BadAnswer)
+            }
+        }
+    }
+
+    /// Nobody took the request: what the last one did, or 503 where none was tried.
+    pub const fn nobody(last: Option<Failure>, held: bool) -> Self {
+        match last {
+            None => {
+                let reason = if held { ErrorReason::HoldTimeout } else { ErrorReason::NoBackend };
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "no backend is up; try again shortly", reason)
+            }
+            Some(Failure::Timeout | Failure::ConnectTimeout) => {
+                Self::new(StatusCode::GATEWAY_TIMEOUT, TIMEOUT, ErrorReason::Timeout)
+            }
+            Some(_) => Self::new(StatusCode::BAD_GATEWAY, "the backend failed", ErrorReason::BadAnswer),
+        }
+    }
+}

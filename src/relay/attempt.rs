@@ -1,0 +1,306 @@
+//! One attempt at one backend: a connection, the request on its way there, the head of the answer on its way back.
+
+use std::future::poll_fn;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use crate::http1::{ResponseHead, Version};
+use crate::upstream::Failure;
+
+use super::Relay;
+use super::buffer::{Buffer, HEADROOM, Line};
+use super::client::Client;
+use super::clock::Late;
+use super::fault::{Fault, connect_failure};
+use super::heads::{self, BodyOut};
+use super::pool;
+use super::upload::Upload;
+use super::wire::Wire;
+
+/// What is sent to a backend; the same for every attempt, as long as the body has not begun to stream.
+pub(super) struct Outgoing<'w> {
+    pub head: Line<'w>,
+    /// What of the body waited here, as it goes on the wire.
+    pub spool: Line<'w>,
+    pub upload: Upload,
+    pub body: BodyOut,
+    /// The body streams: what was sent cannot be sent again.
+    pub streams: bool,
+}
+
+/// How far an attempt's request is.
+#[derive(Default)]
+pub(super) struct Sending<'w> {
+    sent: usize,
+    piece: Option<Buffer<'w>>,
+    ending: usize,
+    /// Nothing more is to be sent, or the backend takes no more.
+    settled: bool,
+    /// By when the backend has to take something again.
+    stalled: Option<Instant>,
+}
+
+/// An answer whose head is here.
+pub(super) struct Answered<'w> {
+    pub wire: Wire,
+    /// What was read, from the head on.
+    pub bytes: Buffer<'w>,
+    pub head: ResponseHead,
+    pub sending: Sending<'w>,
+}
+
+/// Deadlines of an upstream.
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
+    pub connect: Duration,
+    pub read: Duration,
+    pub write: Duration,
+}
+
+/// A connection to `backend`: one that waits, where `reuse` allows it, else a new one. True when it waited.
+///
+/// # Errors
+/// With why there is none, and whether the backend is to blame.
+pub(super) async fn connect(
+    relay: &Relay,
+    backend: SocketAddr,
+    reuse: bool,
+    patience: Patience,
+) -> Result<(Wire, bool), (Failure, bool)> {
+    if let Some(wire) = reuse.then(|| relay.pool.take(backend, relay.clock.now())).flatten() {
+        return Ok((wire, true));
+    }
+    match tokio::time::timeout(patience.connect, pool::connect(backend)).await {
+        Ok(Ok(wire)) => Ok((wire, false)),
+        Ok(Err(error)) => Err(connect_failure(&error)),
+        Err(_) => Err((Failure::ConnectTimeout, true)),
+    }
+}
+
+impl<'w> Sending<'w> {
+    /// Sends what can be sent now. Ready once all is sent, or the backend takes no more: it may have answered already.
+    pub fn poll(
+        &mut self,
+        relay: &'w Relay,
+        client: &Client<'w>,
+        wire: &Wire,
+        outgoing: &mut Outgoing<'w>,
+        patience: Patience,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Fault>> {
+        while !self.settled {
+            let written = self.poll_ready_bytes(wire, outgoing, context);
+            match written {
+                Poll::Ready(Some(Ok(()))) => self.stalled = None,
+                Poll::Ready(Some(Err(_))) => self.settled = true,
+                Poll::Pending => {
+                    let due = *self.stalled.get_or_insert_with(|| relay.clock.now() + patience.write);
+                    client.watch.backend_until(Some(due));
+                    return Poll::Pending;
+                }
+                Poll::Ready(None) if outgoing.upload.is_done() => self.settled = true,
+                Poll::Ready(None) => {
+                    client.watch.backend_until(None);
+                    match self.poll_piece(relay, client, outgoing, context) {
+                        Poll::Ready(Ok(())) => {}
+                        other => return other,
+                    }
+                }
+            }
+        }
+        self.piece = None;
+        Poll::Ready(Ok(()))
+    }
+
+    /// True once nothing more is sent.
+    pub fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// Writes some of what is ready; `None` when nothing is.
+    fn poll_ready_bytes(
+        &mut self,
+        wire: &Wire,
+        outgoing: &Outgoing<'w>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<std::io::Result<()>>> {
+        let (head, spool) = (&outgoing.head, &outgoing.spool);
+        if self.sent < head.len() + spool.len() {
+            let rest = spool.get(self.sent.saturating_sub(head.len())..).unwrap_or_default();
+            let write = wire.poll_write(context, head.get(self.sent..).unwrap_or_default(), rest);
+            return write.map(|written| Some(written.map(|count| self.sent += count)));
+        }
+        let ending = if outgoing.body == BodyOut::Chunks { outgoing.upload.ending() } else { b"" };
+        let ending = ending.get(self.ending..).unwrap_or_default();
+        let piece = self.piece.as_ref().map_or(&b""[..], Buffer::data);
+        if piece.is_empty() && ending.is_empty() {
+            return Poll::Ready(None);
+        }
+        let (length, write) = (piece.len(), wire.poll_write(context, piece, ending));
+        write.map(|written| {
+            Some(written.map(|count| {
+                if let Some(piece) = &mut self.piece {
+                    piece.used(count.min(length));
+                }
+                self.ending += count.saturating_sub(length);
+            }))
+        })
+    }
+
+    /// Takes the next part of the body from the client.
+    fn poll_piece(
+        &mut self,
+        relay: &'w Relay,
+        client: &Client<'w>,
+        outgoing: &mut Outgoing<'w>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Fault>> {
+        let mut piece = self.piece.take().unwrap_or_else(|| relay.buffers.large());
+        piece.clear(HEADROOM);
+        outgoing.streams = true;
+        match outgoing.upload.poll_next(relay, client, context, &mut piece) {
+            Poll::Ready(Ok(())) => {}
+            other => return other,
+        }
+        if outgoing.body == BodyOut::Chunks && !piece.is_empty() {
+            into_chunk(&mut piece);
+        }
+        self.piece = Some(piece);
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Makes the data of a buffer one chunk; there has to be room before and behind it.
+pub(super) fn into_chunk(piece: &mut Buffer<'_>) {
+    let mut size = [0; HEADROOM];
+    let mut rest = &mut size[..];
+    let _ = write!(rest, "{:x}\r\n", piece.data().len());
+    let written = HEADROOM - rest.len();
+    piece.append(b"\r\n");
+    piece.prepend(&size[..written]);
+}
+
+/// Sends the request and waits for the head of the answer. Interim answers are passed on meanwhile.
+pub(super) async fn ask<'w>(
+    relay: &'w Relay,
+    client: &Client<'w>,
+    wire: Wire,
+    outgoing: &mut Outgoing<'w>,
+    patience: Patience,
+    asked: Asked,
+) -> Result<Answered<'w>, Fault> {
+    let mut sending = Sending::default();
+    let mut head = relay.take_answer();
+    let mut bytes: Option<Buffer<'w>> = None;
+    loop {
+        let waited =
+            wait_for_head(relay, client, &wire, outgoing, patience, asked, &mut sending, &mut head, &mut bytes);
+        let result = waited.await;
+        client.watch.backend_until(None);
+        client.watch.client_until(None);
+        result?;
+        let Some(mut bytes_here) = bytes.take() else { return Err(Fault::Backend(Failure::BadAnswer)) };
+        if head.status == 101 {
+            // Nobody asked for another protocol.
+            return Err(Fault::Backend(Failure::BadAnswer));
+        }
+        if !head.is_interim() {
+            return Ok(Answered { wire, bytes: bytes_here, head, sending });
+        }
+        // Leave to send the body was given here.
+        if head.status != 100 && asked.version == Version::Http11 {
+            let mut out = relay.lines.take();
+            heads::interim(&mut out, &head.view(bytes_here.data()));
+            client.send(relay, &out, b"").await.map_err(|_| Fault::ClientLeft)?;
+        }
+        bytes_here.used(head.length);
+        bytes = Some(bytes_here);
+    }
+}
+
+/// What of the question decides how the answer is read.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    pub is_head: bool,
+    pub version: Version,
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one attempt, each borrowed apart")]
+async fn wait_for_head<'w>(
+    relay: &'w Relay,
+    client: &Client<'w>,
+    wire: &Wire,
+    outgoing: &mut Outgoing<'w>,
+    patience: Patience,
+    asked: Asked,
+    sending: &mut Sending<'w>,
+    head: &mut ResponseHead,
+    bytes: &mut Option<Buffer<'w>>,
+) -> Result<(), Fault> {
+    let mut is_asked = false;
+    poll_fn(|context| {
+        if !is_asked {
+            match sending.poll(relay, client, wire, outgoing, patience, context) {
+                Poll::Ready(Ok(())) => {
+                    is_asked = true;
+                    // From here to the whole of the head: a backend that sends it byte by byte is late too.
+                    client.watch.backend_until(Some(relay.clock.now() + patience.read));
+                }
+                Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
+                Poll::Pending => {}
+            }
+        }
+        if let Poll::Ready(read) = poll_head(relay, wire, asked.is_head, head, bytes, context) {
+            return Poll::Ready(read.map_err(Fault::Backend));
+        }
+        if is_asked && client.is_gone(relay, context) {
+            return Poll::Ready(Err(Fault::ClientLeft));
+        }
+        match client.watch.late(context) {
+            Some(Late::Client) => Poll::Ready(Err(Fault::ClientSlow)),
+            Some(Late::Backend) => Poll::Ready(Err(Fault::Backend(Failure::Timeout))),
+            None => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Reads until the head is whole. A buffer is held only while there is something in it.
+fn poll_head<'w>(
+    relay: &'w Relay,
+    wire: &Wire,
+    to_head: bool,
+    head: &mut ResponseHead,
+    bytes: &mut Option<Buffer<'w>>,
+    context: &mut Context<'_>,
+) -> Poll<Result<(), Failure>> {
+    let mut buffer = bytes.take().unwrap_or_else(|| relay.buffers.large());
+    loop {
+        if !buffer.is_empty() {
+            match head.read(buffer.data(), to_head) {
+                Ok(true) => {
+                    *bytes = Some(buffer);
+                    return Poll::Ready(Ok(()));
+                }
+                Ok(false) => {}
+                Err(_) => return Poll::Ready(Err(Failure::BadAnswer)),
+            }
+        }
+        if buffer.room().len() <= 2 {
+            return Poll::Ready(Err(Failure::BadAnswer));
+        }
+        let room = buffer.room();
+        // Two bytes stay free for the end of a chunk.
+        let most = room.len() - 2;
+        match wire.poll_read(context, &mut room[..most]) {
+            Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Failure::Reset)),
+            Poll::Ready(Ok(count)) => buffer.filled(count),
+            Poll::Pending => {
+                *bytes = Some(buffer).filter(|buffer| !buffer.is_empty());
+                return Poll::Pending;
+            }
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Memory for bytes on their way, used again by each worker: a connection that waits holds none.
+
+use std::cell::RefCell;
+use std::ops::{Deref, DerefMut};
+
+/// Enough for a usual head.
+const SMALL: usize = 4 * 1024;
+/// A part of a body, with room for a chunk's size before it and its end behind it.
+const LARGE: usize = 64 * 1024 + HEADROOM + 2;
+/// Room before the data for a chunk's size line: 16 digits and the line's end.
+pub(super) const HEADROOM: usize = 18;
+/// Buffers of each size that are kept for later.
+const KEPT: usize = 64;
+
+/// A worker's spare buffers.
+#[derive(Debug, Default)]
+pub struct Buffers {
+    small: RefCell<Vec<Box<[u8]>>>,
+    large: RefCell<Vec<Box<[u8]>>>,
+}
+
+impl Buffers {
+    /// A buffer for a head.
+    pub fn small(&self) -> Buffer<'_> {
+        let spare = self.small.borrow_mut().pop();
+        Buffer::new(self, spare.unwrap_or_else(|| vec![0; SMALL].into()))
+    }
+
+    /// A buffer for a part of a body.
+    pub fn large(&self) -> Buffer<'_> {
+        let spare = self.large.borrow_mut().pop();
+        Buffer::new(self, spare.unwrap_or_else(|| vec![0; LARGE].into()))
+    }
+}
+
+/// Bytes, of which those from `start` to `end` count. Goes back to the worker when dropped.
+#[derive(Debug)]
+pub struct Buffer<'w> {
+    home: &'w Buffers,
+    bytes: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+impl<'w> Buffer<'w> {
+    fn new(home: &'w Buffers, bytes: Box<[u8]>) -> Self {
+        Self { home, bytes, start: 0, end: 0 }
+    }
+
+    /// The bytes that count.
+    pub fn data(&self) -> &[u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// The same, to be changed.
+    pub fn data_mut(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.start..self.end).unwrap_or_default()
+    }
+
+    /// True when none counts.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Room behind them.
+    pub fn room(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.end..).unwrap_or_default()
+    }
+
+    /// `count` bytes were put into the room.
+    pub fn filled(&mut self, count: usize) {
+        self.end = (self.end + count).min(self.bytes.len());
+    }
+
+    /// The first `count` bytes were used.
+    pub fn used(&mut self, count: usize) {
+        self.start = (self.start + count).min(self.end);
+    }
+
+    /// Only the first `count` bytes count.
+    pub fn truncate(&mut self, count: usize) {
+        self.end = self.end.min(self.start + count);
+    }
+
+    /// Empties it, and leaves `before` bytes of room in front.
+    pub fn clear(&mut self, before: usize) {
+        let start = before.min(self.bytes.len());
+        (self.start, self.end) = (start, start);
+    }
+
+    /// Puts `bytes` right before those that count; there has to be room.
+    pub fn prepend(&mut self, bytes: &[u8]) {
+        let start = self.start.saturating_sub(bytes.len());
+        if let Some(room) = self.bytes.get_mut(start..self.start).filter(|room| room.len() == bytes.len()) {
+            room.copy_from_slice(bytes);
+            self.start = start;
+        }
+    }
+
+    /// Puts as much of `bytes` behind as there is room for; returns how much that was.
+    pub fn append(&mut self, bytes: &[u8]) -> usize {
+        let room = self.room();
+        let count = room.len().min(bytes.len());
+        room[..count].copy_from_slice(&bytes[..count]);
+        self.end += count;
+        count
+    }
+
+    /// Makes room for at least one byte, up to `limit` bytes in all; false when that is reached.
+    pub fn grow(&mut self, limit: usize) -> bool {
+        if self.end < self.bytes.len() {
+            return true;
+        }
+        if self.start != 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+            return true;
+        }
+        if limit <= self.bytes.len() {
+            return false;
+        }
+        let mut larger = vec![0; (self.bytes.len() * 2).min(limit)].into_boxed_slice();
+        larger[..self.end].copy_from_slice(&self.bytes[..self.end]);
+        self.bytes = larger;
+        true
+    }
+
+    /// Takes what is behind the first `count` bytes into a buffer of its own; `None` when there is nothing.
+    pub fn split_off(&mut self, count: usize) -> Option<Buffer<'w>> {
+        let at = (self.start + count).min(self.end);
+        let rest = self.bytes.get(at..self.end).filter(|rest| !rest.is_empty())?;
+        let mut other = if rest.len() <= SMALL { self.home.small() } else { self.home.large() };
+        other.append(rest);
+        self.end = at;
+        Some(other)
+    }
+}
+
+impl Drop for Buffer<'_> {
+    fn drop(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        let shelf = match bytes.len() {
+            SMALL => &self.home.small,
+            LARGE => &self.home.large,
+            _ => return,
+        };
+        let mut shelf = shelf.borrow_mut();
+        if shelf.len() < KEPT {
+            shelf.push(bytes);
+        }
+    }
+}
+
+/// A worker's spare lines of text, for heads that are written.
+#[derive(Debug, Default)]
+pub struct Lines(RefCell<Vec<Vec<u8>>>);
+
+impl Lines {
+    /// An empty one.
+    pub fn take(&self) -> Line<'_> {
+        let mut bytes = self.0.borrow_mut().pop().unwrap_or_default();
+        bytes.clear();
+        Line { home: self, bytes }
+    }
+}
+
+/// Text that is written and sent. Goes back to the worker when dropped.
+#[derive(Debug)]
+pub struct Line<'w> {
+    home: &'w Lines,
+    bytes: Vec<u8>,
+}
+
+impl Deref for Line<'_> {
+    type Target = Vec<u8>;
+
+    fn deref(&self) -> &Vec<u8> {
+        &self.bytes
+    }
+}
+
+impl DerefMut for Line<'_> {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        let mut spare = self.home.0.borrow_mut();
+        if spare.len() < KEPT && bytes.capacity() <= LARGE {
+            spare.push(bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_are_used_again() {
+        let buffers = Buffers::default();
+        let first = buffers.small().bytes.as_ptr();
+        assert_eq!(buffers.small().bytes.as_ptr(), first);
+        let mut grown = buffers.small();
+        grown.append(&[1; SMALL]);
+        assert!(grown.grow(3 * SMALL) && grown.room().len() == SMALL);
+        grown.filled(SMALL);
+        assert!(grown.grow(3 * SMALL) && grown.room().len() == SMALL);
+        grown.filled(SMALL);
+        assert!(!grown.grow(3 * SMALL));
+        grown.used(10);
+        assert!(grown.grow(3 * SMALL) && grown.room().len() == 10);
+    }
+
+    #[test]
+    fn what_follows_is_split_off() {
+        let buffers = Buffers::default();
+        let mut buffer = buffers.small();
+        buffer.append(b"headbody");
+        let rest = buffer.split_off(4).unwrap();
+        assert_eq!((buffer.data(), rest.data()), (&b"head"[..], &b"body"[..]));
+        assert!(buffer.split_off(4).is_none());
+    }
+
+    #[test]
+    fn a_size_line_goes_in_front() {
+        let buffers = Buffers::default();
+        let mut buffer = buffers.large();
+        buffer.clear(HEADROOM);
+        buffer.append(b"data");
+        buffer.prepend(b"4\r\n");
+        assert_eq!(buffer.data(), b"4\r\ndata");
+    }
+}

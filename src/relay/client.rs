@@ -1,0 +1,124 @@
+//! One client's connection: its bytes, its deadlines, what is known of the client.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::net::IpAddr;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use super::Relay;
+use super::buffer::Buffer;
+use super::clock::{Late, Watched};
+use super::pace::Pace;
+use super::wire::Wire;
+
+/// How long, and how much, is read of what nobody wants before a connection is closed (RFC 9112, section 9.6).
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 4 << 20;
+/// What is read at a time while a client waits for its answer.
+const PEEK: usize = 64;
+
+/// A client's connection in its worker.
+pub struct Client<'w> {
+    /// The bytes.
+    pub wire: Wire,
+    /// The deadlines.
+    pub watch: Watched<'w>,
+    /// What was read and not used yet.
+    pub input: RefCell<Option<Buffer<'w>>>,
+    /// The address at the other end.
+    pub address: IpAddr,
+    /// The same as text.
+    pub text: String,
+    /// `http` or `https`.
+    pub scheme: &'static str,
+}
+
+impl<'w> Client<'w> {
+    /// True once the client closed its side. What else it says meanwhile is kept for its next request.
+    pub(super) fn is_gone(&self, relay: &'w Relay, context: &mut Context<'_>) -> bool {
+        let mut bytes = [0; PEEK];
+        loop {
+            let mut input = self.input.borrow_mut();
+            let room = input.as_mut().map_or(PEEK, |input| input.room().len()).min(PEEK);
+            if room == 0 {
+                return false;
+            }
+            match self.wire.poll_read(context, &mut bytes[..room]) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(0) | Err(_)) => return true,
+                Poll::Ready(Ok(count)) => {
+                    input.get_or_insert_with(|| relay.buffers.small()).append(&bytes[..count]);
+                }
+            }
+        }
+    }
+
+    /// Sends all of two parts.
+    ///
+    /// # Errors
+    /// When the client does not take them in time, or is gone.
+    pub(super) async fn send(&self, relay: &Relay, first: &[u8], then: &[u8]) -> io::Result<()> {
+        let (mut pace, mut sent) = (Pace::default(), 0);
+        let all = first.len() + then.len();
+        let result = poll_fn(|context| {
+            while sent < all {
+                let head = first.get(sent..).unwrap_or_default();
+                let rest = then.get(sent.saturating_sub(first.len())..).unwrap_or_default();
+                let Poll::Ready(count) = self.wire.poll_write(context, head, rest)? else {
+                    self.watch.client_until(Some(pace.wait(relay)));
+                    let late = self.watch.late(context) == Some(Late::Client);
+                    return if late { Poll::Ready(Err(io::ErrorKind::TimedOut.into())) } else { Poll::Pending };
+                };
+                pace.moved(relay, count);
+                sent += count;
+            }
+            if self.wire.poll_flush(context)?.is_pending() {
+                self.watch.client_until(Some(pace.wait(relay)));
+                let late = self.watch.late(context) == Some(Late::Client);
+                return if late { Poll::Ready(Err(io::ErrorKind::TimedOut.into())) } else { Poll::Pending };
+            }
+            Poll::Ready(Ok(()))
+        });
+        let result = result.await;
+        self.watch.client_until(None);
+        result
+    }
+
+    /// Closes after a whole answer.
+    pub async fn close(&self, relay: &Relay) {
+        // Bytes that nobody read would reset the connection, and TLS says its own goodbye.
+        if self.scheme == "https" || self.input.borrow().is_some() || !self.wire.is_quiet() {
+            self.linger(relay).await;
+        }
+    }
+
+    /// Says goodbye, and reads on for a while where the client is still sending: closing at once would reset the
+    /// connection, and the answer could be lost with it.
+    pub async fn linger(&self, relay: &Relay) {
+        let until = Instant::now() + LINGER;
+        self.watch.client_until(Some(until));
+        let mut left = LINGER_BYTES;
+        let mut buffer = relay.buffers.small();
+        let mut shut = false;
+        poll_fn(|context| {
+            if !shut {
+                shut = self.wire.poll_shutdown(context).is_ready();
+            }
+            loop {
+                buffer.clear(0);
+                let read = self.wire.poll_read(context, buffer.room());
+                if read.is_pending() && self.watch.late(context).is_some() {
+                    return Poll::Ready(());
+                }
+                match ready!(read) {
+                    Ok(count) if count != 0 && count < left => left -= count,
+                    Ok(_) | Err(_) => return Poll::Ready(()),
+                }
+            }
+        })
+        .await;
+        self.watch.client_until(None);
+    }
+}

@@ -1,0 +1,69 @@
+//! What may go wrong while a request is passed on, and what the client is told.
+
+use std::io;
+
+use rustix::io::Errno;
+
+use crate::plan::Refusal;
+use crate::telemetry::ErrorReason;
+use crate::upstream::Failure;
+
+/// Who failed, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The client went away, or stopped taking its answer.
+    ClientLeft,
+    /// The client sent or took too little for too long.
+    ClientSlow,
+    /// The client's body is malformed.
+    BadBody(&'static str),
+    /// The client's body is larger than its route takes.
+    TooLarge,
+    /// The backend failed.
+    Backend(Failure),
+    /// No backend took the request: what the last one did, and whether the request was held meanwhile.
+    Nobody(Option<Failure>, bool),
+}
+
+impl Fault {
+    /// The answer, where there is still someone to tell.
+    pub fn refusal(self) -> Option<Refusal> {
+        match self {
+            Self::ClientLeft => None,
+            Self::ClientSlow => Some(Refusal::too_slow()),
+            Self::BadBody(why) => Some(Refusal::bad_request(why)),
+            Self::TooLarge => Some(Refusal::too_large()),
+            Self::Backend(failure) => Some(Refusal::backend_failed(failure)),
+            Self::Nobody(last, held) => Some(Refusal::nobody(last, held)),
+        }
+    }
+
+    /// The word for log and metrics once the answer has begun.
+    pub fn reason_when_begun(self) -> ErrorReason {
+        match self {
+            Self::ClientLeft => ErrorReason::ClientAbort,
+            Self::ClientSlow => ErrorReason::ClientTimeout,
+            Self::BadBody(_) => ErrorReason::BadRequest,
+            Self::TooLarge => ErrorReason::TooLarge,
+            Self::Backend(_) | Self::Nobody(..) => ErrorReason::Truncated,
+        }
+    }
+
+    /// True where the client did nothing wrong.
+    pub fn is_backends(self) -> bool {
+        matches!(self, Self::Backend(_) | Self::Nobody(..))
+    }
+}
+
+/// Why a connection could not be opened, and whether the backend is to blame.
+pub(super) fn connect_failure(error: &io::Error) -> (Failure, bool) {
+    let failure = match error.kind() {
+        io::ErrorKind::ConnectionRefused => Failure::Refused,
+        io::ErrorKind::TimedOut => Failure::ConnectTimeout,
+        _ => Failure::ConnectFailed,
+    };
+    // Files, memory or ports that ran out here say nothing about it.
+    let ours = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL];
+    let is_ours = ours.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()));
+    (failure, !is_ours)
+}

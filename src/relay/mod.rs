@@ -1,0 +1,100 @@
+//! The fast lane: HTTP/1.1 to HTTP/1.1. A worker has its own connections, buffers and deadlines; in the steady state a
+//! request takes no lock and no memory.
+
+mod attempt;
+mod buffer;
+mod client;
+mod clock;
+mod deliver;
+mod exchange;
+mod fault;
+mod heads;
+mod pace;
+mod pool;
+mod question;
+mod record;
+mod reply;
+mod upload;
+mod wire;
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use crate::config::model::LimitsSpec;
+use crate::http1::ResponseHead;
+use crate::telemetry::{AccessLogger, Metrics, RouteMetrics};
+use crate::types::Active;
+
+pub use buffer::{Buffer, Buffers, Lines};
+pub use client::Client;
+pub use clock::{Clock, Late, Watched};
+pub use exchange::{After, serve};
+pub use pool::Pool;
+pub use question::Request;
+pub use reply::refuse;
+pub use wire::{Transport, Wire};
+
+/// Heads a worker keeps to be used again.
+const HEADS_KEPT: usize = 64;
+
+/// What all workers share.
+#[derive(Clone)]
+pub struct Shared {
+    /// What clients may take and send.
+    pub limits: LimitsSpec,
+    /// Where requests are written down.
+    pub access: Arc<AccessLogger>,
+    /// Requests being worked on.
+    pub active: Arc<Active>,
+    /// What the whole process counts.
+    pub metrics: Arc<Metrics>,
+    /// Counters of requests without a route.
+    pub unrouted: Arc<RouteMetrics>,
+    /// Memory that request bodies may wait in, KiB.
+    pub memory: Arc<Semaphore>,
+}
+
+/// A worker's part of the fast lane.
+pub struct Relay {
+    /// What all workers share.
+    pub shared: Shared,
+    /// Its deadlines.
+    pub clock: Clock,
+    /// Its connections to backends.
+    pub pool: Pool,
+    /// Its spare buffers.
+    pub buffers: Buffers,
+    /// Its spare heads, as they are written.
+    pub lines: Lines,
+    /// Its spare heads, as they were read.
+    answers: RefCell<Vec<ResponseHead>>,
+}
+
+impl Relay {
+    /// A worker's part.
+    pub fn new(shared: Shared) -> Self {
+        Self {
+            shared,
+            clock: Clock::default(),
+            pool: Pool::default(),
+            buffers: Buffers::default(),
+            lines: Lines::default(),
+            answers: RefCell::default(),
+        }
+    }
+
+    /// Memory for the head of an answer.
+    fn take_answer(&self) -> ResponseHead {
+        self.answers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// The same, to be used again.
+    fn give_answer(&self, head: ResponseHead) {
+        let mut answers = self.answers.borrow_mut();
+        if answers.len() < HEADS_KEPT {
+            answers.push(head);
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! A connection's bytes, plain or under TLS, polled by a task that may read and write at once.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+/// The stream under a connection.
+#[derive(Debug)]
+pub enum Transport {
+    /// In the clear.
+    Tcp(TcpStream),
+    /// Under TLS.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Transport {
+    /// The socket.
+    pub fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Tcp(socket) => socket,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
+    /// True under TLS.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
+    /// The TLS session.
+    pub fn tls(&self) -> Option<&rustls::ServerConnection> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Tls(stream) => Some(stream.get_ref().1),
+        }
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_read(context, into),
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, into),
+        }
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_write(context, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(context, parts),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, parts),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(_) => Poll::Ready(Ok(())),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_shutdown(context),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
+
+/// A stream that one task reads and writes through a shared reference.
+#[derive(Debug)]
+pub struct Wire {
+    transport: RefCell<Transport>,
+    nodelay: Cell<bool>,
+}
+
+impl Wire {
+    /// Of a stream.
+    pub fn new(transport: Transport) -> Self {
+        Self { transport: RefCell::new(transport), nodelay: Cell::new(false) }
+    }
+
+    /// The stream again.
+    pub fn into_transport(self) -> Transport {
+        self.transport.into_inner()
+    }
+
+    /// True when nothing came: neither an end nor bytes nobody asked for.
+    pub fn is_quiet(&self) -> bool {
+        // Not by `poll_read`, which says that nothing came once a task has had its turn.
+        let read = self.transport.borrow().socket().try_read(&mut [0; 1]);
+        matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Sends small writes at once from now on.
+    pub fn set_nodelay(&self) {
+        if !self.nodelay.replace(true) {
+            // A socket that refuses is about to fail anyway.
+            let _ = self.transport.borrow().socket().set_nodelay(true);
+        }
+    }
+
+    /// Reads into `room`; 0 is the end.
+    pub fn poll_read(&self, context: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut into = ReadBuf::new(room);
+        ready!(Pin::new(&mut *self.transport.borrow_mut()).poll_read(context, &mut into))?;
+        Poll::Ready(Ok(into.filled().len()))
+    }
+
+    /// Writes some of two parts, the first of them first.
+    pub fn poll_write(&self, context: &mut Context<'_>, first: &[u8], then: &[u8]) -> Poll<io::Result<usize>> {
+        let mut transport = self.transport.borrow_mut();
+        let transport = Pin::new(&mut *transport);
+        let written = if first.is_empty() {
+            ready!(transport.poll_write(context, then))?
+        } else if then.is_empty() {
+            ready!(transport.poll_write(context, first))?
+        } else {
+            ready!(transport.poll_write_vectored(context, &[IoSlice::new(first), IoSlice::new(then)]))?
+        };
+        if written == 0 { Poll::Ready(Err(io::ErrorKind::WriteZero.into())) } else { Poll::Ready(Ok(written)) }
+    }
+
+    /// Hands over what TLS still holds.
+    pub fn poll_flush(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.transport.borrow_mut()).poll_flush(context)
+    }
+
+    /// Says that nothing more will be written.
+    pub fn poll_shutdown(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.transport.borrow_mut()).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,22 @@
+//! Whoever asks for the file to be read again wants the certificates read again too.
+
+use std::sync::Arc;
+
+use crate::front::tls::Certificates;
+use crate::reload::{Load, Loaded, Rejected};
+
+/// Reads the file, and before it the certificates of all listeners.
+pub(super) struct Renewing {
+    pub loader: Box<dyn Load>,
+    pub certificates: Vec<Arc<Certificates>>,
+}
+
+impl Load for Renewing {
+    fn load(&self) -> Result<Loaded, Rejected> {
+        for certificates in &self.certificates {
+            // One that cannot be used is logged there, and the old one stays.
+            let _ = certificates.reload();
+        }
+        self.loader.load()
+    }
+}

@@ -1,0 +1,91 @@
+//! slowhttptest's four attacks with a thousand connections each.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+
+use crate::harness::{OK, RawOrigin, TestEdge, eventually};
+use crate::watch::Watch;
+
+const CONNECTIONS: usize = 1000;
+const SECONDS: u64 = 15;
+
+/// Answers with a megabyte, but `GET /` with two bytes.
+async fn origin() -> RawOrigin {
+    let large = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", 1 << 20, "x".repeat(1 << 20));
+    RawOrigin::serving(move |mut peer| {
+        let large = large.clone();
+        async move {
+            while let Some(request) = peer.request().await {
+                let is_small = request.line().starts_with("GET / ");
+                if !peer.send(if is_small { OK } else { &large }).await {
+                    return;
+                }
+            }
+        }
+    })
+    .await
+}
+
+async fn attack(what: &str, path: &str, arguments: &[&str]) {
+    let origin = origin().await;
+    let edge = TestEdge::start_with(
+        "log: { access: off }\nlimits: { header_timeout: 5s, client_timeout: 5s, min_rate: 1KiB, keepalive: 5s }",
+        &format!("routes:\n  /: a\nupstreams:\n  a: {{ servers: {}, check: off }}\n", origin.server()),
+    )
+    .await;
+    let files = edge.open_files();
+    let watch = Watch::start(&edge);
+    let mut command = Command::new("slowhttptest");
+    command.args(["-c", &CONNECTIONS.to_string(), "-r", "500", "-l", &SECONDS.to_string(), "-p", "3", "-i", "1"]);
+    command.args(arguments).args(["-u", &format!("http://{}{path}", edge.address)]);
+    let ended = tokio::time::timeout(
+        Duration::from_secs(SECONDS * 2),
+        command.stdin(Stdio::null()).kill_on_drop(true).output(),
+    );
+    let output = ended.await.unwrap().unwrap();
+    let harm = watch.end();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    println!("{what}: {harm}");
+    let states: Vec<_> = ["connected", "error", "closed"].map(|state| (state, count(&said, state))).into();
+    println!("    slowhttptest at its end: {states:?}");
+    assert!(said.contains("YES") && !said.contains("service available: NO"), "{said}");
+    assert_eq!(harm.failed, 0, "new clients were not served");
+    assert!(harm.worst < Duration::from_secs(3), "a new client waited {:?}", harm.worst);
+    assert!(harm.highest_mib.saturating_sub(harm.before_mib) < 120, "memory grew");
+    assert!(harm.late_growth_mib < 10, "memory grows on");
+    assert!(count(&said, "connected") < CONNECTIONS / 10, "most attackers are still connected: {states:?}");
+    eventually("descriptors are back", || async { edge.open_files() <= files + 20 }).await;
+}
+
+/// The last count of connections in a state, as slowhttptest prints it.
+fn count(said: &str, state: &str) -> usize {
+    let plain: String = said.split('\x1b').map(|part| part.split_once('m').map_or(part, |(_, rest)| rest)).collect();
+    let last = plain.lines().filter_map(|line| line.trim().strip_prefix(state)?.trim().strip_prefix(':')).next_back();
+    last.and_then(|count| count.trim().parse().ok()).unwrap_or_else(|| panic!("no `{state}` in {plain}"))
+}
+
+#[tokio::test]
+#[ignore = "needs slowhttptest: make attacks"]
+async fn heads_in_drops_harm_nobody_else() {
+    attack("slow heads", "/", &["-H"]).await;
+}
+
+#[tokio::test]
+#[ignore = "needs slowhttptest: make attacks"]
+async fn bodies_in_drops_harm_nobody_else() {
+    attack("slow bodies", "/", &["-B", "-s", "100000"]).await;
+}
+
+#[tokio::test]
+#[ignore = "needs slowhttptest: make attacks"]
+async fn reads_in_drops_harm_nobody_else() {
+    attack("slow reads", "/large", &["-X", "-w", "512", "-y", "1024", "-n", "1", "-z", "32", "-k", "3"]).await;
+}
+
+#[tokio::test]
+#[ignore = "needs slowhttptest: make attacks"]
+async fn ranges_without_number_harm_nobody_else() {
+    attack("ranges", "/", &["-R", "-t", "HEAD"]).await;
+}
