@@ -375,6 +375,10 @@ impl<'a, 'w> Exchange<'a, 'w> {
     async fn failed(&mut self, fault: Fault, framing: Framing, body_done: bool) -> After {
         if self.record.status != 0 {
             self.record.reason = Some(fault.reason_when_begun());
+            if fault == Fault::ClientSlow {
+                // Else the system goes on offering what it still holds, to a client that takes next to nothing.
+                self.question.client.wire.reset_on_close();
+            }
             return After::Abort;
         }
         let Some(refusal) = fault.refusal() else {

@@ -121,6 +121,12 @@ impl Wire {
         }
     }
 
+    /// Drops what was not sent yet when this is dropped, and says so, as nginx's `reset_timedout_connection`.
+    pub fn reset_on_close(&self) {
+        // A socket that refuses is closed all the same.
+        let _ = self.transport.borrow().socket().set_zero_linger();
+    }
+
     /// Reads into `room`; 0 is the end.
     pub fn poll_read(&self, context: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut into = ReadBuf::new(room);

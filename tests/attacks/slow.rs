@@ -1,6 +1,7 @@
 //! slowhttptest's four attacks with a thousand connections each.
 
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::process::Command;
@@ -44,26 +45,31 @@ async fn attack(what: &str, path: &str, arguments: &[&str]) {
         Duration::from_secs(SECONDS * 2),
         command.stdin(Stdio::null()).kill_on_drop(true).output(),
     );
-    let output = ended.await.unwrap().unwrap();
+    // The tool does not see every end of a connection; the edge does. The last count is at most half a second old.
+    let open = AtomicU64::new(0);
+    let counting = async {
+        loop {
+            open.store(edge.status().await["process"]["connections"].as_u64().unwrap(), Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    let output = tokio::select! {
+        output = ended => output.unwrap().unwrap(),
+        () = counting => unreachable!(),
+    };
+    let open = open.into_inner();
+    println!("    connections at its end: {open}");
     let harm = watch.end();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     println!("{what}: {harm}");
-    let states: Vec<_> = ["connected", "error", "closed"].map(|state| (state, count(&said, state))).into();
-    println!("    slowhttptest at its end: {states:?}");
     assert!(said.contains("YES") && !said.contains("service available: NO"), "{said}");
     assert_eq!(harm.failed, 0, "new clients were not served");
     assert!(harm.worst < Duration::from_secs(3), "a new client waited {:?}", harm.worst);
     assert!(harm.highest_mib.saturating_sub(harm.before_mib) < 120, "memory grew");
     assert!(harm.late_growth_mib < 10, "memory grows on");
-    assert!(count(&said, "connected") < CONNECTIONS / 10, "most attackers are still connected: {states:?}");
+    // Those whom the watch sent keep theirs for a while.
+    assert!(open < CONNECTIONS as u64 / 4, "{open} attackers are still connected");
     eventually("descriptors are back", || async { edge.open_files() <= files + 20 }).await;
-}
-
-/// The last count of connections in a state, as slowhttptest prints it.
-fn count(said: &str, state: &str) -> usize {
-    let plain: String = said.split('\x1b').map(|part| part.split_once('m').map_or(part, |(_, rest)| rest)).collect();
-    let last = plain.lines().filter_map(|line| line.trim().strip_prefix(state)?.trim().strip_prefix(':')).next_back();
-    last.and_then(|count| count.trim().parse().ok()).unwrap_or_else(|| panic!("no `{state}` in {plain}"))
 }
 
 #[tokio::test]
