@@ -49,7 +49,7 @@ fn forwarding(c: &mut Criterion) {
             b.iter(|| {
                 forwarding.apply(black_box(&facts), black_box(&claims), &mut |name, value| {
                     black_box((name, value));
-                })
+                });
             });
         });
     }

@@ -44,7 +44,7 @@ async fn a_refused_connection_costs_nobody_a_request() {
         assert_eq!(client.send(method, "/", &[], "x").await.status, 200);
     }
     assert_eq!(a.count() + b.count(), 60);
-    assert!(edge.logged("is ejected"), "{:?}", edge.log());
+    assert!(edge.told("is ejected"), "{:?}", edge.log());
 }
 
 #[tokio::test]

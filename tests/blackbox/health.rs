@@ -60,7 +60,7 @@ async fn when_all_fail_their_check_but_answer_they_are_tried_all_the_same() {
     for _ in 0..10 {
         assert_eq!(edge.client().get("/").await.status, 200);
     }
-    assert!(edge.logged("fail open"));
+    assert!(edge.told("fail open"));
 }
 
 #[tokio::test]

@@ -217,6 +217,20 @@ docker: off
         self.stderr.lock().unwrap().iter().any(|line| line.contains(text))
     }
 
+    /// The same, but a line that is not there yet is waited for, for a second: they gather before they are written.
+    pub fn told(&self, text: &str) -> bool {
+        let start = Instant::now();
+        loop {
+            if self.logged(text) {
+                return true;
+            }
+            if Duration::from_secs(1) < start.elapsed() {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Runs another command of the executable against this edge.
     pub async fn command(&self, arguments: &[&str]) -> std::process::Output {
         let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_remora"));
