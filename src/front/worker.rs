@@ -22,7 +22,7 @@ use crate::http1::{HeadLimits, RequestHead};
 use crate::proxy::Edge;
 use crate::relay::{self, Relay};
 use crate::snapshot::{Snapshot, SnapshotCell};
-use crate::telemetry::Limiter;
+use crate::telemetry::{AccessLogger, Limiter};
 use crate::types::{Active, spawn_here};
 
 use super::door;
@@ -135,7 +135,11 @@ pub fn start(
         };
         let started = started.clone();
         thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-            match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+            own.shared.relay.access.gather_here();
+            let mut runtime = Builder::new_current_thread();
+            // What a round of work wrote down is everyone's before the worker sleeps.
+            runtime.enable_all().on_thread_park(AccessLogger::submit_gathered);
+            match runtime.build_local(LocalOptions::default()) {
                 Ok(runtime) => runtime.block_on(Worker::run(own, started)),
                 // Whoever started it waits for this; when it has gone, the process ends.
                 Err(error) => drop(started.send(Err(error))),

@@ -111,7 +111,7 @@ struct Pipe;
 impl Write for Pipe {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if let Some(writer) = WRITER.get() {
-            writer.submit(bytes);
+            writer.submit(bytes, 1);
         }
         Ok(bytes.len())
     }

@@ -1,6 +1,7 @@
 //! What happened, told outward: error log, access log and metrics. Decides nothing and never makes a request wait.
 
 pub mod access;
+mod entry;
 mod escape;
 mod limiter;
 pub mod log;
@@ -9,7 +10,8 @@ mod reason;
 mod stamp;
 mod writer;
 
-pub use access::{AccessEntry, AccessLogger};
+pub use access::AccessLogger;
+pub use entry::AccessEntry;
 pub use escape::one_line;
 pub use limiter::Limiter;
 pub use metrics::{BackendMetrics, Metrics, RouteMetrics, UpstreamMetrics};

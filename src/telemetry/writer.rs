@@ -26,10 +26,10 @@ pub struct LineWriter {
     shared: Arc<Shared>,
 }
 
-/// What became of a line.
+/// What became of lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Submitted {
-    /// It will be written.
+    /// They will be written.
     Queued,
     /// The queue is full: the sink is blocked or too slow.
     Dropped {
@@ -80,18 +80,18 @@ impl LineWriter {
         Ok(Self { shared })
     }
 
-    /// Queues one line with its line feed. Never waits for the sink.
-    pub fn submit(&self, line: &[u8]) -> Submitted {
+    /// Queues so many lines with their line feeds, all or none. Never waits for the sink.
+    pub fn submit(&self, text: &[u8], lines: u64) -> Submitted {
         let mut state = self.shared.lock();
         let before = state.queue.len();
-        if self.shared.capacity < before + line.len() {
+        if self.shared.capacity < before + text.len() {
             let first = !state.blocked;
             state.blocked = true;
-            self.shared.dropped.inc();
+            self.shared.dropped.inc_by(lines);
             return Submitted::Dropped { first };
         }
-        state.queue.extend_from_slice(line);
-        state.accepted += 1;
+        state.queue.extend_from_slice(text);
+        state.accepted += lines;
         let after = state.queue.len();
         let wake = before == 0 || (before < BATCH_BYTES && BATCH_BYTES <= after);
         drop(state);
@@ -234,7 +234,7 @@ mod tests {
         let writer = LineWriter::start("test", sink, 1 << 20, counter()).unwrap();
         let started = Instant::now();
         for line in ["one\n", "two\n", "three\n"] {
-            assert_eq!(writer.submit(line.as_bytes()), Submitted::Queued);
+            assert_eq!(writer.submit(line.as_bytes(), 1), Submitted::Queued);
         }
         let mut lines = BufReader::new(reader).lines();
         for line in ["one", "two", "three"] {
@@ -258,7 +258,7 @@ mod tests {
             assert!(Instant::now() < deadline, "the pipe never filled");
             let started = Instant::now();
             for _ in 0..200 {
-                match writer.submit(&line) {
+                match writer.submit(&line, 1) {
                     Submitted::Queued => queued += 1,
                     Submitted::Dropped { first } => {
                         lost += 1;
@@ -281,7 +281,7 @@ mod tests {
     fn flush_waits_for_what_was_submitted() {
         let (mut reader, sink) = io::pipe().unwrap();
         let writer = LineWriter::start("test", sink, 1 << 20, counter()).unwrap();
-        writer.submit(b"line\n");
+        writer.submit(b"line\n", 1);
         assert!(writer.flush(Duration::from_secs(5)));
         let mut got = [0; 5];
         reader.read_exact(&mut got).unwrap();
@@ -295,9 +295,9 @@ mod tests {
         drop(reader);
         let dropped = counter();
         let writer = LineWriter::start("test", sink, 1 << 20, dropped.clone()).unwrap();
-        writer.submit(b"one\n");
+        writer.submit(b"one\n", 1);
         assert!(writer.flush(Duration::from_secs(5)));
-        writer.submit(b"two\nthree\n");
+        writer.submit(b"two\nthree\n", 2);
         assert!(writer.flush(Duration::from_secs(5)));
         assert_eq!(dropped.get(), 3);
     }
@@ -325,7 +325,7 @@ mod tests {
     fn a_sink_that_takes_little_gets_it_all() {
         let (sender, receiver) = std::sync::mpsc::channel();
         let writer = LineWriter::start("test", Hesitant(Vec::new(), false, sender), 1 << 20, counter()).unwrap();
-        writer.submit(b"slowly\n");
+        writer.submit(b"slowly\n", 1);
         assert!(writer.flush(Duration::from_secs(5)));
         drop(writer);
         assert_eq!(receiver.iter().collect::<Vec<_>>(), b"slowly\n");

@@ -25,7 +25,7 @@ impl Active {
 
     /// Requests being worked on.
     pub fn count(&self) -> usize {
-        self.requests.load(Ordering::Relaxed)
+        self.requests.load(Ordering::Acquire)
     }
 
     /// Waits until there is none.
@@ -42,7 +42,8 @@ impl Active {
 
 impl Drop for ActiveRequest {
     fn drop(&mut self) {
-        if self.0.requests.fetch_sub(1, Ordering::Relaxed) == 1 {
+        // What was done for it is done, to whoever sees the count.
+        if self.0.requests.fetch_sub(1, Ordering::Release) == 1 {
             self.0.none.notify_waiters();
         }
     }
