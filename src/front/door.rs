@@ -20,15 +20,14 @@ use crate::snapshot::Route;
 use crate::telemetry::ErrorReason;
 use crate::telemetry::metrics::{Lane, Turned};
 
+use super::frames::PREFACE;
 use super::full::Http2;
 use super::guard::Admitted;
-use super::lent::Lent;
+use super::lent::{Lent, Loan};
 use super::tls::TlsAcceptor;
 use super::worker::Worker;
 
-/// HTTP/2's preface (RFC 9113, section 3.4).
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Of it, what no request of HTTP/1 begins with.
+/// Of HTTP/2's preface, what no request of HTTP/1 begins with.
 const PREFACE_START: usize = 18;
 
 /// What the next bytes of a connection are.
@@ -77,6 +76,7 @@ pub(super) async fn serve(
         wire: Wire::new(transport),
         watch: worker.relay.clock.watch(),
         input: RefCell::new(None),
+        peer,
         address,
         text: address.to_string(),
     };
@@ -103,10 +103,7 @@ async fn requests<'w>(worker: &'w Worker, mut client: Client<'w>, mut start_of_h
         let (length, start) = match next(worker, &client, served == 0, start_of_http2).await {
             Next::Head(length, start) => (length, start),
             Next::Http2 => return http2(worker, client).await,
-            Next::Bad(bad, start) => {
-                let refusal = Refusal::new(bad.status, bad.why, ErrorReason::BadRequest);
-                return relay::refuse(&worker.relay, &client, refusal, start).await;
-            }
+            Next::Bad(bad, start) => return refuse(worker, &client, bad, start).await,
             Next::Late(start) => {
                 return relay::refuse(&worker.relay, &client, Refusal::too_slow(), start).await;
             }
@@ -117,9 +114,8 @@ async fn requests<'w>(worker: &'w Worker, mut client: Client<'w>, mut start_of_h
         let Some(mut bytes) = client.input.take() else { return };
         *client.input.borrow_mut() = bytes.split_off(length);
         let mut head = worker.take_head();
-        if let Err(bad) = head.read(bytes.data(), worker.head_limits()) {
-            let refusal = Refusal::new(bad.status, bad.why, ErrorReason::BadRequest);
-            return relay::refuse(&worker.relay, &client, refusal, start).await;
+        if let Err(bad) = head.read(bytes.data(), worker.head_limits) {
+            return refuse(worker, &client, bad, start).await;
         }
         let is_last = (limits.requests != 0 && limits.requests <= served)
             || (!limits.lifetime.is_zero() && limits.lifetime <= opened.elapsed());
@@ -150,6 +146,11 @@ async fn requests<'w>(worker: &'w Worker, mut client: Client<'w>, mut start_of_h
     }
 }
 
+async fn refuse<'w>(worker: &'w Worker, client: &Client<'w>, bad: BadHead, start: Instant) {
+    let refusal = Refusal::new(bad.status, bad.why, ErrorReason::BadRequest);
+    relay::refuse(&worker.relay, client, refusal, start).await;
+}
+
 /// The lane a request takes: the full one where its route or the file says so, and for WebSockets.
 fn lane(worker: &Worker, head: &RequestHead, route: Option<&Route>) -> Lane {
     match (worker.shared.lane, route) {
@@ -168,15 +169,15 @@ async fn full<'w>(
     bytes: &[u8],
     keep_alive: bool,
 ) -> Option<Client<'w>> {
-    let Client { wire, watch, input, address, text, scheme } = client;
-    wire.set_nodelay();
+    client.wire.set_nodelay();
+    let Client { wire, watch, input, peer, address, text, scheme } = client;
     let rest = input.take();
     let rest = rest.as_ref().map_or(&b""[..], |rest| rest.data());
-    let transport = wire.into_transport();
+    let loan = Loan { transport: wire.into_transport(), peer, pace: worker.limits().pace() };
     let lent = if head.is_websocket {
-        Lent::tunnel(transport, bytes, rest)
+        Lent::tunnel(loan, bytes, rest)
     } else {
-        Lent::request(transport, bytes, rest, head.framing, worker.limits().min_rate.0)
+        Lent::request(loan, bytes, rest, head.framing)
     };
     let mut session = ServerSession::new_http1(Box::new(lent));
     session.set_keepalive(Some(worker.limits().keepalive.as_secs().max(1)));
@@ -195,7 +196,7 @@ async fn full<'w>(
         buffer.append(&ahead);
         buffer
     });
-    Some(Client { wire: Wire::new(transport), watch, input: RefCell::new(input), address, text, scheme })
+    Some(Client { wire: Wire::again(transport), watch, input: RefCell::new(input), peer, address, text, scheme })
 }
 
 /// Lends the connection to Pingora for good.
@@ -203,7 +204,8 @@ async fn http2<'w>(worker: &'w Worker, client: Client<'w>) {
     client.wire.set_nodelay();
     let input = client.input.take();
     let read = input.as_ref().map_or(&b""[..], |input| input.data());
-    let lent = Lent::all(client.wire.into_transport(), read);
+    let loan = Loan { transport: client.wire.into_transport(), peer: client.peer, pace: worker.limits().pace() };
+    let lent = Lent::http2(loan, read, Arc::clone(&worker.shared.relay.metrics));
     let app: &Arc<Http2> = &worker.http2;
     Box::pin(app.process_new(Box::new(lent), &worker.stopped)).await;
 }
@@ -257,7 +259,7 @@ fn look(worker: &Worker, scan: &mut Scan, bytes: &[u8], http2: Http2Start, start
         }
         Http2Start::Allowed | Http2Start::Never => {}
     }
-    match scan.end(bytes, worker.head_limits()) {
+    match scan.end(bytes, worker.head_limits) {
         Ok(None) => None,
         Ok(Some(length)) => Some(Next::Head(length, start)),
         Err(bad) => Some(Next::Bad(bad, start)),
@@ -269,7 +271,7 @@ fn poll_more<'w>(worker: &'w Worker, client: &Client<'w>, context: &mut Context<
     let mut held = client.input.borrow_mut();
     let mut input = held.take().unwrap_or_else(|| worker.relay.buffers.small());
     // One byte more than a head may have, so that it can be told from one that is too large.
-    let has_room = input.grow(worker.head_limits().size + 1);
+    let has_room = input.grow(worker.head_limits.size + 1);
     let read = if has_room { client.wire.poll_read(context, input.room()) } else { Poll::Ready(Ok(0)) };
     let polled = match read {
         Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(false),

@@ -3,13 +3,12 @@
 //! Pingora sees the bytes of that request and nothing behind it: what a client sends ahead stays here, a body in chunks
 //! is checked before it is read, and one that comes too slowly ends in an error.
 
-use std::future::Future as _;
-use std::io;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use pingora::protocols::raw_connect::ProxyDigest;
@@ -19,24 +18,28 @@ use pingora::protocols::{
     UniqueIDType,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::Sleep;
 
 use crate::http1::{Chunked, Form, Framing};
 use crate::relay::Transport;
+use crate::telemetry::Metrics;
+use crate::telemetry::metrics::Turned;
+use crate::types::PaceLimits;
 
-/// How long a body may flow below the least rate before it is cut off, as in Kestrel.
-const GRACE: Duration = Duration::from_secs(5);
+use super::alarm::Alarm;
+use super::frames::{Frames, PREFACE};
+
 /// What is kept of requests that a client sends ahead.
 const AHEAD_MAX: usize = 16 * 1024;
-
-/// How the answer begins that opens a tunnel.
+/// How an answer begins, and one that opens a tunnel.
+const ANSWER: &[u8] = b"HTTP/1.";
 const SWITCHING: &[u8] = b"HTTP/1.1 101";
 
 /// What Pingora may read.
-#[derive(Debug)]
 enum Share {
-    /// Everything: HTTP/2, or a connection that becomes a tunnel.
+    /// Everything: a connection that became a tunnel.
     All,
+    /// Everything, in HTTP/2.
+    Http2(Box<Frames>, Arc<Metrics>),
     /// Nothing until the answer is 101, then everything.
     Tunnel,
     /// So many bytes more.
@@ -46,51 +49,69 @@ enum Share {
 }
 
 /// The connection.
-#[derive(Debug)]
 pub(super) struct Lent {
     transport: Transport,
+    peer: SocketAddr,
     /// Read, and Pingora's next.
     ready: Vec<u8>,
     /// Read, and not looked at yet.
     waiting: Vec<u8>,
+    /// A head written by Pingora, which goes with the first of its body, or when it is flushed: else each answer would be two
+    /// packets. nginx postpones heads too.
+    unsent: Vec<u8>,
     share: Share,
-    min_rate: u64,
-    inward: Rate,
-    outward: Rate,
+    inward: Alarm,
+    outward: Alarm,
     /// Who waits for a tunnel to open.
     reader: Option<Waker>,
 }
 
+/// A connection that is to be lent.
+pub(super) struct Loan {
+    /// Its bytes.
+    pub transport: Transport,
+    /// Who is at the other end.
+    pub peer: SocketAddr,
+    /// How fast that one has to be.
+    pub pace: PaceLimits,
+}
+
 impl Lent {
-    /// Lends everything, from `read` on.
-    pub fn all(transport: Transport, read: &[u8]) -> Self {
-        Self::new(transport, read, &[], Share::All, 0)
+    /// Lends everything, from `read` on, to HTTP/2.
+    pub fn http2(loan: Loan, read: &[u8], metrics: Arc<Metrics>) -> Self {
+        let mut frames = Frames::default();
+        frames.came(read.get(PREFACE.len()..).unwrap_or_default());
+        // Streams have rates of their own.
+        let pace = PaceLimits { min_rate: 0, ..loan.pace };
+        Self::new(Loan { pace, ..loan }, read, &[], Share::Http2(Box::new(frames), metrics))
     }
 
-    /// Lends one request: its head, and the body that follows it in `rest` and on the wire, at `min_rate` bytes a second.
-    pub fn request(transport: Transport, head: &[u8], rest: &[u8], framing: Framing, min_rate: u64) -> Self {
+    /// Lends one request: its head, and the body that follows it in `rest` and on the wire.
+    pub fn request(loan: Loan, head: &[u8], rest: &[u8], framing: Framing) -> Self {
         let share = match framing {
             Framing::None => Share::Length(0),
             Framing::Length(length) => Share::Length(length),
             Framing::Chunked => Share::Chunks(Box::new(Chunked::new(Form::Chunks))),
         };
-        Self::new(transport, head, rest, share, min_rate)
+        Self::new(loan, head, rest, share)
     }
 
-    /// Lends a connection that is to become a tunnel.
-    pub fn tunnel(transport: Transport, head: &[u8], rest: &[u8]) -> Self {
-        Self::new(transport, head, rest, Share::Tunnel, 0)
+    /// Lends a connection that is to become a tunnel, which may be as slow as it likes but not stand still.
+    pub fn tunnel(loan: Loan, head: &[u8], rest: &[u8]) -> Self {
+        let pace = PaceLimits { min_rate: 0, ..loan.pace };
+        Self::new(Loan { pace, ..loan }, head, rest, Share::Tunnel)
     }
 
-    fn new(transport: Transport, ready: &[u8], waiting: &[u8], share: Share, min_rate: u64) -> Self {
+    fn new(loan: Loan, ready: &[u8], waiting: &[u8], share: Share) -> Self {
         Self {
-            transport,
+            transport: loan.transport,
+            peer: loan.peer,
             ready: ready.to_vec(),
             waiting: waiting.to_vec(),
+            unsent: Vec::new(),
             share,
-            min_rate,
-            inward: Rate::default(),
-            outward: Rate::default(),
+            inward: Alarm::new(loan.pace),
+            outward: Alarm::new(loan.pace),
             reader: None,
         }
     }
@@ -103,7 +124,7 @@ impl Lent {
     /// Bytes Pingora may still read beyond those that are ready; 0 when the request is over.
     fn allowed(&self) -> usize {
         match &self.share {
-            Share::All => usize::MAX,
+            Share::All | Share::Http2(..) => usize::MAX,
             Share::Tunnel => 0,
             Share::Length(left) => usize::try_from(*left).unwrap_or(usize::MAX),
             Share::Chunks(chunked) if chunked.is_done() => 0,
@@ -115,7 +136,7 @@ impl Lent {
     fn share_out(&mut self, count: usize) -> io::Result<()> {
         let mut part: Vec<u8> = self.waiting.drain(..count).collect();
         match &mut self.share {
-            Share::All | Share::Tunnel => self.ready = part,
+            Share::All | Share::Http2(..) | Share::Tunnel => self.ready = part,
             Share::Length(left) => {
                 *left = left.saturating_sub(count as u64);
                 self.ready = part;
@@ -147,37 +168,55 @@ impl Lent {
         }
         Poll::Pending
     }
-}
 
-/// How fast one direction moves; only the time in which the client was waited for counts.
-#[derive(Debug, Default)]
-struct Rate {
-    waited: Duration,
-    since: Option<Instant>,
-    bytes: u64,
-    alarm: Option<Pin<Box<Sleep>>>,
-}
-
-impl Rate {
-    /// An error once the client fell below `least` bytes a second; 0 is none.
-    fn poll(&mut self, least: u64, context: &mut Context<'_>) -> Poll<io::Error> {
-        let Some(seconds) = self.bytes.checked_div(least) else { return Poll::Pending };
-        let since = *self.since.get_or_insert_with(Instant::now);
-        let allowed = (GRACE + Duration::from_secs(seconds.min(1 << 32))).saturating_sub(self.waited);
-        let due = tokio::time::Instant::from_std(since + allowed);
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
-        if alarm.deadline() != due {
-            alarm.as_mut().reset(due);
+    /// Sends what waits, then `more`; ready with how much of that went once nothing waits.
+    fn poll_send(&mut self, context: &mut Context<'_>, more: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            let transport = Pin::new(&mut self.transport);
+            let polled = match (self.unsent.is_empty(), more.is_empty()) {
+                (true, true) => return Poll::Ready(Ok(0)),
+                (true, false) => transport.poll_write(context, more),
+                (false, true) => transport.poll_write(context, &self.unsent),
+                (false, false) => {
+                    transport.poll_write_vectored(context, &[IoSlice::new(&self.unsent), IoSlice::new(more)])
+                }
+            };
+            let count = ready!(self.poll_outward(polled, context))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            let waited = self.unsent.len();
+            self.unsent.drain(..count.min(waited));
+            if waited < count {
+                return Poll::Ready(Ok(count - waited));
+            }
         }
-        ready!(alarm.as_mut().poll(context));
-        Poll::Ready(io::ErrorKind::TimedOut.into())
     }
 
-    fn moved(&mut self, count: usize) {
-        if let Some(since) = self.since.take() {
-            self.waited += since.elapsed();
-            self.bytes += count as u64;
+    /// The same, or an error where the client takes nothing for too long.
+    fn poll_outward(&mut self, polled: Poll<io::Result<usize>>, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        match polled {
+            Poll::Ready(Ok(count)) => {
+                self.outward.moved(count);
+                Poll::Ready(Ok(count))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => self.outward.poll(context).map(Err),
         }
+    }
+
+    /// Reads what Pingora takes as it comes.
+    fn poll_all(&mut self, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
+        ready!(Pin::new(&mut self.transport).poll_read(context, into))?;
+        if let Share::Http2(frames, metrics) = &mut self.share
+            && frames.came(into.filled().get(before..).unwrap_or_default())
+        {
+            metrics.turned_away(Turned::Flood);
+            log::debug!("an HTTP/2 connection of {} floods and is closed", self.peer);
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a flood of frames")));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -199,8 +238,8 @@ impl AsyncRead for Lent {
                 this.share_out(this.waiting.len().min(allowed))?;
                 continue;
             }
-            if let Share::All = this.share {
-                return Pin::new(&mut this.transport).poll_read(context, into);
+            if let Share::All | Share::Http2(..) = this.share {
+                return this.poll_all(context, into);
             }
             let room = into.remaining().min(allowed);
             let mut part = into.take(room);
@@ -212,7 +251,7 @@ impl AsyncRead for Lent {
                     this.inward.moved(count);
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => return this.inward.poll(this.min_rate, context).map(Err),
+                Poll::Pending => return this.inward.poll(context).map(Err),
             }
         }
     }
@@ -227,22 +266,41 @@ impl AsyncWrite for Lent {
                 reader.wake();
             }
         }
-        match Pin::new(&mut this.transport).poll_write(context, bytes) {
-            Poll::Ready(Ok(count)) => {
-                this.outward.moved(count);
-                Poll::Ready(Ok(count))
+        match &mut this.share {
+            Share::All => this.poll_send(context, bytes),
+            Share::Http2(frames, _) => {
+                let polled = Pin::new(&mut this.transport).poll_write(context, bytes);
+                if let Poll::Ready(Ok(count)) = polled {
+                    frames.went(bytes.get(..count).unwrap_or_default());
+                }
+                this.poll_outward(polled, context)
             }
-            Poll::Pending => this.outward.poll(this.min_rate, context).map(Err),
-            failed @ Poll::Ready(Err(_)) => failed,
+            _ if this.unsent.is_empty() && bytes.starts_with(ANSWER) => {
+                this.unsent.extend_from_slice(bytes);
+                Poll::Ready(Ok(bytes.len()))
+            }
+            _ => this.poll_send(context, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().transport).poll_flush(context)
+        let this = self.get_mut();
+        ready!(this.poll_send(context, &[]))?;
+        let polled = Pin::new(&mut this.transport).poll_flush(context).map_ok(|()| 0);
+        this.poll_outward(polled, context).map_ok(drop)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().transport).poll_shutdown(context)
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.as_mut().poll_flush(context))?;
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.transport).poll_shutdown(context).map_ok(|()| 0);
+        this.poll_outward(polled, context).map_ok(drop)
+    }
+}
+
+impl std::fmt::Debug for Lent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lent").field("peer", &self.peer).finish_non_exhaustive()
     }
 }
 
@@ -300,6 +358,9 @@ impl GetProxyDigest for Lent {
 
 impl GetSocketDigest for Lent {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        Some(Arc::new(SocketDigest::from_raw_fd(self.transport.socket().as_raw_fd())))
+        let digest = SocketDigest::from_raw_fd(self.transport.socket().as_raw_fd());
+        // Known, and not to be asked of the system for each request. It is new: nothing is set.
+        let _ = digest.peer_addr.set(Some(self.peer.into()));
+        Some(Arc::new(digest))
     }
 }

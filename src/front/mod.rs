@@ -1,7 +1,9 @@
 //! The front door: the sockets, bound before anything else starts, and each client's connection from its first byte on.
 //! Heads are read here, strictly and under deadlines; then each request takes its lane.
 
+mod alarm;
 mod door;
+mod frames;
 mod full;
 mod guard;
 mod lent;

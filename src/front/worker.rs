@@ -23,7 +23,7 @@ use crate::proxy::Edge;
 use crate::relay::{self, Relay};
 use crate::snapshot::{Snapshot, SnapshotCell};
 use crate::telemetry::{AccessLogger, Limiter};
-use crate::types::{Active, spawn_here};
+use crate::types::{Active, ByteSize, spawn_here};
 
 use super::door;
 use super::full::Http2;
@@ -76,6 +76,8 @@ pub(super) struct Worker {
     pub http2: Arc<Http2>,
     pub stopped: watch::Receiver<bool>,
     tls: Arc<[Option<Arc<TlsAcceptor>>]>,
+    /// What a head may be.
+    pub head_limits: HeadLimits,
     load: Arc<AtomicUsize>,
     pinned: RefCell<Option<Pinned>>,
     heads: RefCell<Vec<RequestHead>>,
@@ -184,6 +186,7 @@ impl Worker {
             full,
             stopped: stopped.clone(),
             tls,
+            head_limits: head_limits(&shared.relay.limits),
             load,
             pinned: RefCell::new(None),
             heads: RefCell::default(),
@@ -316,12 +319,6 @@ impl Worker {
         &self.shared.relay.limits
     }
 
-    pub fn head_limits(&self) -> HeadLimits {
-        let limits = self.limits();
-        let bytes = |size: crate::types::ByteSize| usize::try_from(size.0).unwrap_or(usize::MAX);
-        HeadLimits { size: bytes(limits.header_size), fields: limits.headers, target: bytes(limits.uri) }
-    }
-
     /// What is in force. Take it once per request and keep it.
     pub fn snapshot(&self) -> Pinned {
         self.renew();
@@ -349,6 +346,11 @@ impl Worker {
             heads.push(head);
         }
     }
+}
+
+fn head_limits(limits: &LimitsSpec) -> HeadLimits {
+    let bytes = |size: ByteSize| usize::try_from(size.0).unwrap_or(usize::MAX);
+    HeadLimits { size: bytes(limits.header_size), fields: limits.headers, target: bytes(limits.uri) }
 }
 
 /// A failure of one connection, and not of the system.

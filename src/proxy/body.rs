@@ -19,9 +19,6 @@ use super::request::content_length;
 /// What Pingora keeps for replays by itself, and also the most that one read returns.
 const PINGORA_BUFFER: u64 = 64 * 1024;
 
-/// How long a body may come below the least rate, as in Kestrel.
-const GRACE: Duration = Duration::from_secs(5);
-
 /// What is known of a request's body.
 #[derive(Default)]
 pub(super) struct RequestBody {
@@ -63,10 +60,10 @@ pub(super) async fn take_in(
     let Ok(memory) = Arc::clone(buffers).try_acquire_many_owned(kib) else { return Ok(()) };
     ctx.body._memory = Some(memory);
     meet_expectation(session, ctx).await?;
-    let read = read_ahead(session, ctx, before, allowed, settings.client_timeout);
-    let Some(seconds) = length.checked_div(settings.min_rate) else { return read.await };
+    let read = read_ahead(session, ctx, before, allowed, settings.pace.pause);
+    let Some(longest) = settings.pace.longest(length) else { return read.await };
     let late = |_| Error::explain(ErrorType::ReadTimedout, "the request's body").into_down();
-    tokio::time::timeout(GRACE + Duration::from_secs(seconds), read).await.map_err(late)?
+    tokio::time::timeout(longest, read).await.map_err(late)?
 }
 
 async fn read_ahead(

@@ -5,7 +5,7 @@ use pingora_proxy::{FailToProxy, Session};
 
 use crate::plan::{Refusal, UNREADABLE};
 use crate::telemetry::ErrorReason;
-use crate::upstream::{Failure, failure_of};
+use crate::upstream::{Failure, failure_of, is_late};
 
 use super::context::RequestContext;
 use super::reply::send_error;
@@ -19,10 +19,14 @@ fn meaning(error: &Error, ctx: &RequestContext) -> (Option<Refusal>, ErrorReason
         (_, ErrorType::HTTPStatus(status)) => Refusal::backend_failed(Failure::Status(*status)),
         (ErrorSource::Upstream, _) => Refusal::backend_failed(failure_of(error)),
         (ErrorSource::Downstream, ErrorType::ReadTimedout) => Refusal::too_slow(),
-        (
-            ErrorSource::Downstream,
-            ErrorType::WriteTimedout | ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed,
-        ) => return (None, ErrorReason::ClientAbort),
+        (ErrorSource::Downstream, ErrorType::ReadError) if is_late(error) => Refusal::too_slow(),
+        (ErrorSource::Downstream, ErrorType::WriteTimedout) => return (None, ErrorReason::ClientTimeout),
+        (ErrorSource::Downstream, ErrorType::WriteError) if is_late(error) => {
+            return (None, ErrorReason::ClientTimeout);
+        }
+        (ErrorSource::Downstream, ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed) => {
+            return (None, ErrorReason::ClientAbort);
+        }
         (ErrorSource::Downstream, _) => UNREADABLE,
         (ErrorSource::Internal | ErrorSource::Unset, _) => Refusal::internal(),
     };

@@ -11,7 +11,6 @@ mod upgrade;
 mod upstream;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -25,21 +24,17 @@ use tokio::sync::Semaphore;
 use crate::snapshot::SnapshotCell;
 use crate::telemetry::metrics::Lane;
 use crate::telemetry::{AccessLogger, Metrics, RouteMetrics};
-use crate::types::Active;
+use crate::types::{Active, PaceLimits};
 
 pub use context::RequestContext;
 
 /// The proxy's own settings, fixed while the process lives.
 #[derive(Debug, Clone)]
 pub struct EdgeSettings {
-    /// How long an idle client connection is kept.
-    pub keepalive: Duration,
-    /// Largest pause between two reads of a request or two writes of a response.
-    pub client_timeout: Duration,
+    /// How fast clients have to be.
+    pub pace: PaceLimits,
     /// Largest request body where a route says nothing, bytes; 0 is no limit.
     pub body_limit: u64,
-    /// Least bytes a second of a body that waits here, averaged after a grace of 5 s; 0 is none.
-    pub min_rate: u64,
     /// Most header fields of a request. The front door has counted those of HTTP/1.1 before.
     pub headers: usize,
     /// Largest request target, bytes.

@@ -29,15 +29,10 @@ pub(super) fn set_deadlines(session: &mut Session, ctx: &mut RequestContext, set
     let asked = session.get_header(header::UPGRADE);
     let websocket = asked.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
     ctx.is_upgrade = websocket && session.is_upgrade_req();
-    let idle = if ctx.is_upgrade { UPGRADED_IDLE } else { settings.client_timeout };
+    let idle = if ctx.is_upgrade { UPGRADED_IDLE } else { settings.pace.pause };
     session.set_read_timeout(Some(idle));
-    session.set_write_timeout(Some(settings.client_timeout));
+    session.set_write_timeout(Some(settings.pace.pause));
     session.set_total_drain_timeout(Some(DRAIN_LIMIT));
-    if session.is_process_shutting_down() {
-        session.set_keepalive(None);
-    } else if session.get_keepalive().is_some() {
-        session.set_keepalive(Some(settings.keepalive.as_secs().max(1)));
-    }
 }
 
 /// Finds the route, answers what the edge answers itself (true: answered), and takes in a small body.

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,9 @@ pub struct Client<'w> {
     pub watch: Watched<'w>,
     /// What was read and not used yet.
     pub input: RefCell<Option<Buffer<'w>>>,
-    /// The address at the other end.
+    /// The other end, as the system says it.
+    pub peer: SocketAddr,
+    /// Its address, an IPv4 one always as such.
     pub address: IpAddr,
     /// The same as text.
     pub text: String,

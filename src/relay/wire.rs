@@ -101,6 +101,11 @@ impl Wire {
         Self { transport: RefCell::new(transport), nodelay: Cell::new(false) }
     }
 
+    /// Of the stream of an earlier wire, which sends small writes at once.
+    pub fn again(transport: Transport) -> Self {
+        Self { transport: RefCell::new(transport), nodelay: Cell::new(true) }
+    }
+
     /// The stream again.
     pub fn into_transport(self) -> Transport {
         self.transport.into_inner()

@@ -263,10 +263,8 @@ fn lanes(
 
 fn settings(process: &ProcessSpec) -> EdgeSettings {
     EdgeSettings {
-        keepalive: process.limits.keepalive,
-        client_timeout: process.limits.client_timeout,
+        pace: process.limits.pace(),
         body_limit: process.limits.body.0,
-        min_rate: process.limits.min_rate.0,
         headers: process.limits.headers,
         uri: process.limits.uri.0,
     }

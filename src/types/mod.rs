@@ -6,6 +6,7 @@ mod amount;
 mod host;
 mod name;
 mod origin;
+mod pace;
 mod path;
 mod task;
 
@@ -15,5 +16,6 @@ pub use amount::{ByteSize, InvalidAmount, Percent, Weight, parse_duration};
 pub use host::{HostPattern, InvalidHost};
 pub use name::{InvalidName, UpstreamName};
 pub use origin::{InvalidOrigin, Origin};
+pub use pace::{Pace, PaceLimits};
 pub use path::{InvalidPath, PathPrefix};
 pub use task::{OwnedTask, spawn_here};

@@ -64,6 +64,12 @@ impl Probe {
     }
 }
 
+/// True where a deadline beneath Pingora ended a connection: the system's, or the front door's.
+pub fn is_late(error: &Error) -> bool {
+    let io = error.root_cause().downcast_ref::<std::io::Error>();
+    io.is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut)
+}
+
 /// What a Pingora error towards a backend means.
 pub fn failure_of(error: &Error) -> Failure {
     match error.etype() {
@@ -73,9 +79,11 @@ pub fn failure_of(error: &Error) -> Failure {
         ErrorType::ConnectNoRoute | ErrorType::ConnectError => Failure::ConnectFailed,
         ErrorType::ReadTimedout | ErrorType::WriteTimedout => Failure::Timeout,
         ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError => {
-            let io = error.root_cause().downcast_ref::<std::io::Error>();
-            let late = io.is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut);
-            if late { Failure::Timeout } else { Failure::Reset }
+            if is_late(error) {
+                Failure::Timeout
+            } else {
+                Failure::Reset
+            }
         }
         _ => Failure::BadAnswer,
     }

@@ -259,6 +259,28 @@ async fn heads_have_the_same_limits_as_in_http1() {
 }
 
 #[tokio::test]
+async fn frames_of_control_without_end_end_the_connection() {
+    let origin = RawOrigin::answering(OK).await;
+    let edge = edge_with("", &origin, "").await;
+    let mut client = Http2Wire::to(edge.address, &[]).await;
+    client.request(1, &get("/")).await;
+    assert_eq!(client.outcome(1).await, Outcome::Answered(200));
+    let pings = frame(PING, 0, 0, b"attacker").repeat(1000);
+    let mut sent = 0;
+    while sent < 1000 && client.wire.send(&pings).await && client.wire.bytes(pings.len()).await.len() == pings.len() {
+        sent += 1;
+    }
+    // An eighth has to be of use, beyond a first mebibyte.
+    assert!(
+        (8 << 20) / pings.len() - 10 < sent && sent < (9 << 20) / pings.len(),
+        "{sent} thousand pings were answered"
+    );
+    let metrics = edge.metrics().await;
+    assert!(metrics.contains("remora_connections_refused_total{reason=\"http2_flood\"} 1"), "{metrics}");
+    assert_eq!(Client::http2(edge.address).get("/").await.status, 200);
+}
+
+#[tokio::test]
 async fn requests_taken_back_at_once_end_the_connection() {
     let origin = RawOrigin::answering(OK).await;
     let edge = edge_with("", &origin, "").await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use crate::types::ByteSize;
+use crate::types::{ByteSize, PaceLimits};
 
 use super::listen::ListenSpec;
 
@@ -67,6 +67,13 @@ pub struct LimitsSpec {
     /// Most connections of one client address at a time, 1 to 1 000 000. `None` is `auto` (default): half of
     /// `connections`.
     pub connections_per_client: Option<usize>,
+}
+
+impl LimitsSpec {
+    /// How fast clients have to be.
+    pub fn pace(&self) -> PaceLimits {
+        PaceLimits { pause: self.client_timeout, min_rate: self.min_rate.0 }
+    }
 }
 
 impl Default for LimitsSpec {

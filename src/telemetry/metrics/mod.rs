@@ -43,7 +43,7 @@ impl Lane {
     }
 }
 
-/// Why a client's connection was closed before it asked for anything.
+/// Why a client's connection was refused, before it asked for anything or for how it did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Turned {
     /// There are as many as `limits.connections` allows.
@@ -52,11 +52,13 @@ pub enum Turned {
     ClientFull,
     /// Its TLS handshake failed or took too long.
     Handshake,
+    /// Next to nothing came over HTTP/2 but frames of control.
+    Flood,
 }
 
 impl Turned {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 3] = [Self::Full, Self::ClientFull, Self::Handshake];
+    pub const ALL: [Self; 4] = [Self::Full, Self::ClientFull, Self::Handshake, Self::Flood];
 
     /// The word in labels and logs.
     pub fn as_str(self) -> &'static str {
@@ -64,6 +66,7 @@ impl Turned {
             Self::Full => "connections",
             Self::ClientFull => "connections_per_client",
             Self::Handshake => "tls_handshake",
+            Self::Flood => "http2_flood",
         }
     }
 }
