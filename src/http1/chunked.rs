@@ -5,6 +5,9 @@
 
 use super::fields::Known;
 
+/// What ends a body in chunks that has no trailers.
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
 /// Longest size line with its extensions, bytes.
 const LINE_MAX: usize = 8 * 1024;
 /// Longest trailer section, bytes.
@@ -91,7 +94,7 @@ impl Chunked {
     /// empty line. Empty until [`is_done`](Self::is_done).
     pub fn ending(&self) -> &[u8] {
         match self.state {
-            State::Done if self.trailer.is_empty() => b"0\r\n\r\n",
+            State::Done if self.trailer.is_empty() => LAST_CHUNK,
             State::Done => &self.trailer,
             _ => b"",
         }

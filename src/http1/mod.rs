@@ -7,7 +7,7 @@ mod request;
 mod response;
 mod scan;
 
-pub use chunked::{BadChunk, Chunked, Form, Rewritten};
+pub use chunked::{BadChunk, Chunked, Form, LAST_CHUNK, Rewritten};
 pub use fields::{Field, Fields, Known, Span, is_token_in_list};
 pub use request::{Framing, RequestHead, RequestView, Version};
 pub use response::{BadAnswer, ResponseFraming, ResponseHead, ResponseView};

@@ -22,7 +22,7 @@ pub(super) fn judge(session: &Session, response: &ResponseHeader, ctx: &mut Requ
     }
     ctx.answered_at = Some(Instant::now());
     let Some((route, lease)) = ctx.route.as_ref().zip(ctx.lease.as_ref()) else { return Ok(()) };
-    route.upstream.answered(lease, status.as_u16());
+    route.upstream.answered(lease, status.as_u16(), Instant::now());
     let listed = route.upstream.spec().retry.on.statuses.contains(&status.as_u16());
     let safe = session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
     let has_other = || {

@@ -1,9 +1,8 @@
 //! One attempt at one backend: a connection, the request on its way there, the head of the answer on its way back.
 
 use std::future::poll_fn;
-use std::io::Write as _;
 use std::net::SocketAddr;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use crate::http1::{ResponseHead, Version};
@@ -16,14 +15,16 @@ use super::clock::Late;
 use super::fault::{Fault, connect_failure};
 use super::heads::{self, BodyOut};
 use super::pool;
+use super::splice::Conduit;
+use super::spool::Spool;
 use super::upload::Upload;
 use super::wire::Wire;
 
 /// What is sent to a backend; the same for every attempt, as long as the body has not begun to stream.
 pub(super) struct Outgoing<'w> {
     pub head: Line<'w>,
-    /// What of the body waited here, as it goes on the wire.
-    pub spool: Line<'w>,
+    /// What of the body waited here.
+    pub spool: Spool<'w>,
     pub upload: Upload,
     pub body: BodyOut,
     /// The body streams: what was sent cannot be sent again.
@@ -33,8 +34,13 @@ pub(super) struct Outgoing<'w> {
 /// How far an attempt's request is.
 #[derive(Default)]
 pub(super) struct Sending<'w> {
+    /// Bytes of the head and of what waited.
     sent: usize,
+    /// Those are all.
+    head_sent: bool,
     piece: Option<Buffer<'w>>,
+    /// The way of a large body, beside `piece`.
+    conduit: Option<Conduit<'w>>,
     ending: usize,
     /// Nothing more is to be sent, or the backend takes no more.
     settled: bool,
@@ -72,6 +78,7 @@ pub(super) async fn connect(
     if let Some(wire) = reuse.then(|| relay.pool.take(backend, relay.clock.now())).flatten() {
         return Ok((wire, true));
     }
+    relay.pool.make_room(backend);
     match tokio::time::timeout(patience.connect, pool::connect(backend)).await {
         Ok(Ok(wire)) => Ok((wire, false)),
         Ok(Err(error)) => Err(connect_failure(&error)),
@@ -103,7 +110,7 @@ impl<'w> Sending<'w> {
                 Poll::Ready(None) if outgoing.upload.is_done() => self.settled = true,
                 Poll::Ready(None) => {
                     client.watch.backend_until(None);
-                    match self.poll_piece(relay, client, outgoing, context) {
+                    match self.poll_piece(relay, client, wire, outgoing, context) {
                         Poll::Ready(Ok(())) => {}
                         other => return other,
                     }
@@ -111,6 +118,7 @@ impl<'w> Sending<'w> {
             }
         }
         self.piece = None;
+        self.conduit = None;
         Poll::Ready(Ok(()))
     }
 
@@ -126,11 +134,15 @@ impl<'w> Sending<'w> {
         outgoing: &Outgoing<'w>,
         context: &mut Context<'_>,
     ) -> Poll<Option<std::io::Result<()>>> {
-        let (head, spool) = (&outgoing.head, &outgoing.spool);
-        if self.sent < head.len() + spool.len() {
-            let rest = spool.get(self.sent.saturating_sub(head.len())..).unwrap_or_default();
-            let write = wire.poll_write(context, head.get(self.sent..).unwrap_or_default(), rest);
-            return write.map(|written| Some(written.map(|count| self.sent += count)));
+        if !self.head_sent {
+            let parts = std::iter::once(&outgoing.head[..]).chain(outgoing.spool.parts());
+            match wire.poll_write_from(context, parts, self.sent) {
+                Poll::Ready(Ok(0)) => self.head_sent = true,
+                write => return write.map(|written| Some(written.map(|count| self.sent += count))),
+            }
+        }
+        if let Some(conduit) = self.conduit.as_mut().filter(|conduit| !conduit.is_empty()) {
+            return conduit.poll_drain(wire, context).map(|drained| Some(drained.map(drop)));
         }
         let ending = if outgoing.body == BodyOut::Chunks { outgoing.upload.ending() } else { b"" };
         let ending = ending.get(self.ending..).unwrap_or_default();
@@ -154,32 +166,33 @@ impl<'w> Sending<'w> {
         &mut self,
         relay: &'w Relay,
         client: &Client<'w>,
+        wire: &Wire,
         outgoing: &mut Outgoing<'w>,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Fault>> {
+        outgoing.streams = true;
+        if self.conduit.is_none() {
+            self.conduit = outgoing.upload.conduit(relay, client, wire);
+        }
+        if let Some(conduit) = &mut self.conduit {
+            match ready!(outgoing.upload.poll_splice(relay, client, context, conduit)) {
+                Ok(true) => return Poll::Ready(Ok(())),
+                Ok(false) => self.conduit = None,
+                Err(fault) => return Poll::Ready(Err(fault)),
+            }
+        }
         let mut piece = self.piece.take().unwrap_or_else(|| relay.buffers.large());
         piece.clear(HEADROOM);
-        outgoing.streams = true;
         match outgoing.upload.poll_next(relay, client, context, &mut piece) {
             Poll::Ready(Ok(())) => {}
             other => return other,
         }
         if outgoing.body == BodyOut::Chunks && !piece.is_empty() {
-            into_chunk(&mut piece);
+            piece.make_chunk();
         }
         self.piece = Some(piece);
         Poll::Ready(Ok(()))
     }
-}
-
-/// Makes the data of a buffer one chunk; there has to be room before and behind it.
-pub(super) fn into_chunk(piece: &mut Buffer<'_>) {
-    let mut size = [0; HEADROOM];
-    let mut rest = &mut size[..];
-    let _ = write!(rest, "{:x}\r\n", piece.data().len());
-    let written = HEADROOM - rest.len();
-    piece.append(b"\r\n");
-    piece.prepend(&size[..written]);
 }
 
 /// Sends the request and waits for the head of the answer. Interim answers are passed on meanwhile.
@@ -288,13 +301,10 @@ fn poll_head<'w>(
                 Err(_) => return Poll::Ready(Err(Failure::BadAnswer)),
             }
         }
-        if buffer.room().len() <= 2 {
+        if buffer.is_full() {
             return Poll::Ready(Err(Failure::BadAnswer));
         }
-        let room = buffer.room();
-        // Two bytes stay free for the end of a chunk.
-        let most = room.len() - 2;
-        match wire.poll_read(context, &mut room[..most]) {
+        match wire.poll_read(context, buffer.data_room()) {
             Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Failure::Reset)),
             Poll::Ready(Ok(count)) => buffer.filled(count),
             Poll::Pending => {

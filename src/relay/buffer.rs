@@ -1,14 +1,17 @@
 //! Memory for bytes on their way, used again by each worker: a connection that waits holds none.
 
 use std::cell::RefCell;
+use std::io::Write as _;
 use std::ops::{Deref, DerefMut};
 
 /// Enough for a usual head.
 const SMALL: usize = 4 * 1024;
 /// A part of a body, with room for a chunk's size before it and its end behind it.
-const LARGE: usize = 64 * 1024 + HEADROOM + 2;
+const LARGE: usize = 64 * 1024 + HEADROOM + SPARE;
 /// Room before the data for a chunk's size line: 16 digits and the line's end.
 pub(super) const HEADROOM: usize = 18;
+/// Room behind the data for the end of a chunk.
+pub(super) const SPARE: usize = 2;
 /// Buffers of each size that are kept for later.
 const KEPT: usize = 64;
 
@@ -24,6 +27,11 @@ impl Buffers {
     pub fn small(&self) -> Buffer<'_> {
         let spare = self.small.borrow_mut().pop();
         Buffer::new(self, spare.unwrap_or_else(|| vec![0; SMALL].into()))
+    }
+
+    /// A buffer for a body of so many bytes, or a part of it.
+    pub fn fit(&self, bytes: u64) -> Buffer<'_> {
+        if bytes <= (SMALL - HEADROOM - SPARE) as u64 { self.small() } else { self.large() }
     }
 
     /// A buffer for a part of a body.
@@ -62,6 +70,17 @@ impl<'w> Buffer<'w> {
         self.start == self.end
     }
 
+    /// True when there is no room for data behind them.
+    pub fn is_full(&self) -> bool {
+        self.bytes.len() <= self.end + SPARE
+    }
+
+    /// Room for data behind them: what ends a chunk still fits behind that.
+    pub fn data_room(&mut self) -> &mut [u8] {
+        let end = self.bytes.len().saturating_sub(SPARE);
+        self.bytes.get_mut(self.end..end).unwrap_or_default()
+    }
+
     /// Room behind them.
     pub fn room(&mut self) -> &mut [u8] {
         self.bytes.get_mut(self.end..).unwrap_or_default()
@@ -88,8 +107,29 @@ impl<'w> Buffer<'w> {
         (self.start, self.end) = (start, start);
     }
 
+    /// Makes its data one chunk. It has to have been cleared with `HEADROOM`, and filled through `data_room`.
+    pub fn make_chunk(&mut self) {
+        self.begin_chunk(self.data().len() as u64);
+        self.end_chunk();
+    }
+
+    /// Says before its data that a chunk of `length` bytes begins.
+    pub fn begin_chunk(&mut self, length: u64) {
+        let mut line = [0; HEADROOM];
+        let mut rest = &mut line[..];
+        // There is room for the largest number.
+        let _ = write!(rest, "{length:x}\r\n");
+        let written = HEADROOM - rest.len();
+        self.prepend(&line[..written]);
+    }
+
+    /// Says behind its data that a chunk ends.
+    pub fn end_chunk(&mut self) {
+        self.append(b"\r\n");
+    }
+
     /// Puts `bytes` right before those that count; there has to be room.
-    pub fn prepend(&mut self, bytes: &[u8]) {
+    fn prepend(&mut self, bytes: &[u8]) {
         let start = self.start.saturating_sub(bytes.len());
         if let Some(room) = self.bytes.get_mut(start..self.start).filter(|room| room.len() == bytes.len()) {
             room.copy_from_slice(bytes);
@@ -226,12 +266,12 @@ mod tests {
     }
 
     #[test]
-    fn a_size_line_goes_in_front() {
+    fn data_becomes_a_chunk() {
         let buffers = Buffers::default();
         let mut buffer = buffers.large();
         buffer.clear(HEADROOM);
         buffer.append(b"data");
-        buffer.prepend(b"4\r\n");
-        assert_eq!(buffer.data(), b"4\r\ndata");
+        buffer.make_chunk();
+        assert_eq!(buffer.data(), b"4\r\ndata\r\n");
     }
 }

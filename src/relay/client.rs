@@ -7,10 +7,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use crate::types::Pace;
+
 use super::Relay;
 use super::buffer::Buffer;
 use super::clock::{Late, Watched};
-use super::pace::Pace;
 use super::wire::Wire;
 
 /// How long, and how much, is read of what nobody wants before a connection is closed (RFC 9112, section 9.6).
@@ -65,23 +66,29 @@ impl<'w> Client<'w> {
         let (mut pace, mut sent) = (Pace::default(), 0);
         let all = first.len() + then.len();
         let result = poll_fn(|context| {
-            while sent < all {
+            loop {
                 let head = first.get(sent..).unwrap_or_default();
                 let rest = then.get(sent.saturating_sub(first.len())..).unwrap_or_default();
-                let Poll::Ready(count) = self.wire.poll_write(context, head, rest)? else {
-                    self.watch.client_until(Some(pace.wait(relay)));
-                    let late = self.watch.late(context) == Some(Late::Client);
-                    return if late { Poll::Ready(Err(io::ErrorKind::TimedOut.into())) } else { Poll::Pending };
+                // TLS holds back what the socket does not take: that is waited for like a write.
+                let moved = if sent < all {
+                    self.wire.poll_write(context, head, rest)
+                } else {
+                    self.wire.poll_flush(context).map_ok(|()| 0)
                 };
-                pace.moved(relay, count);
-                sent += count;
+                match moved {
+                    Poll::Ready(Ok(_)) if sent == all => return Poll::Ready(Ok(())),
+                    Poll::Ready(Ok(count)) => {
+                        relay.moved(&mut pace, count);
+                        sent += count;
+                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => {
+                        self.watch.client_until(Some(relay.wait(&mut pace)));
+                        let late = self.watch.late(context) == Some(Late::Client);
+                        return if late { Poll::Ready(Err(io::ErrorKind::TimedOut.into())) } else { Poll::Pending };
+                    }
+                }
             }
-            if self.wire.poll_flush(context)?.is_pending() {
-                self.watch.client_until(Some(pace.wait(relay)));
-                let late = self.watch.late(context) == Some(Late::Client);
-                return if late { Poll::Ready(Err(io::ErrorKind::TimedOut.into())) } else { Poll::Pending };
-            }
-            Poll::Ready(Ok(()))
         });
         let result = result.await;
         self.watch.client_until(None);

@@ -1,22 +1,22 @@
 //! An answer on its way to the client, while what is left of the request may still be on its way to the backend.
 
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::io::ErrorKind;
+use std::task::{Context, Poll, ready};
 
-use crate::http1::{Chunked, Form, ResponseFraming};
+use crate::http1::{Chunked, Form, LAST_CHUNK, ResponseFraming};
+use crate::types::Pace;
 use crate::upstream::Failure;
 
 use super::Relay;
-use super::attempt::{Answered, Outgoing, Patience, Sending, into_chunk};
+use super::attempt::{Answered, Outgoing, Patience, Sending};
 use super::buffer::{Buffer, HEADROOM, Line};
 use super::client::Client;
 use super::clock::Late;
 use super::fault::Fault;
 use super::heads::AnswerOut;
-use super::pace::Pace;
+use super::splice::Conduit;
 use super::wire::Wire;
-
-const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// An answer's body.
 struct Body {
@@ -59,7 +59,7 @@ impl Body {
             (ResponseFraming::UntilClose | ResponseFraming::Chunked, None) => {
                 self.data += came as u64;
                 if self.out == AnswerOut::IntoChunks && came != 0 {
-                    into_chunk(bytes);
+                    bytes.make_chunk();
                 }
             }
             (ResponseFraming::Length(_), None) => {
@@ -72,6 +72,18 @@ impl Body {
             }
         }
         Ok(())
+    }
+
+    /// How much is left, where nothing of it has to be looked at.
+    fn left_as_it_comes(&self) -> Option<u64> {
+        (matches!(self.framing, ResponseFraming::Length(_)) && self.out == AnswerOut::AsIs).then_some(self.left)
+    }
+
+    /// So much of it went on without being looked at.
+    fn passed(&mut self, count: usize) {
+        self.left = self.left.saturating_sub(count as u64);
+        self.data += count as u64;
+        self.done = self.left == 0;
     }
 
     /// The backend's connection ended.
@@ -108,6 +120,8 @@ struct Writing<'w> {
     head_sent: usize,
     ending_sent: usize,
     piece: Option<Buffer<'w>>,
+    /// The way of a large body, beside `piece`.
+    conduit: Option<Conduit<'w>>,
     pace: Pace,
 }
 
@@ -132,22 +146,24 @@ impl Writing<'_> {
             // TLS holds back what the socket does not take: that is waited for like a write.
             let done = first.is_empty() && then.is_empty();
             let (heads, pieces) = (head.len(), piece.len());
-            let write = if done {
-                client.wire.poll_flush(context).map_ok(|()| 0)
-            } else {
-                client.wire.poll_write(context, first, then)
+            let mut conduit = self.conduit.as_mut().filter(|conduit| done && !conduit.is_empty());
+            let write = match &mut conduit {
+                Some(conduit) => conduit.poll_drain(&client.wire, context),
+                None if done => client.wire.poll_flush(context).map_ok(|()| 0),
+                None => client.wire.poll_write(context, first, then),
             };
             let Poll::Ready(written) = write else {
-                client.watch.client_until(Some(self.pace.wait(relay)));
+                client.watch.client_until(Some(relay.wait(&mut self.pace)));
                 client.watch.backend_until(None);
                 return Poll::Pending;
             };
             let count = written.map_err(|_| Fault::ClientLeft)?;
-            if done {
-                self.pace.moved(relay, 0);
-                return Poll::Ready(Ok(()));
+            relay.moved(&mut self.pace, count);
+            match conduit {
+                Some(_) => continue,
+                None if done => return Poll::Ready(Ok(())),
+                None => {}
             }
-            self.pace.moved(relay, count);
             let of_head = count.min(heads);
             let of_piece = (count - of_head).min(pieces);
             self.head_sent += of_head;
@@ -169,100 +185,113 @@ pub(super) async fn deliver<'w>(
     outgoing: &mut Outgoing<'w>,
     patience: Patience,
 ) -> Delivered {
-    let Answered { wire, mut bytes, head: parsed, mut sending } = answered;
+    let Answered { wire, mut bytes, head: parsed, sending } = answered;
     let mut body = Body::new(parsed.framing, out);
     bytes.used(parsed.length);
     let first = body.take(&mut bytes);
-    let mut writing = Writing { head, head_sent: 0, ending_sent: 0, piece: Some(bytes), pace: Pace::default() };
-    let mut progress = Progress::default();
+    let writing =
+        Writing { head, head_sent: 0, ending_sent: 0, piece: Some(bytes), conduit: None, pace: Pace::default() };
+    let mut delivery = Delivery { relay, client, wire, body, writing, sending, outgoing, patience, is_reading: false };
     let result = match first {
         Err(failure) => Err(Fault::Backend(failure)),
-        Ok(()) => {
-            poll_fn(|context| {
-                poll(
-                    relay,
-                    client,
-                    &wire,
-                    &mut body,
-                    &mut writing,
-                    &mut sending,
-                    outgoing,
-                    patience,
-                    &mut progress,
-                    context,
-                )
-            })
-            .await
-        }
+        Ok(()) => poll_fn(|context| delivery.poll(context)).await,
     };
     client.watch.client_until(None);
     client.watch.backend_until(None);
+    let Delivery { wire, body, writing, sending, outgoing, .. } = delivery;
     let clean = result.is_ok() && !body.stray && parsed.keep_alive && sending.is_settled() && outgoing.upload.is_done();
     relay.give_answer(parsed);
     Delivered { data: body.data, result, reusable: clean.then_some(wire), begun: writing.head_sent != 0 }
 }
 
-/// What a delivery waits for.
-#[derive(Default)]
-struct Progress {
+/// A delivery under way.
+struct Delivery<'d, 'w> {
+    relay: &'w Relay,
+    client: &'d Client<'w>,
+    wire: Wire,
+    body: Body,
+    writing: Writing<'w>,
+    sending: Sending<'w>,
+    outgoing: &'d mut Outgoing<'w>,
+    patience: Patience,
     /// The backend is waited for since its last byte.
-    reading: bool,
+    is_reading: bool,
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one delivery, each borrowed apart")]
-fn poll<'w>(
-    relay: &'w Relay,
-    client: &Client<'w>,
-    wire: &Wire,
-    body: &mut Body,
-    writing: &mut Writing<'w>,
-    sending: &mut Sending<'w>,
-    outgoing: &mut Outgoing<'w>,
-    patience: Patience,
-    progress: &mut Progress,
-    context: &mut Context<'_>,
-) -> Poll<Result<(), Fault>> {
-    loop {
-        if !sending.is_settled()
-            && let Poll::Ready(Err(fault)) = sending.poll(relay, client, wire, outgoing, patience, context)
+impl Delivery<'_, '_> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        let (relay, client) = (self.relay, self.client);
+        loop {
+            if !self.sending.is_settled()
+                && let Poll::Ready(Err(fault)) =
+                    self.sending.poll(relay, client, &self.wire, self.outgoing, self.patience, context)
+            {
+                return Poll::Ready(Err(fault));
+            }
+            match self.writing.poll(relay, client, &self.body, context) {
+                Poll::Ready(Ok(())) if self.body.done => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
+                Poll::Pending => return late(client, context),
+            }
+            // What is sent in several parts must not wait for an acknowledgement of the first.
+            client.wire.set_nodelay();
+            match self.poll_piece(context) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
+                Poll::Pending => return self.wait_for_piece(context),
+            }
+        }
+    }
+
+    /// Reads the next part of the answer.
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        if self.writing.conduit.is_none()
+            && let Some(left) = self.body.left_as_it_comes()
         {
-            return Poll::Ready(Err(fault));
+            self.writing.conduit = self.relay.pipes.between(&self.wire, &self.client.wire, left);
         }
-        match writing.poll(relay, client, body, context) {
-            Poll::Ready(Ok(())) if body.done => return Poll::Ready(Ok(())),
-            Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
-            Poll::Pending => return late(client, context),
+        if let Some(conduit) = &mut self.writing.conduit {
+            match ready!(conduit.poll_fill(&self.wire, self.body.left, context)) {
+                Ok(count) if count != 0 => {
+                    self.is_reading = false;
+                    self.body.passed(count);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == ErrorKind::Unsupported => {
+                    self.relay.pipes.refuse();
+                    self.writing.conduit = None;
+                }
+                Ok(_) | Err(_) => return Poll::Ready(Err(Fault::Backend(Failure::Reset))),
+            }
         }
-        // What is sent in several parts must not wait for an acknowledgement of the first.
-        client.wire.set_nodelay();
-        let mut piece = writing.piece.take().unwrap_or_else(|| relay.buffers.large());
+        let mut piece = self.writing.piece.take().unwrap_or_else(|| self.relay.buffers.large());
         piece.clear(HEADROOM);
-        let room = piece.room();
-        // Two bytes stay free for the end of a chunk.
-        let most = room.len() - 2;
-        match wire.poll_read(context, &mut room[..most]) {
-            Poll::Ready(Ok(0)) => body.end().map_err(Fault::Backend)?,
-            Poll::Ready(Err(_)) => return Poll::Ready(Err(Fault::Backend(Failure::Reset))),
-            Poll::Ready(Ok(count)) => {
-                progress.reading = false;
+        match ready!(self.wire.poll_read(context, piece.data_room())) {
+            Ok(0) => self.body.end().map_err(Fault::Backend)?,
+            Err(_) => return Poll::Ready(Err(Fault::Backend(Failure::Reset))),
+            Ok(count) => {
+                self.is_reading = false;
                 piece.filled(count);
-                body.take(&mut piece).map_err(Fault::Backend)?;
-                writing.piece = Some(piece);
-            }
-            Poll::Pending => {
-                if sending.is_settled() && !std::mem::replace(&mut progress.reading, true) {
-                    client.watch.backend_until(Some(relay.clock.now() + patience.read));
-                }
-                if sending.is_settled() {
-                    client.watch.client_until(None);
-                    if client.is_gone(relay, context) {
-                        return Poll::Ready(Err(Fault::ClientLeft));
-                    }
-                }
-                return late(client, context);
+                self.body.take(&mut piece).map_err(Fault::Backend)?;
+                self.writing.piece = Some(piece);
             }
         }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Nothing is there to be sent: the backend is waited for, once it has the whole request.
+    fn wait_for_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        if self.sending.is_settled() {
+            if !std::mem::replace(&mut self.is_reading, true) {
+                self.client.watch.backend_until(Some(self.relay.clock.now() + self.patience.read));
+            }
+            self.client.watch.client_until(None);
+            if self.client.is_gone(self.relay, context) {
+                return Poll::Ready(Err(Fault::ClientLeft));
+            }
+        }
+        late(self.client, context)
     }
 }
 

@@ -1,15 +1,11 @@
 //! One request from its head to its last byte: body taken in, a backend asked and perhaps another, the answer passed on.
 
 use std::future::{Future as _, poll_fn};
-use std::io::Write as _;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use crate::filter::{ClientFacts, is_request_id};
-use crate::http1::{Framing, Known};
+use crate::http1::{Framing, Known, LAST_CHUNK};
 use crate::plan::{self, Refusal};
 use crate::snapshot::Route;
 use crate::telemetry::ErrorReason;
@@ -25,10 +21,8 @@ use super::heads::{self, AnswerOut, BodyOut};
 use super::question::{Question, Request};
 use super::record::Record;
 use super::reply;
+use super::spool::Spool;
 use super::upload::Upload;
-
-/// Memory for bodies is taken in parts of this size, KiB.
-const PIECE_KIB: u32 = 64;
 
 /// What becomes of the client's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +95,7 @@ impl<'a, 'w> Exchange<'a, 'w> {
         route.upstream.budget().deposit();
         let mut outgoing = Outgoing {
             head: relay.lines.take(),
-            spool: relay.lines.take(),
+            spool: Spool::default(),
             upload: Upload::new(framing, limit),
             body: BodyOut::None,
             streams: false,
@@ -118,7 +112,7 @@ impl<'a, 'w> Exchange<'a, 'w> {
     async fn pass_on(&mut self, route: &'a Route, framing: Framing, outgoing: &mut Outgoing<'w>) -> Result<(), Fault> {
         let question = self.question;
         let (relay, client) = (question.relay, question.client);
-        let _memory = self.take_in(route, framing, outgoing).await?;
+        self.take_in(route, framing, outgoing).await?;
         heads::request(&mut outgoing.head, question, route, outgoing.body);
         let answered = self.ask(route, outgoing).await?;
         let mut line = relay.lines.take();
@@ -141,68 +135,35 @@ impl<'a, 'w> Exchange<'a, 'w> {
         delivered.result
     }
 
-    /// Reads what of the body may wait here, so that a slow client holds no worker of a backend. What it took of the
-    /// memory for that is free again when the result is dropped.
-    async fn take_in(
-        &mut self,
-        route: &Route,
-        framing: Framing,
-        outgoing: &mut Outgoing<'w>,
-    ) -> Result<Option<OwnedSemaphorePermit>, Fault> {
+    /// Reads what of the body may wait here.
+    async fn take_in(&self, route: &Route, framing: Framing, outgoing: &mut Outgoing<'w>) -> Result<(), Fault> {
         let (relay, client) = (self.question.relay, self.question.client);
         outgoing.body = match framing {
-            Framing::None => {
-                // A length of nothing is said to the backend too: some refuse a POST without one.
-                if self.question.view().get(Known::ContentLength).is_some() {
-                    outgoing.body = BodyOut::Length(0);
-                }
-                return Ok(None);
-            }
+            // A length of nothing is said to the backend too: some refuse a POST without one.
+            Framing::None if self.question.view().get(Known::ContentLength).is_some() => BodyOut::Length(0),
+            Framing::None => BodyOut::None,
             Framing::Length(length) => BodyOut::Length(length),
             Framing::Chunked => BodyOut::Chunks,
         };
+        if framing == Framing::None {
+            return Ok(());
+        }
         if self.question.view().head().expects_continue {
             let sent = client.send(relay, b"HTTP/1.1 100 Continue\r\n\r\n", b"").await;
             sent.map_err(|_| Fault::ClientLeft)?;
         }
         let allowed = route.upstream.spec().request_buffer.0;
         let most = if let Framing::Length(length) = framing { length.min(allowed) } else { allowed };
-        let mut memory: Option<OwnedSemaphorePermit> = None;
         let (upload, spool) = (&mut outgoing.upload, &mut outgoing.spool);
-        let mut piece = None;
-        poll_fn(|context| {
-            while !upload.is_done() && (spool.len() as u64) < most {
-                // As the body grows, and not as it says it will: what is promised slowly takes nothing from others.
-                if spool.capacity() == spool.len() {
-                    let Ok(more) = Arc::clone(&relay.shared.memory).try_acquire_many_owned(PIECE_KIB) else { break };
-                    match &mut memory {
-                        Some(memory) => memory.merge(more),
-                        None => memory = Some(more),
-                    }
-                    spool.reserve_exact(PIECE_KIB as usize * 1024);
-                }
-                let mut buffer = piece.take().unwrap_or_else(|| relay.buffers.large());
-                buffer.clear(0);
-                match upload.poll_next(relay, client, context, &mut buffer) {
-                    Poll::Ready(Ok(())) => spool.extend_from_slice(buffer.data()),
-                    other => return other,
-                }
-                piece = Some(buffer);
-            }
-            Poll::Ready(Ok(()))
-        })
-        .await?;
+        poll_fn(|context| spool.poll_fill(relay, client, upload, most, context)).await?;
         if outgoing.body == BodyOut::Chunks {
-            if upload.is_done() && upload.ending() == b"0\r\n\r\n" {
-                outgoing.body = BodyOut::Length(spool.len() as u64);
-            } else if !spool.is_empty() {
-                let mut size = Vec::with_capacity(20);
-                let _ = write!(size, "{:x}\r\n", spool.len());
-                spool.splice(..0, size);
-                spool.extend_from_slice(b"\r\n");
+            if upload.is_done() && upload.ending() == LAST_CHUNK {
+                outgoing.body = BodyOut::Length(spool.len());
+            } else {
+                spool.make_chunk();
             }
         }
-        Ok(memory)
+        Ok(())
     }
 
     /// Asks one backend after another until one answers.
@@ -217,7 +178,9 @@ impl<'a, 'w> Exchange<'a, 'w> {
             self.record.attempts += 1;
             let Some(lease) = &self.lease else { return Err(Fault::ClientLeft) };
             let backend = lease.backend().address();
-            let chosen = Instant::now();
+            // The first one at once after the head, where there was nothing to wait for.
+            let waited = self.record.attempts != 1 || outgoing.upload.received != 0 || !self.record.held.is_zero();
+            let chosen = if waited { relay.clock.tick() } else { relay.clock.now() };
             // What cannot be sent twice gets a connection that no close can cross.
             let reuse = idempotent && outgoing.upload.is_done();
             let connected = attempt::connect(relay, backend, reuse && !stale, patience(route)).await;
@@ -228,9 +191,10 @@ impl<'a, 'w> Exchange<'a, 'w> {
                     let answer = attempt::ask(relay, client, wire, outgoing, patience(route), asked).await;
                     match answer {
                         Ok(answered) => {
-                            self.record.first_byte = Some(chosen.elapsed());
+                            let now = relay.clock.tick();
+                            self.record.first_byte = Some(now.saturating_duration_since(chosen));
                             let status = answered.head.status;
-                            upstream.answered(lease, status);
+                            upstream.answered(lease, status, now);
                             if !self.try_elsewhere(route, status, idempotent && !outgoing.streams) {
                                 return Ok(answered);
                             }

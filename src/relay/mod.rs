@@ -9,23 +9,25 @@ mod deliver;
 mod exchange;
 mod fault;
 mod heads;
-mod pace;
 mod pool;
 mod question;
 mod record;
 mod reply;
+mod splice;
+mod spool;
 mod upload;
 mod wire;
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::Semaphore;
 
 use crate::config::model::LimitsSpec;
 use crate::http1::ResponseHead;
 use crate::telemetry::{AccessLogger, Metrics, RouteMetrics};
-use crate::types::Active;
+use crate::types::{Active, Pace};
 
 pub use buffer::{Buffer, Buffers, Lines};
 pub use client::Client;
@@ -34,6 +36,8 @@ pub use exchange::{After, serve};
 pub use pool::Pool;
 pub use question::Request;
 pub use reply::refuse;
+pub use splice::PIPES;
+use splice::Pipes;
 pub use wire::{Transport, Wire};
 
 /// Heads a worker keeps to be used again.
@@ -52,6 +56,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Counters of requests without a route.
     pub unrouted: Arc<RouteMetrics>,
+    /// Pipes of each worker, for large bodies.
+    pub pipes: usize,
     /// Memory that request bodies may wait in, KiB.
     pub memory: Arc<Semaphore>,
 }
@@ -66,6 +72,8 @@ pub struct Relay {
     pub pool: Pool,
     /// Its spare buffers.
     pub buffers: Buffers,
+    /// Its pipes, for large bodies.
+    pipes: Pipes,
     /// Its spare heads, as they are written.
     pub lines: Lines,
     /// Its spare heads, as they were read.
@@ -76,13 +84,24 @@ impl Relay {
     /// A worker's part.
     pub fn new(shared: Shared) -> Self {
         Self {
-            shared,
             clock: Clock::default(),
             pool: Pool::default(),
             buffers: Buffers::default(),
+            pipes: Pipes::new(shared.pipes),
             lines: Lines::default(),
             answers: RefCell::default(),
+            shared,
         }
+    }
+
+    /// The client has to move by the time returned.
+    fn wait(&self, pace: &mut Pace) -> Instant {
+        pace.wait(self.shared.limits.pace(), || self.clock.now())
+    }
+
+    /// The client moved so many bytes.
+    fn moved(&self, pace: &mut Pace, bytes: usize) {
+        pace.moved(bytes, || self.clock.now());
     }
 
     /// Memory for the head of an answer.

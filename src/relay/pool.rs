@@ -1,7 +1,7 @@
 //! Connections to backends that wait for their next request. Each worker has its own: nothing is locked.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ const KEPT: usize = 512;
 /// A worker's idle connections by backend.
 #[derive(Debug, Default)]
 pub struct Pool {
-    idle: RefCell<HashMap<SocketAddr, Vec<Idle>>>,
+    idle: RefCell<HashMap<SocketAddr, VecDeque<Idle>>>,
 }
 
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Pool {
     pub fn take(&self, backend: SocketAddr, now: Instant) -> Option<Wire> {
         let mut all = self.idle.borrow_mut();
         let idle = all.get_mut(&backend)?;
-        while let Some(last) = idle.pop() {
+        while let Some(last) = idle.pop_back() {
             if now < last.until && last.wire.is_quiet() {
                 return Some(last.wire);
             }
@@ -45,7 +45,15 @@ impl Pool {
         let mut all = self.idle.borrow_mut();
         let idle = all.entry(backend).or_default();
         if idle.len() < KEPT {
-            idle.push(Idle { wire, until: now + limit });
+            idle.push_back(Idle { wire, until: now + limit });
+        }
+    }
+
+    /// Drops the one used longest ago: a new one takes its place, so that they do not become more than were ever used at
+    /// a time.
+    pub fn make_room(&self, backend: SocketAddr) {
+        if let Some(idle) = self.idle.borrow_mut().get_mut(&backend) {
+            idle.pop_front();
         }
     }
 

@@ -57,7 +57,7 @@ impl Record {
             self.status = CLIENT_LEFT;
             self.reason.get_or_insert(ErrorReason::ClientAbort);
         }
-        let duration = self.start.elapsed();
+        let duration = relay.clock.tick().saturating_duration_since(self.start);
         let metrics = route.map_or(&relay.shared.unrouted, |route| &route.metrics);
         metrics.finished(self.status, duration, self.body_in, self.body_out);
         relay.shared.metrics.took_lane(Lane::Fast);

@@ -1,15 +1,18 @@
 //! A request's body on its way in: its end, its limit, its least rate.
 
+use std::io::ErrorKind;
 use std::task::{Context, Poll};
 
 use crate::http1::{Chunked, Form, Framing};
+use crate::types::Pace;
 
 use super::Relay;
 use super::buffer::Buffer;
 use super::client::Client;
 use super::clock::Late;
 use super::fault::Fault;
-use super::pace::Pace;
+use super::splice::Conduit;
+use super::wire::Wire;
 
 /// A body as it comes.
 #[derive(Debug)]
@@ -44,7 +47,7 @@ impl Upload {
         self.chunked.as_ref().map_or(b"", Chunked::ending)
     }
 
-    /// Puts the next data into the room of `into`; ready without any once the body is done.
+    /// Puts the next data behind what `into` holds, which must not be full. Ready without any once the body is done.
     pub fn poll_next<'w>(
         &mut self,
         relay: &'w Relay,
@@ -52,35 +55,70 @@ impl Upload {
         context: &mut Context<'_>,
         into: &mut Buffer<'w>,
     ) -> Poll<Result<(), Fault>> {
-        while !self.done && into.is_empty() {
-            let room = into.room().len();
-            // Two bytes stay free for the end of a chunk.
+        let before = into.data().len();
+        while !self.done && into.data().len() == before {
+            let room = into.data_room().len();
             let most = usize::try_from(self.left).unwrap_or(room);
-            let room = if self.chunked.is_some() { room.saturating_sub(2) } else { room.min(most) };
+            let room = if self.chunked.is_some() { room } else { room.min(most) };
             let waiting = self.take_waiting(client, into, room);
             let count = if waiting != 0 {
                 waiting
             } else {
-                match client.wire.poll_read(context, &mut into.room()[..room]) {
+                match client.wire.poll_read(context, &mut into.data_room()[..room]) {
                     Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Fault::ClientLeft)),
                     Poll::Ready(Ok(count)) => {
                         into.filled(count);
                         count
                     }
-                    Poll::Pending => {
-                        client.watch.client_until(Some(self.pace.wait(relay)));
-                        if client.watch.late(context) == Some(Late::Client) {
-                            return Poll::Ready(Err(Fault::ClientSlow));
-                        }
-                        return Poll::Pending;
-                    }
+                    Poll::Pending => return self.poll_late(relay, client, context).map(Err),
                 }
             };
-            self.pace.moved(relay, count);
-            self.account(client, into, count)?;
+            relay.moved(&mut self.pace, count);
+            self.account(client, into, before, count)?;
         }
         client.watch.client_until(None);
         Poll::Ready(Ok(()))
+    }
+
+    /// A way to `backend` for what is left without a copy, where there is one and it is worth it.
+    pub fn conduit<'w>(&self, relay: &'w Relay, client: &Client<'w>, backend: &Wire) -> Option<Conduit<'w>> {
+        let is_plain = self.chunked.is_none() && client.input.borrow().is_none();
+        is_plain.then(|| relay.pipes.between(&client.wire, backend, self.left)).flatten()
+    }
+
+    /// Puts the next data into `into`. False when the system does not do that.
+    pub fn poll_splice<'w>(
+        &mut self,
+        relay: &'w Relay,
+        client: &Client<'w>,
+        context: &mut Context<'_>,
+        into: &mut Conduit<'w>,
+    ) -> Poll<Result<bool, Fault>> {
+        match into.poll_fill(&client.wire, self.left, context) {
+            Poll::Ready(Ok(count)) if count != 0 => {
+                relay.moved(&mut self.pace, count);
+                self.received += count as u64;
+                self.left = self.left.saturating_sub(count as u64);
+                self.done = self.left == 0;
+                client.watch.client_until(None);
+                Poll::Ready(Ok(true))
+            }
+            Poll::Ready(Err(error)) if error.kind() == ErrorKind::Unsupported => {
+                relay.pipes.refuse();
+                Poll::Ready(Ok(false))
+            }
+            Poll::Ready(Ok(_) | Err(_)) => Poll::Ready(Err(Fault::ClientLeft)),
+            Poll::Pending => self.poll_late(relay, client, context).map(Err),
+        }
+    }
+
+    /// The client is waited for.
+    fn poll_late<'w>(&mut self, relay: &'w Relay, client: &Client<'w>, context: &mut Context<'_>) -> Poll<Fault> {
+        client.watch.client_until(Some(relay.wait(&mut self.pace)));
+        match client.watch.late(context) {
+            Some(Late::Client) => Poll::Ready(Fault::ClientSlow),
+            Some(Late::Backend) | None => Poll::Pending,
+        }
     }
 
     /// Moves what was read with the head, or behind an earlier request.
@@ -96,15 +134,22 @@ impl Upload {
         moved
     }
 
-    /// Counts `count` bytes that were put into `into`, and leaves the data of them there.
-    fn account<'w>(&mut self, client: &Client<'w>, into: &mut Buffer<'w>, count: usize) -> Result<(), Fault> {
+    /// Counts `count` bytes that were put into `into` behind `before` others, and leaves the data of them there.
+    fn account<'w>(
+        &mut self,
+        client: &Client<'w>,
+        into: &mut Buffer<'w>,
+        before: usize,
+        count: usize,
+    ) -> Result<(), Fault> {
         if let Some(chunked) = &mut self.chunked {
-            let rewritten = chunked.rewrite(into.data_mut()).map_err(|bad| Fault::BadBody(bad.0))?;
+            let came = into.data_mut().get_mut(before..).unwrap_or_default();
+            let rewritten = chunked.rewrite(came).map_err(|bad| Fault::BadBody(bad.0))?;
             if rewritten.read < count {
                 // Nothing else waits: what waited was taken before anything was read.
-                *client.input.borrow_mut() = into.split_off(rewritten.read);
+                *client.input.borrow_mut() = into.split_off(before + rewritten.read);
             }
-            into.truncate(rewritten.written);
+            into.truncate(before + rewritten.written);
             self.received = chunked.data();
             self.done = chunked.is_done();
         } else {

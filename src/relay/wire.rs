@@ -88,6 +88,14 @@ impl AsyncWrite for Transport {
     }
 }
 
+/// Parts that are written at once.
+const AT_ONCE: usize = 8;
+
+/// Nothing was written of something: the stream takes no more.
+fn some(written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    if let Poll::Ready(Ok(0)) = written { Poll::Ready(Err(io::ErrorKind::WriteZero.into())) } else { written }
+}
+
 /// A stream that one task reads and writes through a shared reference.
 #[derive(Debug)]
 pub struct Wire {
@@ -118,6 +126,16 @@ impl Wire {
         matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
+    /// True under TLS.
+    pub fn is_tls(&self) -> bool {
+        self.transport.borrow().is_tls()
+    }
+
+    /// Does something with the socket itself, beside what TLS may hold.
+    pub(super) fn with_tcp<T>(&self, work: impl FnOnce(&TcpStream) -> T) -> T {
+        work(self.transport.borrow().socket())
+    }
+
     /// Sends small writes at once from now on.
     pub fn set_nodelay(&self) {
         if !self.nodelay.replace(true) {
@@ -143,14 +161,40 @@ impl Wire {
     pub fn poll_write(&self, context: &mut Context<'_>, first: &[u8], then: &[u8]) -> Poll<io::Result<usize>> {
         let mut transport = self.transport.borrow_mut();
         let transport = Pin::new(&mut *transport);
-        let written = if first.is_empty() {
-            ready!(transport.poll_write(context, then))?
+        some(if first.is_empty() {
+            transport.poll_write(context, then)
         } else if then.is_empty() {
-            ready!(transport.poll_write(context, first))?
+            transport.poll_write(context, first)
         } else {
-            ready!(transport.poll_write_vectored(context, &[IoSlice::new(first), IoSlice::new(then)]))?
-        };
-        if written == 0 { Poll::Ready(Err(io::ErrorKind::WriteZero.into())) } else { Poll::Ready(Ok(written)) }
+            transport.poll_write_vectored(context, &[IoSlice::new(first), IoSlice::new(then)])
+        })
+    }
+
+    /// Writes some of `parts`, from the byte at `from` on; 0 when that is the end of them.
+    pub fn poll_write_from<'p>(
+        &self,
+        context: &mut Context<'_>,
+        parts: impl Iterator<Item = &'p [u8]>,
+        mut from: usize,
+    ) -> Poll<io::Result<usize>> {
+        let mut slices = [IoSlice::new(&[]); AT_ONCE];
+        let mut used = 0;
+        for part in parts {
+            let skipped = from.min(part.len());
+            from -= skipped;
+            if skipped < part.len() {
+                slices[used] = IoSlice::new(&part[skipped..]);
+                used += 1;
+            }
+            if used == AT_ONCE {
+                break;
+            }
+        }
+        match &slices[..used] {
+            [] => Poll::Ready(Ok(0)),
+            [only] => self.poll_write(context, only, &[]),
+            several => some(Pin::new(&mut *self.transport.borrow_mut()).poll_write_vectored(context, several)),
+        }
     }
 
     /// Hands over what TLS still holds.

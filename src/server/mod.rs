@@ -240,6 +240,7 @@ fn lanes(
         active: Arc::clone(active),
         unrouted: metrics.unrouted(),
         metrics: Arc::clone(metrics),
+        pipes: relay::PIPES / process.threads.max(1),
         memory: Arc::clone(&memory),
     };
     let (snapshots, settings) = (Arc::clone(snapshots), settings(process));

@@ -164,14 +164,14 @@ impl Upstream {
         }
     }
 
-    /// Counts an answer of a backend.
-    pub fn answered(&self, lease: &Lease, status: u16) {
+    /// Counts an answer of a backend, which came `now`.
+    pub fn answered(&self, lease: &Lease, status: u16, now: Instant) {
         let backend = lease.backend();
         lease.set_answered();
         if status >= 500 {
             backend.vitals().metrics.failed(FailureKind::Status5xx);
         }
-        if backend.vitals().evidence.answered(status, Instant::now()) == Finding::Eject {
+        if backend.vitals().evidence.answered(status, now) == Finding::Eject {
             self.pool.eject_for_errors(backend);
         }
     }

@@ -126,6 +126,18 @@ async fn a_connection_that_closes_as_a_request_comes_loses_none() {
 }
 
 #[tokio::test]
+async fn connections_that_may_not_be_used_again_do_not_pile_up() {
+    let origin = RawOrigin::answering(OK).await;
+    let edge = edge_to(&[origin.server()], "").await;
+    let client = edge.client();
+    for _ in 0..20 {
+        assert_eq!(client.send(Method::POST, "/", &[], "x").await.status, 200);
+    }
+    assert_eq!(origin.connections(), 20, "each POST has one of its own");
+    eventually("the others are closed", || async { origin.open() <= 1 }).await;
+}
+
+#[tokio::test]
 async fn an_answer_that_lies_about_its_length_harms_nobody_else() {
     // What the first client sees of a GET, and whether the backend's connection may be used again: never.
     #[rustfmt::skip]

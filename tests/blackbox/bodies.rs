@@ -18,8 +18,8 @@ async fn edge_to(origin: &Origin, upstream: &str) -> TestEdge {
 #[tokio::test]
 async fn bodies_of_every_size_arrive_whole() {
     let api = Origin::named("api").await;
-    let edge = edge_to(&api, "").await;
-    for client in [edge.client(), Client::http2(edge.address)] {
+    let (edge, streaming) = (edge_to(&api, "").await, edge_to(&api, ", request_buffer: 0").await);
+    for client in [edge.client(), Client::http2(edge.address), streaming.client()] {
         for size in [0, 1, 65_535, 65_536, 65_537, 131_072, 200_000, 1_000_000, 5_000_000] {
             let sent: Bytes = (0..size).map(|n: usize| u8::try_from(n % 251).unwrap()).collect();
             let answer = client.send(Method::POST, "/", &[], sent.clone()).await;
@@ -27,6 +27,32 @@ async fn bodies_of_every_size_arrive_whole() {
             assert!(api.seen().last().unwrap().body == sent, "{size} bytes differ");
         }
     }
+}
+
+#[tokio::test]
+async fn answers_of_every_size_arrive_whole() {
+    let origin = RawOrigin::serving(|mut peer| async move {
+        while let Some(request) = peer.request().await {
+            let size: usize = request.line().split(['/', ' ']).nth(2).unwrap().parse().unwrap();
+            let body: Vec<u8> = (0..size).map(|n| u8::try_from(n % 251).unwrap()).collect();
+            peer.send([format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n").as_bytes(), &body].concat()).await;
+        }
+    })
+    .await;
+    let edge = TestEdge::start(&format!(
+        "routes:\n  /: api\nupstreams:\n  api: {{ servers: {}, check: off }}\n",
+        origin.server()
+    ))
+    .await;
+    let mut wire = Wire::to(edge.address).await;
+    for size in [0, 1, 65_000, 65_536, 131_072, 131_073, 1_000_000, 5_000_000, 3] {
+        wire.send(format!("GET /{size} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        let head = wire.head().await.unwrap();
+        assert!(head.contains("200 OK"), "{size}: {head}");
+        let expected: Vec<u8> = (0..size).map(|n: usize| u8::try_from(n % 251).unwrap()).collect();
+        assert!(wire.bytes(size).await == expected, "{size} bytes differ");
+    }
+    assert_eq!(origin.connections(), 1, "what carried a large answer is used again");
 }
 
 #[tokio::test]
