@@ -252,6 +252,7 @@ impl Delivery<'_, '_> {
             self.writing.conduit = self.relay.pipes.between(&self.wire, &self.client.wire, left);
         }
         if let Some(conduit) = &mut self.writing.conduit {
+            self.writing.piece = None;
             match ready!(conduit.poll_fill(&self.wire, self.body.left, context)) {
                 Ok(count) if count != 0 => {
                     self.is_reading = false;

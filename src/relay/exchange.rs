@@ -115,6 +115,10 @@ impl<'a, 'w> Exchange<'a, 'w> {
         self.take_in(route, framing, outgoing).await?;
         heads::request(&mut outgoing.head, question, route, outgoing.body);
         let answered = self.ask(route, outgoing).await?;
+        if answered.sending.is_settled() {
+            // An answer may take hours; what was asked is not needed again.
+            outgoing.spool = Spool::default();
+        }
         let mut line = relay.lines.take();
         heads::answer(&mut line, &answered.head.view(answered.bytes.data()), question, route);
         let out = heads::answer_out(answered.head.framing, question.view().head().version);

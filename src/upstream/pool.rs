@@ -1,6 +1,6 @@
 //! An upstream at work: its members, the rotation made of them, and the tasks that resolve and probe.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -239,41 +239,53 @@ impl Pool {
         known
     }
 
-    /// Makes the members those resolved; who is no longer among them finishes what it has.
+    /// Makes the members those resolved, in the order of `found`; who is no longer among them finishes what it has.
     pub fn set_members(self: &Arc<Self>, found: Vec<(SocketAddr, ServerSpec)>) {
-        {
-            let mut members = self.members.lock();
-            let members = &mut *members;
-            let stays = |backend: &Backend| {
-                found.iter().any(|(address, server)| backend.address() == *address && backend.server() == server)
-            };
-            let (stay, leave) = std::mem::take(&mut members.present).into_iter().partition(|(b, _)| stays(b));
-            members.present = stay;
-            for (backend, _probes) in leave as Vec<(Arc<Backend>, _)> {
-                log::info!("backend {} of {} left", backend.address(), self.spec.name);
-                backend.leave();
-                members.leaving.push(backend);
-            }
-            for (address, server) in found {
-                if !members.present.iter().any(|(backend, _)| backend.address() == address) {
-                    let vitals = members.inherited.remove(&address);
-                    if vitals.is_none() {
-                        log::info!("backend {address} of {} joined, from {}", self.spec.name, server.address);
-                    }
-                    let backend = Arc::new(Backend::new(address, server, &self.spec, vitals, &self.tools.metrics));
-                    let probes = if members.retired { None } else { watching::start_probes(self, &backend) };
-                    members.present.push((backend, probes));
-                }
-            }
-            members.present.sort_by_key(|(backend, _)| (self.position(backend), backend.address()));
-            members.leaving.retain(|backend| backend.in_flight() != 0);
-        }
+        self.change_members(found);
         self.resolved.store(true, Ordering::Relaxed);
         self.refresh();
     }
 
-    fn position(&self, backend: &Backend) -> usize {
-        self.spec.servers.iter().position(|server| server == backend.server()).unwrap_or(usize::MAX)
+    fn change_members(self: &Arc<Self>, found: Vec<(SocketAddr, ServerSpec)>) {
+        let mut members = self.members.lock();
+        let members = &mut *members;
+        members.leaving.retain(|backend| backend.in_flight() != 0);
+        let is_same = |(backend, (address, server)): (&Arc<Backend>, &(SocketAddr, ServerSpec))| {
+            backend.address() == *address && backend.server() == server
+        };
+        if members.present.len() == found.len()
+            && members.present.iter().map(|(backend, _)| backend).zip(&found).all(is_same)
+        {
+            return;
+        }
+        let places: HashMap<SocketAddr, usize> =
+            found.iter().enumerate().map(|(place, (address, _))| (*address, place)).collect();
+        let stays = |backend: &Backend| {
+            places
+                .get(&backend.address())
+                .and_then(|place| found.get(*place))
+                .is_some_and(|(_, server)| backend.server() == server)
+        };
+        let (stay, leave) = std::mem::take(&mut members.present).into_iter().partition(|(b, _)| stays(b));
+        members.present = stay;
+        for (backend, _probes) in leave as Vec<(Arc<Backend>, _)> {
+            log::info!("backend {} of {} left", backend.address(), self.spec.name);
+            backend.leave();
+            members.leaving.push(backend);
+        }
+        let known: HashSet<SocketAddr> = members.present.iter().map(|(backend, _)| backend.address()).collect();
+        for (address, server) in found {
+            if !known.contains(&address) {
+                let vitals = members.inherited.remove(&address);
+                if vitals.is_none() {
+                    log::info!("backend {address} of {} joined, from {}", self.spec.name, server.address);
+                }
+                let backend = Arc::new(Backend::new(address, server, &self.spec, vitals, &self.tools.metrics));
+                let probes = if members.retired { None } else { watching::start_probes(self, &backend) };
+                members.present.push((backend, probes));
+            }
+        }
+        members.present.sort_by_key(|(backend, _)| places.get(&backend.address()).copied());
     }
 
     /// Everyone who is not leaving.
@@ -285,12 +297,11 @@ impl Pool {
     pub fn refresh(&self) {
         let members = self.members.lock();
         let present: Vec<_> = members.present.iter().map(|(backend, _)| backend).collect();
-        let next = tiers(&present);
+        let (serving, backends) = best_tier(&present);
         let current = self.rotation.load();
-        let unchanged = current.serving == next.serving && current.same_backends(&next);
-        if !unchanged {
-            self.tell_tier(current.serving, next.serving);
-            self.rotation.store(Arc::new(next));
+        if current.serving != serving || !current.has_just(&backends) {
+            self.tell_tier(current.serving, serving);
+            self.rotation.store(Arc::new(Rotation::new(serving, backends)));
         }
         drop(members);
         self.changed.send_modify(|count| *count += 1);
@@ -316,7 +327,7 @@ impl Pool {
 }
 
 /// The best tier that has anyone in it.
-fn tiers(present: &[&Arc<Backend>]) -> Rotation {
+fn best_tier(present: &[&Arc<Backend>]) -> (Serving, Vec<Arc<Backend>>) {
     let pick = |accept: &dyn Fn(&Backend) -> bool| -> Vec<Arc<Backend>> {
         present.iter().filter(|backend| accept(backend)).map(|backend| Arc::clone(backend)).collect()
     };
@@ -330,10 +341,10 @@ fn tiers(present: &[&Arc<Backend>]) -> Rotation {
     for (serving, accept) in tiers {
         let backends = pick(&accept);
         if !backends.is_empty() {
-            return Rotation::new(serving, backends);
+            return (serving, backends);
         }
     }
-    Rotation::empty()
+    (Serving::Nobody, Vec::new())
 }
 
 #[cfg(test)]

@@ -47,10 +47,10 @@ impl Rotation {
         self.turns.is_empty()
     }
 
-    /// True when the same backends take the same turns.
-    pub fn same_backends(&self, other: &Self) -> bool {
-        let pairs = self.backends.iter().zip(&*other.backends);
-        self.backends.len() == other.backends.len() && pairs.into_iter().all(|(a, b)| Arc::ptr_eq(a, b))
+    /// True when just these take turns.
+    pub fn has_just(&self, backends: &[Arc<Backend>]) -> bool {
+        let mut pairs = self.backends.iter().zip(backends);
+        self.backends.len() == backends.len() && pairs.all(|(a, b)| Arc::ptr_eq(a, b))
     }
 
     /// How many backends take turns.
@@ -70,6 +70,10 @@ impl Rotation {
 /// The order of nginx's smooth weighted round robin (`ngx_http_upstream_round_robin.c`), one whole period:
 /// each turn every entry gains its weight, the highest goes, and pays the total. 5:1:1 gives a a b a c a a.
 fn smooth_turns(weights: &[Weight]) -> Box<[u16]> {
+    if weights.windows(2).all(|pair| pair[0] == pair[1]) {
+        // In turn, as it would come out; but it would cost the square of their number.
+        return (0..weights.len()).map(|index| u16::try_from(index).unwrap_or(u16::MAX)).collect();
+    }
     let divisor = weights.iter().fold(0, |divisor, weight| gcd(divisor, i64::from(weight.get())));
     let weights: Vec<i64> = weights.iter().map(|weight| i64::from(weight.get()) / divisor).collect();
     let period: i64 = weights.iter().sum();
@@ -106,8 +110,9 @@ mod tests {
     #[test]
     fn weights_come_out_smooth_as_in_nginx() {
         #[rustfmt::skip]
-        let rows: [(&[u64], &str); 5] = [
+        let rows: [(&[u64], &str); 6] = [
             (&[1, 1, 1],    "abc"),
+            (&[7, 7],       "ab"),
             (&[5, 1, 1],    "aabacaa"),
             (&[10, 2, 2],   "aabacaa"),
             (&[1, 2],       "bab"),

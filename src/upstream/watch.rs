@@ -2,9 +2,9 @@
 //!
 //! They hold the pool weakly and end with it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, LazyLock, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -20,6 +20,9 @@ use super::probe::Probe;
 const RESOLVE_EVERY: Duration = Duration::from_secs(1);
 /// Shortest pause between two lookups or two probes, however many requests fail meanwhile.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
+
+/// Probes begin together at multiples of this.
+const BEAT: Duration = Duration::from_millis(50);
 
 /// The addresses that each server last stood for.
 pub(super) type Known = HashMap<ServerAddress, Vec<SocketAddr>>;
@@ -59,15 +62,10 @@ async fn resolve(pool: &Pool, known: &mut Known) -> Vec<(SocketAddr, ServerSpec)
 
 /// The backends of these servers; an address that two of them stand for belongs to the first.
 pub(super) fn members(servers: &[ServerSpec], known: &Known) -> Vec<(SocketAddr, ServerSpec)> {
-    let mut found: Vec<(SocketAddr, ServerSpec)> = Vec::new();
-    for server in servers {
-        for address in known.get(&server.address).into_iter().flatten() {
-            if !found.iter().any(|(other, _)| other == address) {
-                found.push((*address, server.clone()));
-            }
-        }
-    }
-    found
+    let mut taken = HashSet::new();
+    let of_server = |server: &ServerSpec| known.get(&server.address).into_iter().flatten().copied();
+    let all = servers.iter().flat_map(|server| of_server(server).map(move |address| (address, server)));
+    all.filter(|(address, _)| taken.insert(*address)).map(|(address, server)| (address, server.clone())).collect()
 }
 
 fn tell_unresolved(pool: &Pool, server: &ServerAddress, known: &mut Known, error: &std::io::Error) {
@@ -102,11 +100,25 @@ async fn probe_on(pool: Weak<Pool>, backend: Arc<Backend>, probe: Probe, check: 
         pool.observe(&backend, result, start.elapsed());
         drop(pool);
         let wavering = backend.vitals().health.lock().is_wavering();
-        let pause = pause(&check, wavering);
-        tokio::time::sleep(PAUSE_MIN.min(pause)).await;
-        // A probe asked for in between comes at once; else it comes in time.
-        let _ = tokio::time::timeout(pause.saturating_sub(PAUSE_MIN), backend.vitals().probe_now.notified()).await;
+        let (ended, due) = (Instant::now(), next_probe(Instant::now(), pause(&check, wavering)));
+        let asked = tokio::time::timeout_at(due.into(), backend.vitals().probe_now.notified()).await;
+        if asked.is_ok() {
+            // At once, but not over and over.
+            tokio::time::sleep_until((ended + PAUSE_MIN).min(due).into()).await;
+        }
     }
+}
+
+/// When the next probe begins. Where pauses are long it waits for the next beat, so that a process with a thousand
+/// backends wakes for many of them at a time.
+fn next_probe(now: Instant, pause: Duration) -> Instant {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let due = now + pause;
+    if pause < BEAT * 20 {
+        return due;
+    }
+    let beats = due.saturating_duration_since(*START).as_nanos().div_ceil(BEAT.as_nanos());
+    *START + BEAT * u32::try_from(beats).unwrap_or(u32::MAX)
 }
 
 /// `every` give or take a tenth, so that edges and backends do not beat in step; a quarter of it while a verdict
@@ -114,4 +126,21 @@ async fn probe_on(pool: Weak<Pool>, backend: Arc<Backend>, probe: Probe, check: 
 fn pause(check: &CheckSpec, wavering: bool) -> Duration {
     let every = if wavering { check.every / 4 } else { check.every };
     every.mul_f64(0.9 + 0.2 * fastrand::f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_pauses_end_on_a_beat_and_short_ones_in_time() {
+        let now = Instant::now();
+        for ms in [1_000, 1_801, 2_199, 60_000] {
+            let pause = Duration::from_millis(ms);
+            let (one, other) = (next_probe(now, pause), next_probe(now + Duration::from_micros(10), pause));
+            assert!(now + pause <= one && one < now + pause + BEAT, "{ms}");
+            assert_eq!(other.saturating_duration_since(one).as_nanos() % BEAT.as_nanos(), 0, "{ms}");
+        }
+        assert_eq!(next_probe(now, Duration::from_millis(500)), now + Duration::from_millis(500));
+    }
 }
