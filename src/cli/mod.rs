@@ -3,6 +3,7 @@
 mod check;
 mod client;
 mod demo;
+mod doctor;
 mod file;
 mod reload;
 mod run;
@@ -31,6 +32,8 @@ enum Command {
     Run(run::Arguments),
     /// Say everything that is wrong with a file, without running it.
     Check(check::Arguments),
+    /// Say whether every heal line would work in the containers that are there now. Changes nothing.
+    Doctor(doctor::Arguments),
     /// Run the edge with sample backends in one process; no file, no Docker.
     Demo,
     /// Have the running edge read its file again.
@@ -82,6 +85,7 @@ fn dispatch(command: Command) -> Exit {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Demo => demo::run(),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Reload(arguments) => reload::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
     };
@@ -116,12 +120,13 @@ mod tests {
     #[test]
     fn commands_are_understood() {
         #[rustfmt::skip]
-        let rows: [(&[&str], bool); 14] = [
+        let rows: [(&[&str], bool); 15] = [
             (&["run"],                                  true),
             (&["run", "remora.yaml"],                   true),
             (&["check", "remora.yaml"],                 true),
             (&["check", "--schema"],                    true),
             (&["demo"],                                 true),
+            (&["doctor", "remora.yaml", "--json"],      true),
             (&["reload"],                               true),
             (&["reload", "--admin", "127.0.0.1:9902"],  true),
             (&["status", "--json"],                     true),

@@ -17,8 +17,9 @@ use super::output::Tail;
 
 /// How much longer than the container's own `timeout` the answer is waited for.
 const MARGIN: Duration = Duration::from_secs(2);
-/// Programs that only send a signal. They end at once, and `pkill -f` would find its own arguments under `timeout`.
-const SIGNALLERS: [&str; 5] = ["kill", "pkill", "killall", "skill", "timeout"];
+/// Programs that only send a signal, or look for whom. They end at once, and `pkill -f` would find its own arguments under
+/// `timeout`.
+const SIGNALLERS: [&str; 6] = ["kill", "pkill", "pgrep", "killall", "skill", "timeout"];
 /// Exit codes of shells and Docker for a program that cannot be run, and of one that was killed.
 const NOT_EXECUTABLE: i64 = 126;
 const NOT_FOUND: i64 = 127;

@@ -2,6 +2,7 @@
 //! it (`journal`). Never marks anything healthy: the check does.
 
 mod attempt;
+mod examine;
 #[cfg(test)]
 mod fakes;
 mod healer;
@@ -12,6 +13,7 @@ mod preset;
 mod surgeon;
 mod survey;
 
+pub use examine::{Finding, Verdict, examine};
 pub use healer::{HealTools, Healer};
 pub use journal::{ENTRIES_MAX, Entry, Idle, Journal, Outcome, StepEntry, Totals};
 pub use patient::{Patient, Pool, Ward};

@@ -3,7 +3,7 @@
 use crate::config::model::Preset;
 use crate::docker::Command;
 
-/// Gunicorn under a shell alone, for images without procps. `$1` is `reload` or `kill`.
+/// Gunicorn under a shell alone, for images without procps. `$1` is `reload`, `kill`, or `look`, which does nothing.
 ///
 /// HUP must reach the master only: workers take it for the end (measured: a request in flight is lost). A master is a
 /// gunicorn whose parent is none. With `python -m gunicorn` the process is called python, so the arguments are read too.
@@ -39,7 +39,9 @@ for pid in $all; do
     esac
 done
 if [ -z "$masters" ]; then echo "no gunicorn runs here" >&2; exit 3; fi
-if [ "$1" = reload ]; then
+if [ "$1" = look ]; then
+    echo "master$masters${workers:+, workers$workers}"
+elif [ "$1" = reload ]; then
     kill -HUP $masters && echo "HUP to master$masters"
 elif [ -z "$workers" ]; then
     echo "gunicorn has no workers" >&2; exit 3
@@ -137,6 +139,11 @@ pub(super) fn cure(preset: &Preset) -> Result<Cure, InvalidName> {
             Ok(Cure::Command(Command::new(["supervisorctl", "restart", &program])))
         }
     }
+}
+
+/// The command that tells which processes are Gunicorn's, and ends with an error where there are none.
+pub(super) fn look_at_gunicorn() -> Command {
+    Command::new(["sh", "-c", GUNICORN, "sh", "look"])
 }
 
 /// The command that lists PM2's daemons.

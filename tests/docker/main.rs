@@ -9,6 +9,8 @@ mod bench;
 #[cfg(test)]
 mod daemon;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod exec;
 #[cfg(test)]
 mod find;

@@ -49,6 +49,8 @@ pub async fn a_reader_of_a_tutorial_finds_everything(stack: &Stack) {
     assert!(log.contains("is up"), "the log tells changes of health: {log}");
     let table = text(&stack.compose(&["exec", "-T", "manager", "remora", "status"]).stdout);
     assert!(table.contains("backend") && table.contains("database"), "{table}");
+    let doctor = text(&stack.compose(&["exec", "-T", "manager", "remora", "doctor"]).stdout);
+    assert!(doctor.contains("systemd knows `mysql`") && doctor.contains("everything would work"), "{doctor}");
     eventually("Docker calls the manager healthy", || async {
         let manager = &stack.containers("manager")[0];
         Stack::docker(&["inspect", "--format", "{{.State.Health.Status}}", manager]) == "healthy"

@@ -1,0 +1,222 @@
+//! `remora doctor [FILE] [--json]`: whether what the file says about healing would work here, found out without doing it.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::net::TcpStream;
+
+use crate::config::model::{Config, HealSpec, ServerSpec, UpstreamSpec};
+use crate::docker::{Docker, DockerError, FindError};
+use crate::heal::{Finding, Verdict, examine};
+use crate::reload::FileLoader;
+use crate::telemetry::one_line;
+use crate::upstream::{Resolve as _, SystemResolver};
+
+use super::{Exit, file, terminal};
+
+/// How long a backend may take to accept a connection.
+const CONNECT: Duration = Duration::from_secs(2);
+
+/// Say whether every heal line would work in the containers that are there now. Changes nothing.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The configuration; else /etc/remora/remora.yaml, else conf/remora.yaml
+    file: Option<PathBuf>,
+    /// Print every finding as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was found out about one backend, or about the edge itself.
+#[derive(Debug, Serialize)]
+struct Case {
+    /// `None` is the edge itself.
+    upstream: Option<String>,
+    /// Its address, or the server as written where it has none.
+    backend: Option<String>,
+    container: Option<String>,
+    findings: Vec<Finding>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let path = file::choose(arguments.file.as_deref())?;
+    let loaded = match file::load(&FileLoader::new(path)) {
+        Ok(loaded) => loaded,
+        Err(report) => {
+            terminal::complain(&report);
+            return Ok(Exit::Refused);
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut cases: Vec<Case> = mounts(&loaded.watch.files).into_iter().collect();
+    cases.extend(runtime.block_on(look(&loaded.config)));
+    let text = if arguments.json { serde_json::to_string_pretty(&cases)? } else { render(&cases) };
+    terminal::say(text.trim_end())?;
+    let is_broken = cases.iter().flat_map(|case| &case.findings).any(|one| one.verdict == Verdict::Broken);
+    Ok(if is_broken { Exit::Failed } else { Exit::Done })
+}
+
+/// Files of the configuration that are mounted one by one: their edits may never be seen.
+fn mounts(files: &BTreeSet<PathBuf>) -> Option<Case> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let finding = |file: &PathBuf| Finding {
+        about: file.display().to_string(),
+        verdict: Verdict::Doubtful,
+        note: "is mounted as a single file: where an editor replaces it, the edge keeps the old one; mount its folder"
+            .to_owned(),
+    };
+    let findings: Vec<Finding> = files.iter().filter(|file| is_mount_point(&mounts, file)).map(finding).collect();
+    (!findings.is_empty()).then_some(Case { upstream: None, backend: None, container: None, findings })
+}
+
+/// The fifth field of a line of mountinfo (proc(5)) is where something is mounted, with blanks escaped.
+fn is_mount_point(mounts: &str, file: &Path) -> bool {
+    let Ok(file) = std::path::absolute(file) else { return false };
+    let file = file.display().to_string().replace(' ', "\\040");
+    mounts.lines().any(|line| line.split(' ').nth(4) == Some(&file))
+}
+
+async fn look(config: &Config) -> Vec<Case> {
+    let docker = Docker::connect(&config.process.docker);
+    let mut cases = Vec::new();
+    for upstream in config.site.upstreams.values() {
+        let Some(heal) = &upstream.heal else { continue };
+        for server in &upstream.servers {
+            cases.extend(look_at_server(&docker, upstream, heal, server).await);
+        }
+    }
+    cases
+}
+
+async fn look_at_server(docker: &Docker, upstream: &UpstreamSpec, heal: &HealSpec, server: &ServerSpec) -> Vec<Case> {
+    let case = |backend: String, container, findings| Case {
+        upstream: Some(upstream.name.to_string()),
+        backend: Some(backend),
+        container,
+        findings,
+    };
+    let written = server.address.to_string();
+    let addresses = match SystemResolver.resolve(&server.address).await {
+        Ok(addresses) if !addresses.is_empty() => addresses,
+        Ok(_) => return vec![case(written, None, vec![broken("name", "stands for no address")])],
+        Err(error) => return vec![case(written, None, vec![broken("name", &format!("does not resolve: {error}"))])],
+    };
+    let mut cases = Vec::new();
+    for address in addresses {
+        let mut findings = vec![reach(address).await];
+        let container = match docker.find(address, server.address.host()).await {
+            Ok(container) => {
+                findings.extend(examine(docker, &container, &heal.steps).await);
+                Some(container.name.to_string())
+            }
+            Err(error) => {
+                findings.push(broken("container", &advice(&error)));
+                None
+            }
+        };
+        cases.push(case(address.to_string(), container, findings));
+    }
+    cases
+}
+
+fn broken(about: &str, note: &str) -> Finding {
+    Finding { about: about.to_owned(), verdict: Verdict::Broken, note: note.to_owned() }
+}
+
+async fn reach(address: SocketAddr) -> Finding {
+    let about = format!("port {}", address.port());
+    let (verdict, note) = match tokio::time::timeout(CONNECT, TcpStream::connect(address)).await {
+        Ok(Ok(_)) => (Verdict::Works, "takes connections".to_owned()),
+        Ok(Err(error)) => (Verdict::Broken, format!("takes no connection: {error}")),
+        Err(_) => (Verdict::Broken, "does not answer: is the backend on a network that the edge is on too?".to_owned()),
+    };
+    Finding { about, verdict, note }
+}
+
+fn advice(error: &FindError) -> String {
+    match error {
+        FindError::Docker(DockerError::NoSocket(_)) => format!("{error}; mount /var/run/docker.sock into the edge"),
+        _ => error.to_string(),
+    }
+}
+
+fn render(cases: &[Case]) -> String {
+    let colour = terminal::stdout_has_colour();
+    let findings = || cases.iter().flat_map(|case| &case.findings);
+    let width = findings().map(|one| one.about.chars().count()).max().unwrap_or_default().min(40);
+    let mut text = String::new();
+    for case in cases {
+        let title = [&case.upstream, &case.backend, &case.container].into_iter().flatten();
+        let title: Vec<_> = title.map(|part| one_line(part)).collect();
+        let _ = writeln!(text, "{}", if title.is_empty() { "the edge".into() } else { title.join("  ") });
+        for one in &case.findings {
+            let (about, note) = (one_line(&one.about), one_line(&one.note));
+            let _ = writeln!(text, "  {}  {about:width$}  {note}", word(one.verdict, colour));
+        }
+    }
+    let count = |verdict| findings().filter(|one| one.verdict == verdict).count();
+    let summary = match (findings().count(), count(Verdict::Broken), count(Verdict::Doubtful)) {
+        (0, _, _) => "no upstream has a `heal`: there is nothing to look at".to_owned(),
+        (_, 0, 0) => "everything would work".to_owned(),
+        (all, broken, doubtful) => format!("of {all} things {broken} would not work, and {doubtful} are doubtful"),
+    };
+    let _ = writeln!(text, "{summary}");
+    text
+}
+
+/// The verdict, as wide as the widest.
+fn word(verdict: Verdict, colour: bool) -> String {
+    let (word, paint) = match verdict {
+        Verdict::Works => ("works   ", "\x1b[32m"),
+        Verdict::Doubtful => ("doubtful", "\x1b[33m"),
+        Verdict::Broken => ("broken  ", "\x1b[31m"),
+    };
+    if colour { format!("{paint}{word}\x1b[0m") } else { word.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn single_files_are_told_from_folders() {
+        let mounts = "36 35 98:0 /a /etc/remora/remora.yaml rw,noatime master:1 - ext4 /dev/root rw\n\
+                      37 35 98:0 /b /srv/my\\040files/x.yaml rw - ext4 /dev/root rw\n38 35 98:0 /c /conf rw - ext4 / rw\n";
+        #[rustfmt::skip]
+        let rows = [
+            ("/etc/remora/remora.yaml", true),
+            ("/srv/my files/x.yaml",    true),
+            ("/conf/remora.yaml",       false),
+            ("/etc/remora",             false),
+        ];
+        for (file, is) in rows {
+            assert_eq!(is_mount_point(mounts, Path::new(file)), is, "{file}");
+        }
+    }
+
+    #[test]
+    fn a_report_obeys_no_byte_it_shows() {
+        let finding = |about: &str, verdict, note: &str| Finding { about: about.into(), verdict, note: note.into() };
+        let case = Case {
+            upstream: Some("api".into()),
+            backend: Some("10.0.0.1:80".into()),
+            container: Some("stack_api_1".into()),
+            findings: vec![
+                finding("gunicorn reload", Verdict::Works, "gunicorn runs"),
+                finding("pkill x", Verdict::Broken, "no\x1b[2Jthing\nmatches"),
+            ],
+        };
+        let text = render(&[case]);
+        assert!(
+            text.starts_with("api  10.0.0.1:80  stack_api_1\n  works     gunicorn reload  gunicorn runs\n"),
+            "{text}"
+        );
+        assert!(!text.contains('\x1b') && text.lines().count() == 4, "{text}");
+        assert!(text.ends_with("of 2 things 1 would not work, and 0 are doubtful\n"), "{text}");
+        assert!(render(&[]).contains("nothing to look at"));
+    }
+}

@@ -1,0 +1,392 @@
+//! Whether a ladder would work in a container, found out without doing any of it: what `remora doctor` asks.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::config::model::{Preset, Signal, Step};
+use crate::docker::{Command, ContainerRef, ContainerState, Docker, ExecError, ExecOutcome};
+
+use super::preset;
+
+/// Deadline of one look.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Prints what PID 1 is and which signals it handles, and which of the programs `$@` are there.
+const LOOK: &str = r#"
+read -r comm </proc/1/comm && echo "pid1 $comm"
+while read -r key value _; do case $key in SigCgt:) echo "caught $value" ;; esac; done </proc/1/status
+for program in "$@"; do
+    if command -v "$program" >/dev/null 2>&1; then echo "has $program"; fi
+done
+"#;
+
+/// Prints `pid parent name` of the processes `$@`.
+const FAMILY: &str = r#"
+for pid in "$@"; do
+    read -r comm <"/proc/$pid/comm" || continue
+    while read -r key value _; do
+        if [ "$key" = PPid: ]; then echo "$pid $value $comm"; fi
+    done <"/proc/$pid/status"
+done 2>/dev/null
+"#;
+
+/// What would become of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It would do what it is for.
+    Works,
+    /// It would do more, or less, than its author thinks; or it cannot be told.
+    Doubtful,
+    /// It would fail.
+    Broken,
+}
+
+/// What was found out about one thing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The step as an operator would write it, or what else was looked at.
+    pub about: String,
+    /// Whether it would work.
+    pub verdict: Verdict,
+    /// Why, and what to do about it.
+    pub note: String,
+}
+
+/// What was seen in a container.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Facts {
+    pid1: String,
+    /// One bit for each signal that PID 1 handles.
+    caught: u64,
+    programs: BTreeSet<String>,
+}
+
+type Said = (Verdict, String);
+
+fn works(note: impl Into<String>) -> Said {
+    (Verdict::Works, note.into())
+}
+
+fn doubtful(note: impl Into<String>) -> Said {
+    (Verdict::Doubtful, note.into())
+}
+
+fn broken(note: impl Into<String>) -> Said {
+    (Verdict::Broken, note.into())
+}
+
+/// Looks at every step of a ladder in one container.
+pub async fn examine(docker: &Docker, container: &ContainerRef, steps: &[Step]) -> Vec<Finding> {
+    let finding = |step: &Step, (verdict, note)| Finding { about: step.to_string(), verdict, note };
+    if !matches!(container.state, ContainerState::Running | ContainerState::Unknown) {
+        let note = format!("`{}` is {}: nothing can be run in it now", container.name, container.state);
+        return steps.iter().map(|step| finding(step, doubtful(note.clone()))).collect();
+    }
+    let patient = Examined { docker, container, facts: look(docker, container, steps).await };
+    let mut findings = Vec::new();
+    for step in steps {
+        findings.push(finding(step, patient.step(step).await));
+    }
+    findings
+}
+
+/// What is in the container; an error where nothing can be run in it.
+async fn look(docker: &Docker, container: &ContainerRef, steps: &[Step]) -> Result<Facts, ExecError> {
+    let programs = steps.iter().filter_map(|step| match step {
+        Step::Exec(argv) => argv.first().map(String::as_str),
+        Step::Signal(_) | Step::Preset(_) | Step::Restart => None,
+    });
+    let words = ["sh", "-c", LOOK, "sh", "systemctl", "supervisorctl"].into_iter().chain(programs);
+    Ok(read_facts(&docker.exec(container, &Command::new(words), LIMIT).await?.stdout))
+}
+
+fn read_facts(said: &str) -> Facts {
+    let mut facts = Facts::default();
+    for (key, value) in said.lines().filter_map(|line| line.split_once(' ')) {
+        match key {
+            "pid1" => facts.pid1 = value.to_owned(),
+            "caught" => facts.caught = u64::from_str_radix(value, 16).unwrap_or_default(),
+            "has" => _ = facts.programs.insert(value.to_owned()),
+            _ => {}
+        }
+    }
+    facts
+}
+
+/// A container under examination.
+struct Examined<'a> {
+    docker: &'a Docker,
+    container: &'a ContainerRef,
+    facts: Result<Facts, ExecError>,
+}
+
+impl Examined<'_> {
+    async fn step(&self, step: &Step) -> Said {
+        if let Step::Restart = step {
+            return works("restarts the whole container, since the file lists it");
+        }
+        let facts = match &self.facts {
+            Ok(facts) => facts,
+            Err(ExecError::NotFound { .. } | ExecError::NotExecutable { .. }) => return without_shell(step),
+            Err(error) => return broken(error.to_string()),
+        };
+        match step {
+            Step::Signal(signal) => facts.signal(*signal),
+            Step::Exec(argv) => self.command(facts, argv).await,
+            Step::Preset(preset) => self.preset(facts, preset).await.unwrap_or_else(|error| broken(error.to_string())),
+            Step::Restart => works(""),
+        }
+    }
+
+    async fn run(&self, command: &Command) -> Result<ExecOutcome, ExecError> {
+        self.docker.exec(self.container, command, LIMIT).await
+    }
+
+    async fn command(&self, facts: &Facts, argv: &[String]) -> Said {
+        let Some((program, arguments)) = argv.split_first() else { return broken("it is empty") };
+        if !facts.programs.contains(program) {
+            return broken(format!("`{program}` is not in this image: it would end with code 127"));
+        }
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        match program.rsplit('/').next().unwrap_or_default() {
+            "kill" if arguments.last() == Some(&"1") => {
+                let signal = arguments.iter().find_map(|word| signal_of(word)).unwrap_or(Signal::Term);
+                facts.signal(signal)
+            }
+            "pkill" => {
+                let signal = arguments.iter().find(|word| word.starts_with('-')).and_then(|word| signal_of(word));
+                self.pattern(facts, &without_signal(&arguments), signal.unwrap_or(Signal::Term)).await
+            }
+            "systemctl" => match unit(&arguments) {
+                Some(unit) => self.systemd(facts, unit).await.unwrap_or_else(|error| broken(error.to_string())),
+                None => works(format!("`{program}` is there")),
+            },
+            "sh" | "bash" | "dash" | "ash" => {
+                doubtful(format!("`{program}` is there; what it is told was not looked into"))
+            }
+            _ => works(format!("`{program}` is there")),
+        }
+    }
+
+    /// Whom a `pkill` with these arguments would reach now.
+    async fn pattern(&self, facts: &Facts, arguments: &[&str], signal: Signal) -> Said {
+        let found = match self.run(&Command::new([&["pgrep"], arguments].concat())).await {
+            Ok(found) => found,
+            Err(ExecError::NotFound { .. }) => return doubtful("whom it reaches cannot be told: there is no `pgrep`"),
+            Err(error) => return broken(error.to_string()),
+        };
+        let pids: Vec<&str> = found.stdout.split_whitespace().filter(|pid| pid.parse::<u32>().is_ok()).collect();
+        if pids.is_empty() {
+            return broken("no process matches it now: it would end with code 1");
+        }
+        if pids == ["1"] {
+            return facts.signal(signal);
+        }
+        match self.run(&Command::new([&["sh", "-c", FAMILY, "sh"], &pids[..]].concat())).await {
+            Ok(family) => reached(&family.stdout),
+            Err(error) => broken(error.to_string()),
+        }
+    }
+
+    async fn systemd(&self, facts: &Facts, unit: &str) -> Result<Said, ExecError> {
+        if !facts.programs.contains("systemctl") {
+            return Ok(broken("`systemctl` is not in this image"));
+        }
+        if facts.pid1 != "systemd" {
+            return Ok(broken(format!("PID 1 is `{}` and not systemd, so no unit can be restarted", facts.pid1)));
+        }
+        let asked = Command::new(["systemctl", "show", "-p", "LoadState", unit]).by("0");
+        let state = self.run(&asked).await?.stdout;
+        Ok(match state.trim().strip_prefix("LoadState=") {
+            Some("loaded") => works(format!("systemd knows `{unit}`")),
+            Some(state) => broken(format!("systemd says `{unit}` is {state}")),
+            None => doubtful("systemd does not say whether it knows the unit"),
+        })
+    }
+
+    async fn preset(&self, facts: &Facts, preset: &Preset) -> Result<Said, ExecError> {
+        match preset {
+            Preset::GunicornReload | Preset::GunicornKillWorkers => {
+                let found = self.run(&preset::look_at_gunicorn()).await?;
+                let kills = *preset == Preset::GunicornKillWorkers;
+                Ok(match found.code {
+                    0 if kills && !found.stdout.contains("workers") => broken("gunicorn has no workers"),
+                    0 => works(format!("gunicorn runs: {}", found.stdout.trim())),
+                    _ => broken(found.stderr.trim()),
+                })
+            }
+            Preset::Pm2Reload(app) | Preset::Pm2Restart(app) => self.pm2(app).await,
+            Preset::Systemd(unit) => self.systemd(facts, unit).await,
+            Preset::Supervisor(_) if !facts.programs.contains("supervisorctl") => {
+                Ok(broken("`supervisorctl` is not in this image"))
+            }
+            Preset::Supervisor(program) => {
+                let found = self.run(&Command::new(["supervisorctl", "status", program])).await?;
+                let said = found.stdout.trim().lines().next().unwrap_or_default().to_owned();
+                // 3 is a program that does not run, which is what a restart is for.
+                Ok(if matches!(found.code, 0 | 3) && !said.contains("ERROR") { works(said) } else { broken(said) })
+            }
+        }
+    }
+
+    async fn pm2(&self, app: &str) -> Result<Said, ExecError> {
+        let found = self.run(&preset::find_pm2()).await?;
+        let mut last = broken("no PM2 daemon runs here");
+        for daemon in preset::pm2_daemons(&found.stdout) {
+            if app == "all" {
+                return Ok(works("PM2 runs"));
+            }
+            let told = self.run(&preset::tell_pm2(&daemon, "describe", app)).await?;
+            last = match told.code {
+                0 => return Ok(works(format!("PM2 runs, and knows `{app}`"))),
+                preset::PM2_NOT_LISTENING => broken(told.stderr.trim()),
+                _ => broken(format!("PM2 runs, and has no app called `{app}`")),
+            };
+        }
+        Ok(last)
+    }
+}
+
+impl Facts {
+    fn signal(&self, signal: Signal) -> Said {
+        let (name, pid1) = (signal.name(), &self.pid1);
+        if signal == Signal::Kill {
+            return broken("the kernel keeps KILL from a container's own PID 1; list `restart` instead");
+        }
+        if self.caught >> (number(signal) - 1) & 1 == 1 {
+            return works(format!("PID 1 is `{pid1}` and handles {name}"));
+        }
+        broken(format!("PID 1 is `{pid1}`, which does not handle {name}: it would be swallowed"))
+    }
+}
+
+/// Linux's number of a signal.
+fn number(signal: Signal) -> u32 {
+    match signal {
+        Signal::Hup => 1,
+        Signal::Int => 2,
+        Signal::Quit => 3,
+        Signal::Kill => 9,
+        Signal::Usr1 => 10,
+        Signal::Usr2 => 12,
+        Signal::Term => 15,
+        Signal::Winch => 28,
+    }
+}
+
+/// `-HUP`, `-SIGHUP`, `-1`, `HUP`.
+fn signal_of(word: &str) -> Option<Signal> {
+    let bare = word.trim_start_matches('-').trim_start_matches("SIG");
+    let is =
+        |signal: &&Signal| bare == signal.name() || (word.starts_with('-') && bare == number(**signal).to_string());
+    Signal::ALL.iter().find(is).copied()
+}
+
+/// What `pkill` has in common with `pgrep`.
+fn without_signal<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    let mut rest = arguments.iter().copied();
+    let mut kept = Vec::new();
+    while let Some(word) = rest.next() {
+        if word == "--signal" {
+            rest.next();
+        } else if !(word.starts_with("--signal=") || (word.starts_with('-') && signal_of(word).is_some())) {
+            kept.push(word);
+        }
+    }
+    kept
+}
+
+/// The unit of a `systemctl` line: what follows the verb.
+fn unit<'a>(arguments: &[&'a str]) -> Option<&'a str> {
+    arguments.iter().copied().filter(|word| !word.starts_with('-')).nth(1)
+}
+
+/// What it means that these processes are reached.
+fn reached(family: &str) -> Said {
+    let mut all: Vec<(&str, &str, &str)> = Vec::new();
+    for line in family.lines() {
+        let mut words = line.splitn(3, ' ');
+        if let (Some(pid), Some(parent), Some(name)) = (words.next(), words.next(), words.next()) {
+            all.push((pid, parent, name));
+        }
+    }
+    let is_child = |one: &&(&str, &str, &str)| all.iter().any(|other| other.0 == one.1);
+    let (children, heads): (Vec<_>, Vec<_>) = all.iter().partition(is_child);
+    let Some((pid, _, name)) = heads.first() else { return broken("the processes it matches have just ended") };
+    if children.is_empty() {
+        let more = if heads.len() == 1 { String::new() } else { format!(", and {} more", heads.len() - 1) };
+        return works(format!("reaches `{name}` (PID {pid}{more})"));
+    }
+    let pids = children.iter().map(|child| child.0).collect::<Vec<_>>().join(" ");
+    let remedy = if name.starts_with("gunicorn") { "`heal: gunicorn`" } else { "a pattern for the first alone" };
+    doubtful(format!(
+        "reaches `{name}` (PID {pid}) and its workers too ({pids}), which may end at once with the requests in them; {remedy} \
+         spares them"
+    ))
+}
+
+/// Steps where the image has no shell.
+fn without_shell(step: &Step) -> Said {
+    match step {
+        Step::Signal(_) => doubtful("there is no shell: whether PID 1 handles the signal cannot be told"),
+        Step::Exec(_) => doubtful("there is no shell: whether the program is there cannot be told"),
+        Step::Preset(_) => broken("there is no shell in this image, which this needs"),
+        Step::Restart => works(""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_are_read() {
+        let facts = read_facts("pid1 gunicorn: master\ncaught 0000000018017ee7\nhas pkill\nnonsense\n");
+        assert!(facts.pid1 == "gunicorn: master" && facts.programs.contains("pkill"));
+        assert_eq!(facts.signal(Signal::Hup).0, Verdict::Works);
+        assert_eq!(facts.signal(Signal::Kill).0, Verdict::Broken);
+        let shell = read_facts("pid1 sh\ncaught 0000000000010002\n");
+        let (verdict, note) = shell.signal(Signal::Hup);
+        assert!(verdict == Verdict::Broken && note.contains("`sh`"), "{note}");
+        assert_eq!(shell.signal(Signal::Int).0, Verdict::Works);
+        assert_eq!(read_facts("caught zz\n").caught, 0);
+    }
+
+    #[test]
+    fn signals_are_told_from_patterns() {
+        #[rustfmt::skip]
+        let rows: [(&[&str], &[&str]); 6] = [
+            (&["-HUP", "gunicorn"],              &["gunicorn"]),
+            (&["-SIGHUP", "-o", "gunicorn"],     &["-o", "gunicorn"]),
+            (&["-1", "-f", "app:app"],           &["-f", "app:app"]),
+            (&["--signal", "HUP", "-P", "1"],    &["-P", "1"]),
+            (&["--signal=HUP", "-U", "0", "x"],  &["-U", "0", "x"]),
+            (&["x"],                             &["x"]),
+        ];
+        for (arguments, kept) in rows {
+            assert_eq!(without_signal(arguments), kept, "{arguments:?}");
+        }
+        assert_eq!((signal_of("-9"), signal_of("9")), (Some(Signal::Kill), None));
+        assert_eq!(unit(&["--no-block", "restart", "mysql"]), Some("mysql"));
+        assert_eq!(unit(&["daemon-reload"]), None);
+    }
+
+    #[test]
+    fn workers_that_would_be_hit_are_seen() {
+        #[rustfmt::skip]
+        let rows = [
+            ("1 0 gunicorn\n",                               Verdict::Works,    "reaches `gunicorn` (PID 1)"),
+            ("7 1 gunicorn\n8 1 gunicorn\n",                 Verdict::Works,    "and 1 more"),
+            ("1 0 gunicorn\n8 1 gunicorn\n9 1 gunicorn\n",   Verdict::Doubtful, "workers too (8 9)"),
+            ("5 1 my app\n8 5 my app\n",                     Verdict::Doubtful, "a pattern for"),
+            ("",                                             Verdict::Broken,   "just ended"),
+        ];
+        for (family, verdict, note) in rows {
+            let said = reached(family);
+            assert!(said.0 == verdict && said.1.contains(note), "{family}: {said:?}");
+        }
+    }
+}
