@@ -55,7 +55,7 @@ pub(super) struct Frames {
 }
 
 impl Frames {
-    /// The client sent these bytes; true when it floods. Its preface counts as of no use.
+    /// The client sent these bytes behind its preface; true when it floods.
     pub fn came(&mut self, bytes: &[u8]) -> bool {
         self.inward.count(bytes);
         let useful = self.inward.useful.saturating_add(self.outward.useful).saturating_add(ALLOWANCE);

@@ -28,10 +28,13 @@ use crate::types::PaceLimits;
 use super::alarm::Alarm;
 use super::frames::{Frames, PREFACE};
 
+/// Parts that are written at once.
+const PARTS: usize = 16;
 /// What is kept of requests that a client sends ahead.
 const AHEAD_MAX: usize = 16 * 1024;
-/// How an answer begins, and one that opens a tunnel.
+/// How an answer begins, one that is not the last, and one that opens a tunnel.
 const ANSWER: &[u8] = b"HTTP/1.";
+const INTERIM: &[u8] = b"HTTP/1.1 1";
 const SWITCHING: &[u8] = b"HTTP/1.1 101";
 
 /// What Pingora may read.
@@ -56,9 +59,11 @@ pub(super) struct Lent {
     ready: Vec<u8>,
     /// Read, and not looked at yet.
     waiting: Vec<u8>,
-    /// A head written by Pingora, which goes with the first of its body, or when it is flushed: else each answer would be two
-    /// packets. nginx postpones heads too.
+    /// A head written by Pingora, which goes with the body that is there already: else each answer would be two packets. It
+    /// goes alone as soon as Pingora waits for that, and reads here meanwhile.
     unsent: Vec<u8>,
+    /// The answer's head came: what follows is not another, whatever it looks like.
+    is_answered: bool,
     share: Share,
     inward: Alarm,
     outward: Alarm,
@@ -109,6 +114,7 @@ impl Lent {
             ready: ready.to_vec(),
             waiting: waiting.to_vec(),
             unsent: Vec::new(),
+            is_answered: false,
             share,
             inward: Alarm::new(loan.pace),
             outward: Alarm::new(loan.pace),
@@ -170,16 +176,17 @@ impl Lent {
     }
 
     /// Sends what waits, then `more`; ready with how much of that went once nothing waits.
-    fn poll_send(&mut self, context: &mut Context<'_>, more: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_send(&mut self, context: &mut Context<'_>, more: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         loop {
+            let mut parts = [IoSlice::new(&[]); PARTS];
+            let unsent = (!self.unsent.is_empty()).then(|| IoSlice::new(&self.unsent));
+            let all = unsent.into_iter().chain(more.iter().copied()).filter(|part| !part.is_empty());
+            let used = parts.iter_mut().zip(all).map(|(slot, part)| *slot = part).count();
             let transport = Pin::new(&mut self.transport);
-            let polled = match (self.unsent.is_empty(), more.is_empty()) {
-                (true, true) => return Poll::Ready(Ok(0)),
-                (true, false) => transport.poll_write(context, more),
-                (false, true) => transport.poll_write(context, &self.unsent),
-                (false, false) => {
-                    transport.poll_write_vectored(context, &[IoSlice::new(&self.unsent), IoSlice::new(more)])
-                }
+            let polled = match &parts[..used] {
+                [] => return Poll::Ready(Ok(0)),
+                [only] => transport.poll_write(context, only),
+                several => transport.poll_write_vectored(context, several),
             };
             let count = ready!(self.poll_outward(polled, context))?;
             if count == 0 {
@@ -223,6 +230,11 @@ impl Lent {
 impl AsyncRead for Lent {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if !this.unsent.is_empty()
+            && let Poll::Ready(Err(error)) = this.poll_send(context, &[])
+        {
+            return Poll::Ready(Err(error));
+        }
         loop {
             if !this.ready.is_empty() {
                 let count = this.ready.len().min(into.remaining());
@@ -259,28 +271,41 @@ impl AsyncRead for Lent {
 
 impl AsyncWrite for Lent {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if matches!(this.share, Share::Tunnel) && bytes.starts_with(SWITCHING) {
+        let first: &[u8] = parts.iter().find(|part| !part.is_empty()).map_or(b"", |part| part);
+        if matches!(this.share, Share::Tunnel) && first.starts_with(SWITCHING) {
             this.share = Share::All;
             if let Some(reader) = this.reader.take() {
                 reader.wake();
             }
         }
-        match &mut this.share {
-            Share::All => this.poll_send(context, bytes),
-            Share::Http2(frames, _) => {
-                let polled = Pin::new(&mut this.transport).poll_write(context, bytes);
-                if let Poll::Ready(Ok(count)) = polled {
-                    frames.went(bytes.get(..count).unwrap_or_default());
-                }
-                this.poll_outward(polled, context)
-            }
-            _ if this.unsent.is_empty() && bytes.starts_with(ANSWER) => {
-                this.unsent.extend_from_slice(bytes);
-                Poll::Ready(Ok(bytes.len()))
-            }
-            _ => this.poll_send(context, bytes),
+        let is_http1 = !matches!(this.share, Share::All | Share::Http2(..));
+        if is_http1 && !this.is_answered && this.unsent.is_empty() && first.starts_with(ANSWER) {
+            this.is_answered = !first.starts_with(INTERIM);
+            this.unsent.extend_from_slice(first);
+            return Poll::Ready(Ok(first.len()));
         }
+        let count = ready!(this.poll_send(context, parts))?;
+        if let Share::Http2(frames, _) = &mut this.share {
+            let mut left = count;
+            for part in parts {
+                frames.went(&part[..part.len().min(left)]);
+                left = left.saturating_sub(part.len());
+            }
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -308,7 +333,7 @@ impl std::fmt::Debug for Lent {
 impl Shutdown for Lent {
     async fn shutdown(&mut self) {
         // A client that is gone already needs no goodbye.
-        let _ = AsyncWriteExt::shutdown(&mut self.transport).await;
+        let _ = AsyncWriteExt::shutdown(self).await;
     }
 }
 

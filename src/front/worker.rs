@@ -216,6 +216,8 @@ impl Worker {
 
     /// Looks after what nobody waits for. True while there is something to look after.
     fn look(&self, now: Instant) -> bool {
+        // Before it sleeps they go too; but a worker may have something to do for long.
+        AccessLogger::submit_gathered();
         self.relay.pool.sweep(now);
         self.renew();
         if self.relay.clock.watched() == 0 {

@@ -243,6 +243,22 @@ async fn a_broken_off_answer_looks_broken_off_and_its_connection_is_gone() {
 }
 
 #[tokio::test]
+async fn a_head_is_not_held_back_for_its_body_nor_lost_without_it() {
+    let origin = RawOrigin::serving(|mut peer| async move {
+        peer.request().await;
+        peer.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n").await;
+        peer.drain().await;
+    })
+    .await;
+    let edge = edge_to(&[origin.server()], ", retry: { attempts: 0 }, timeouts: { read: 2s }").await;
+    let mut client = Wire::saying(edge.address, GET).await;
+    let start = Instant::now();
+    assert!(client.head().await.unwrap().contains("200 OK"));
+    assert!(start.elapsed() < LATE, "the head came after {:?}", start.elapsed());
+    assert_eq!(client.text().await, "", "no body came, and none is made up");
+}
+
+#[tokio::test]
 async fn informational_answers_come_first_and_a_missing_100_stalls_nobody() {
     let origin = RawOrigin::serving(|mut peer| async move {
         while let Some(request) = peer.request().await {
