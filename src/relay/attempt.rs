@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::http1::{ResponseHead, Version};
@@ -103,6 +103,8 @@ impl<'w> Sending<'w> {
                 Poll::Ready(Some(Ok(()))) => self.stalled = None,
                 Poll::Ready(Some(Err(_))) => self.settled = true,
                 Poll::Pending => {
+                    // It is the backend that is waited for; who waits for the client as well says so again.
+                    client.watch.client_until(None);
                     let due = *self.stalled.get_or_insert_with(|| relay.clock.now() + patience.write);
                     client.watch.backend_until(Some(due));
                     return Poll::Pending;
@@ -175,10 +177,15 @@ impl<'w> Sending<'w> {
             self.conduit = outgoing.upload.conduit(relay, client, wire);
         }
         if let Some(conduit) = &mut self.conduit {
-            match ready!(outgoing.upload.poll_splice(relay, client, context, conduit)) {
-                Ok(true) => return Poll::Ready(Ok(())),
-                Ok(false) => self.conduit = None,
-                Err(fault) => return Poll::Ready(Err(fault)),
+            match outgoing.upload.poll_splice(relay, client, context, conduit) {
+                Poll::Ready(Ok(true)) => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(false)) => self.conduit = None,
+                Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
+                Poll::Pending => {
+                    // It is empty, and others may need it meanwhile.
+                    self.conduit = None;
+                    return Poll::Pending;
+                }
             }
         }
         let mut piece = self.piece.take().unwrap_or_else(|| relay.buffers.large());

@@ -96,6 +96,11 @@ impl<'w> Buffer<'w> {
         self.start = (self.start + count).min(self.end);
     }
 
+    /// The last `count` bytes that were used were not used after all.
+    pub fn give_back(&mut self, count: usize) {
+        self.start = self.start.saturating_sub(count);
+    }
+
     /// Only the first `count` bytes count.
     pub fn truncate(&mut self, count: usize) {
         self.end = self.end.min(self.start + count);

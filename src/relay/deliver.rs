@@ -253,17 +253,22 @@ impl Delivery<'_, '_> {
         }
         if let Some(conduit) = &mut self.writing.conduit {
             self.writing.piece = None;
-            match ready!(conduit.poll_fill(&self.wire, self.body.left, context)) {
-                Ok(count) if count != 0 => {
+            match conduit.poll_fill(&self.wire, self.body.left, context) {
+                Poll::Pending => {
+                    // It is empty, and others may need it meanwhile.
+                    self.writing.conduit = None;
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(count)) if count != 0 => {
                     self.is_reading = false;
                     self.body.passed(count);
                     return Poll::Ready(Ok(()));
                 }
-                Err(error) if error.kind() == ErrorKind::Unsupported => {
+                Poll::Ready(Err(error)) if error.kind() == ErrorKind::Unsupported => {
                     self.relay.pipes.refuse();
                     self.writing.conduit = None;
                 }
-                Ok(_) | Err(_) => return Poll::Ready(Err(Fault::Backend(Failure::Reset))),
+                Poll::Ready(_) => return Poll::Ready(Err(Fault::Backend(Failure::Reset))),
             }
         }
         let mut piece = self.writing.piece.take().unwrap_or_else(|| self.relay.buffers.large());

@@ -89,10 +89,11 @@ impl Conduit<'_> {
             .with_tcp(|socket| poll_io(socket, Interest::READABLE, context, || transfer(socket, &pipe.writer, most)));
         match ready!(moved) {
             Ok(count) => {
-                self.held = count;
+                self.held += count;
                 Poll::Ready(Ok(count))
             }
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            // A sandbox may forbid the call itself.
+            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::PermissionDenied) => {
                 Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
             }
             Err(error) => Poll::Ready(Err(error)),

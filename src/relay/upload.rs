@@ -146,8 +146,12 @@ impl Upload {
             let came = into.data_mut().get_mut(before..).unwrap_or_default();
             let rewritten = chunked.rewrite(came).map_err(|bad| Fault::BadBody(bad.0))?;
             if rewritten.read < count {
-                // Nothing else waits: what waited was taken before anything was read.
-                *client.input.borrow_mut() = into.split_off(before + rewritten.read);
+                let mut input = client.input.borrow_mut();
+                match input.as_mut() {
+                    // They came from there, and more waits behind them.
+                    Some(waiting) => waiting.give_back(count - rewritten.read),
+                    None => *input = into.split_off(before + rewritten.read),
+                }
             }
             into.truncate(before + rewritten.written);
             self.received = chunked.data();

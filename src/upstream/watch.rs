@@ -50,7 +50,10 @@ async fn resolve(pool: &Pool, known: &mut Known) -> Vec<(SocketAddr, ServerSpec)
     for (server, answer) in pool.spec.servers.iter().zip(answers) {
         let address = &server.address;
         match answer {
-            Ok(addresses) => drop(known.insert(address.clone(), addresses)),
+            Ok(mut addresses) => {
+                addresses.sort_unstable();
+                known.insert(address.clone(), addresses);
+            }
             Err(error) => {
                 pool.metrics.resolve_failed();
                 tell_unresolved(pool, address, known, &error);
@@ -100,7 +103,8 @@ async fn probe_on(pool: Weak<Pool>, backend: Arc<Backend>, probe: Probe, check: 
         pool.observe(&backend, result, start.elapsed());
         drop(pool);
         let wavering = backend.vitals().health.lock().is_wavering();
-        let (ended, due) = (Instant::now(), next_probe(Instant::now(), pause(&check, wavering)));
+        let ended = Instant::now();
+        let due = next_probe(ended, pause(&check, wavering));
         let asked = tokio::time::timeout_at(due.into(), backend.vitals().probe_now.notified()).await;
         if asked.is_ok() {
             // At once, but not over and over.

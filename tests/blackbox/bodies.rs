@@ -71,6 +71,21 @@ async fn chunked_bodies_arrive_whole() {
 }
 
 #[tokio::test]
+async fn what_is_sent_ahead_of_a_small_buffer_is_the_next_request() {
+    let api = Origin::named("api").await;
+    let edge = edge_to(&api, ", request_buffer: 16B").await;
+    // More waits behind the chunks than a small buffer holds: the edge has read all of it with the first head.
+    let pad = format!("X-Pad: {}\r\n", "p".repeat(5000));
+    let first =
+        format!("POST /first HTTP/1.1\r\nHost: a\r\n{pad}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+    let second = format!("GET /second HTTP/1.1\r\nHost: a\r\n{pad}\r\n");
+    let mut wire = Wire::saying(edge.address, format!("{first}{second}")).await;
+    assert_eq!((wire.answer().await.status(), wire.answer().await.status()), (200, 200));
+    let seen: Vec<_> = api.seen().iter().map(|seen| (seen.target.clone(), seen.body.len())).collect();
+    assert_eq!(seen, [("/first".to_owned(), 5), ("/second".to_owned(), 0)]);
+}
+
+#[tokio::test]
 async fn a_body_that_is_too_large_is_refused_by_its_length_and_by_its_bytes() {
     let api = Origin::named("api").await;
     let edge = TestEdge::start_with(
