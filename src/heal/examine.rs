@@ -16,9 +16,18 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// Prints what PID 1 is and which signals it handles, and which of the programs `$@` are there.
 const LOOK: &str = r#"
 read -r comm </proc/1/comm && echo "pid1 $comm"
-while read -r key value _; do case $key in SigCgt:) echo "caught $value" ;; esac; done </proc/1/status
+while read -r key value _; do case $key in SigCgt: | SigBlk:) echo "takes $value" ;; esac; done </proc/1/status
+# Not by `command -v`, which knows the shell's own `kill` where there is no other.
+is_there() {
+    case $1 in */*) [ -x "$1" ]; return ;; esac
+    IFS=:
+    for folder in $PATH; do
+        if [ -f "$folder/$1" ] && [ -x "$folder/$1" ]; then return 0; fi
+    done
+    return 1
+}
 for program in "$@"; do
-    if command -v "$program" >/dev/null 2>&1; then echo "has $program"; fi
+    if (is_there "$program"); then echo "has $program"; fi
 done
 "#;
 
@@ -31,6 +40,9 @@ for pid in "$@"; do
     done <"/proc/$pid/status"
 done 2>/dev/null
 "#;
+
+/// Inits that pass every signal on to their child.
+const PASS_ON: [&str; 4] = ["tini", "docker-init", "catatonit", "dumb-init"];
 
 /// What would become of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -59,8 +71,8 @@ pub struct Finding {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Facts {
     pid1: String,
-    /// One bit for each signal that PID 1 handles.
-    caught: u64,
+    /// One bit for each signal that PID 1 handles, or blocks to wait for it, as tini and systemd do: the kernel drops others.
+    takes: u64,
     programs: BTreeSet<String>,
 }
 
@@ -108,7 +120,7 @@ fn read_facts(said: &str) -> Facts {
     for (key, value) in said.lines().filter_map(|line| line.split_once(' ')) {
         match key {
             "pid1" => facts.pid1 = value.to_owned(),
-            "caught" => facts.caught = u64::from_str_radix(value, 16).unwrap_or_default(),
+            "takes" => facts.takes |= u64::from_str_radix(value, 16).unwrap_or_default(),
             "has" => _ = facts.programs.insert(value.to_owned()),
             _ => {}
         }
@@ -125,11 +137,9 @@ struct Examined<'a> {
 
 impl Examined<'_> {
     async fn step(&self, step: &Step) -> Said {
-        if let Step::Restart = step {
-            return works("restarts the whole container, since the file lists it");
-        }
         let facts = match &self.facts {
             Ok(facts) => facts,
+            Err(_) if *step == Step::Restart => return restart(),
             Err(ExecError::NotFound { .. } | ExecError::NotExecutable { .. }) => return without_shell(step),
             Err(error) => return broken(error.to_string()),
         };
@@ -137,7 +147,7 @@ impl Examined<'_> {
             Step::Signal(signal) => facts.signal(*signal),
             Step::Exec(argv) => self.command(facts, argv).await,
             Step::Preset(preset) => self.preset(facts, preset).await.unwrap_or_else(|error| broken(error.to_string())),
-            Step::Restart => works(""),
+            Step::Restart => restart(),
         }
     }
 
@@ -152,17 +162,20 @@ impl Examined<'_> {
         }
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         match program.rsplit('/').next().unwrap_or_default() {
-            "kill" if arguments.last() == Some(&"1") => {
-                let signal = arguments.iter().find_map(|word| signal_of(word)).unwrap_or(Signal::Term);
-                facts.signal(signal)
-            }
+            "kill" => match without_signal(&arguments) {
+                (signal, rest) if rest == ["1"] => facts.signal_named(signal),
+                _ => works(format!("`{program}` is there")),
+            },
             "pkill" => {
-                let signal = arguments.iter().find(|word| word.starts_with('-')).and_then(|word| signal_of(word));
-                self.pattern(facts, &without_signal(&arguments), signal.unwrap_or(Signal::Term)).await
+                let (signal, rest) = without_signal(&arguments);
+                self.pattern(facts, &rest, signal).await
             }
-            "systemctl" => match unit(&arguments) {
-                Some(unit) => self.systemd(facts, unit).await.unwrap_or_else(|error| broken(error.to_string())),
-                None => works(format!("`{program}` is there")),
+            "systemctl" => match arguments[..] {
+                ["restart" | "reload" | "start" | "try-restart" | "reload-or-restart", unit] => {
+                    self.systemd(facts, unit).await.unwrap_or_else(|error| broken(error.to_string()))
+                }
+                _ if facts.pid1 != "systemd" => facts.no_systemd(),
+                _ => doubtful(format!("`{program}` is there; what it is told was not looked into")),
             },
             "sh" | "bash" | "dash" | "ash" => {
                 doubtful(format!("`{program}` is there; what it is told was not looked into"))
@@ -172,9 +185,12 @@ impl Examined<'_> {
     }
 
     /// Whom a `pkill` with these arguments would reach now.
-    async fn pattern(&self, facts: &Facts, arguments: &[&str], signal: Signal) -> Said {
+    async fn pattern(&self, facts: &Facts, arguments: &[&str], signal: &str) -> Said {
         let found = match self.run(&Command::new([&["pgrep"], arguments].concat())).await {
-            Ok(found) => found,
+            Ok(found) if matches!(found.code, 0 | 1) => found,
+            Ok(found) => {
+                return doubtful(format!("whom it reaches cannot be told: pgrep says {}", found.stderr.trim()));
+            }
             Err(ExecError::NotFound { .. }) => return doubtful("whom it reaches cannot be told: there is no `pgrep`"),
             Err(error) => return broken(error.to_string()),
         };
@@ -183,7 +199,7 @@ impl Examined<'_> {
             return broken("no process matches it now: it would end with code 1");
         }
         if pids == ["1"] {
-            return facts.signal(signal);
+            return facts.signal_named(signal);
         }
         match self.run(&Command::new([&["sh", "-c", FAMILY, "sh"], &pids[..]].concat())).await {
             Ok(family) => reached(&family.stdout),
@@ -196,7 +212,7 @@ impl Examined<'_> {
             return Ok(broken("`systemctl` is not in this image"));
         }
         if facts.pid1 != "systemd" {
-            return Ok(broken(format!("PID 1 is `{}` and not systemd, so no unit can be restarted", facts.pid1)));
+            return Ok(facts.no_systemd());
         }
         let asked = Command::new(["systemctl", "show", "-p", "LoadState", unit]).by("0");
         let state = self.run(&asked).await?.stdout;
@@ -232,18 +248,24 @@ impl Examined<'_> {
         }
     }
 
+    /// The first daemon that listens is the one that is told.
     async fn pm2(&self, app: &str) -> Result<Said, ExecError> {
         let found = self.run(&preset::find_pm2()).await?;
         let mut last = broken("no PM2 daemon runs here");
         for daemon in preset::pm2_daemons(&found.stdout) {
-            if app == "all" {
-                return Ok(works("PM2 runs"));
-            }
-            let told = self.run(&preset::tell_pm2(&daemon, "describe", app)).await?;
+            // `describe` knows no `all`, and `ls` no names.
+            let verb = if app == "all" { "ls" } else { "describe" };
+            let told = match self.run(&preset::tell_pm2(&daemon, verb, app)).await {
+                Ok(told) => told,
+                Err(ExecError::NotFound { .. }) => {
+                    return Ok(broken("PM2 runs, and there is no `pm2` command to tell it"));
+                }
+                Err(error) => return Err(error),
+            };
             last = match told.code {
-                0 => return Ok(works(format!("PM2 runs, and knows `{app}`"))),
                 preset::PM2_NOT_LISTENING => broken(told.stderr.trim()),
-                _ => broken(format!("PM2 runs, and has no app called `{app}`")),
+                0 => return Ok(works(format!("PM2 runs, and knows `{app}`"))),
+                _ => return Ok(broken(format!("PM2 runs, and has no app called `{app}`"))),
             };
         }
         Ok(last)
@@ -251,57 +273,51 @@ impl Examined<'_> {
 }
 
 impl Facts {
+    fn no_systemd(&self) -> Said {
+        broken(format!("PID 1 is `{}` and not systemd, so there are no units", self.pid1))
+    }
+
+    fn signal_named(&self, name: &str) -> Said {
+        let Some(signal) = Signal::parse(name) else {
+            return doubtful(format!("whether PID 1, `{}`, handles {name} was not looked at", self.pid1));
+        };
+        self.signal(signal)
+    }
+
     fn signal(&self, signal: Signal) -> Said {
         let (name, pid1) = (signal.name(), &self.pid1);
         if signal == Signal::Kill {
             return broken("the kernel keeps KILL from a container's own PID 1; list `restart` instead");
         }
-        if self.caught >> (number(signal) - 1) & 1 == 1 {
-            return works(format!("PID 1 is `{pid1}` and handles {name}"));
+        if self.takes >> (signal.number() - 1) & 1 == 1 {
+            let how = if PASS_ON.contains(&pid1.as_str()) { "passes it on" } else { "handles it" };
+            return works(format!("{name} goes to PID 1, `{pid1}`, which {how}"));
         }
         broken(format!("PID 1 is `{pid1}`, which does not handle {name}: it would be swallowed"))
     }
 }
 
-/// Linux's number of a signal.
-fn number(signal: Signal) -> u32 {
-    match signal {
-        Signal::Hup => 1,
-        Signal::Int => 2,
-        Signal::Quit => 3,
-        Signal::Kill => 9,
-        Signal::Usr1 => 10,
-        Signal::Usr2 => 12,
-        Signal::Term => 15,
-        Signal::Winch => 28,
-    }
-}
-
-/// `-HUP`, `-SIGHUP`, `-1`, `HUP`.
-fn signal_of(word: &str) -> Option<Signal> {
-    let bare = word.trim_start_matches('-').trim_start_matches("SIG");
-    let is =
-        |signal: &&Signal| bare == signal.name() || (word.starts_with('-') && bare == number(**signal).to_string());
-    Signal::ALL.iter().find(is).copied()
-}
-
-/// What `pkill` has in common with `pgrep`.
-fn without_signal<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+/// The signal of a `kill` or `pkill`, TERM where none is named, and the other arguments.
+fn without_signal<'a>(arguments: &[&'a str]) -> (&'a str, Vec<&'a str>) {
+    // Options of theirs are small letters, or one capital alone.
+    let is_signal = |word: &str| {
+        let digits = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+        digits || (2 <= word.len() && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()))
+    };
+    let (mut signal, mut kept) = ("TERM", Vec::new());
     let mut rest = arguments.iter().copied();
-    let mut kept = Vec::new();
     while let Some(word) = rest.next() {
-        if word == "--signal" {
-            rest.next();
-        } else if !(word.starts_with("--signal=") || (word.starts_with('-') && signal_of(word).is_some())) {
+        if matches!(word, "--signal" | "-s") && kept.is_empty() && signal == "TERM" {
+            signal = rest.next().unwrap_or(signal);
+        } else if let Some(name) = word.strip_prefix("--signal=") {
+            signal = name;
+        } else if let Some(name) = word.strip_prefix('-').filter(|name| is_signal(name)) {
+            signal = name;
+        } else {
             kept.push(word);
         }
     }
-    kept
-}
-
-/// The unit of a `systemctl` line: what follows the verb.
-fn unit<'a>(arguments: &[&'a str]) -> Option<&'a str> {
-    arguments.iter().copied().filter(|word| !word.starts_with('-')).nth(1)
+    (signal, kept)
 }
 
 /// What it means that these processes are reached.
@@ -328,13 +344,17 @@ fn reached(family: &str) -> Said {
     ))
 }
 
+fn restart() -> Said {
+    works("restarts the whole container, since the file lists it")
+}
+
 /// Steps where the image has no shell.
 fn without_shell(step: &Step) -> Said {
     match step {
         Step::Signal(_) => doubtful("there is no shell: whether PID 1 handles the signal cannot be told"),
         Step::Exec(_) => doubtful("there is no shell: whether the program is there cannot be told"),
         Step::Preset(_) => broken("there is no shell in this image, which this needs"),
-        Step::Restart => works(""),
+        Step::Restart => restart(),
     }
 }
 
@@ -344,34 +364,36 @@ mod tests {
 
     #[test]
     fn facts_are_read() {
-        let facts = read_facts("pid1 gunicorn: master\ncaught 0000000018017ee7\nhas pkill\nnonsense\n");
+        let facts = read_facts("pid1 gunicorn: master\ntakes 0000000018017ee7\nhas pkill\nnonsense\n");
         assert!(facts.pid1 == "gunicorn: master" && facts.programs.contains("pkill"));
         assert_eq!(facts.signal(Signal::Hup).0, Verdict::Works);
         assert_eq!(facts.signal(Signal::Kill).0, Verdict::Broken);
-        let shell = read_facts("pid1 sh\ncaught 0000000000010002\n");
+        let shell = read_facts("pid1 sh\ntakes 0000000000010002\n");
         let (verdict, note) = shell.signal(Signal::Hup);
         assert!(verdict == Verdict::Broken && note.contains("`sh`"), "{note}");
         assert_eq!(shell.signal(Signal::Int).0, Verdict::Works);
-        assert_eq!(read_facts("caught zz\n").caught, 0);
+        let tini = read_facts("pid1 tini\ntakes 0000000000000000\ntakes fffffffe7ffbfeff\n");
+        assert!(tini.signal(Signal::Hup).1.contains("passes it on"));
+        assert_eq!(tini.signal_named("TTIN").0, Verdict::Doubtful);
+        assert_eq!(read_facts("takes zz\n").takes, 0);
     }
 
     #[test]
     fn signals_are_told_from_patterns() {
         #[rustfmt::skip]
-        let rows: [(&[&str], &[&str]); 6] = [
-            (&["-HUP", "gunicorn"],              &["gunicorn"]),
-            (&["-SIGHUP", "-o", "gunicorn"],     &["-o", "gunicorn"]),
-            (&["-1", "-f", "app:app"],           &["-f", "app:app"]),
-            (&["--signal", "HUP", "-P", "1"],    &["-P", "1"]),
-            (&["--signal=HUP", "-U", "0", "x"],  &["-U", "0", "x"]),
-            (&["x"],                             &["x"]),
+        let rows: [(&[&str], &str, &[&str]); 8] = [
+            (&["-HUP", "gunicorn"],              "HUP",    &["gunicorn"]),
+            (&["-SIGHUP", "-o", "gunicorn"],     "SIGHUP", &["-o", "gunicorn"]),
+            (&["-f", "-1", "app:app"],           "1",      &["-f", "app:app"]),
+            (&["--signal", "HUP", "-P", "1"],    "HUP",    &["-P", "1"]),
+            (&["--signal=HUP", "-U", "0", "x"],  "HUP",    &["-U", "0", "x"]),
+            (&["-TTIN", "1"],                    "TTIN",   &["1"]),
+            (&["-s", "USR1", "1"],               "USR1",   &["1"]),
+            (&["x"],                             "TERM",   &["x"]),
         ];
-        for (arguments, kept) in rows {
-            assert_eq!(without_signal(arguments), kept, "{arguments:?}");
+        for (arguments, signal, kept) in rows {
+            assert_eq!(without_signal(arguments), (signal, kept.to_vec()), "{arguments:?}");
         }
-        assert_eq!((signal_of("-9"), signal_of("9")), (Some(Signal::Kill), None));
-        assert_eq!(unit(&["--no-block", "restart", "mysql"]), Some("mysql"));
-        assert_eq!(unit(&["daemon-reload"]), None);
     }
 
     #[test]

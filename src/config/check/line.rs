@@ -114,25 +114,10 @@ fn without<'w>(words: &[&'w str], dropped: &[&str]) -> Vec<&'w str> {
 /// The signal that the options of `kill` name: `-HUP`, `-s HUP`, `--signal HUP`, `--signal=HUP`.
 fn signal_of(options: &[&str]) -> Option<Signal> {
     match options {
-        ["-s" | "--signal", name] => signal(name),
-        [option] => signal(option.strip_prefix("--signal=").or_else(|| option.strip_prefix('-'))?),
+        ["-s" | "--signal", name] => Signal::parse(name),
+        [option] => Signal::parse(option.strip_prefix("--signal=").or_else(|| option.strip_prefix('-'))?),
         _ => None,
     }
-}
-
-/// A signal by name, with or without `SIG`, or by number.
-pub(super) fn signal(text: &str) -> Option<Signal> {
-    let upper = text.to_ascii_uppercase();
-    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let name = match name {
-        "1" => "HUP",
-        "2" => "INT",
-        "3" => "QUIT",
-        "9" => "KILL",
-        "15" => "TERM",
-        name => name,
-    };
-    Signal::ALL.into_iter().find(|signal| signal.name() == name)
 }
 
 /// The name of a unit, program or app: nothing that a tool would take for an option.

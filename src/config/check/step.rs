@@ -80,7 +80,7 @@ fn name(item: &Item, problems: &mut Problems) -> Option<String> {
 
 fn signal(item: &Item, problems: &mut Problems) -> Option<Signal> {
     let text = text(item, problems)?;
-    if let Some(signal) = line::signal(&text) {
+    if let Some(signal) = Signal::parse(&text) {
         return Some(signal);
     }
     let names = Signal::ALL.map(Signal::name);

@@ -81,6 +81,27 @@ impl Signal {
     pub const ALL: [Self; 8] =
         [Self::Hup, Self::Int, Self::Quit, Self::Term, Self::Kill, Self::Usr1, Self::Usr2, Self::Winch];
 
+    /// By name, with or without `SIG` and in any case, or by Linux's number.
+    pub fn parse(text: &str) -> Option<Self> {
+        let upper = text.to_ascii_uppercase();
+        let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+        Self::ALL.into_iter().find(|signal| signal.name() == name || signal.number().to_string() == name)
+    }
+
+    /// Linux's number.
+    pub fn number(self) -> u32 {
+        match self {
+            Self::Hup => 1,
+            Self::Int => 2,
+            Self::Quit => 3,
+            Self::Kill => 9,
+            Self::Usr1 => 10,
+            Self::Usr2 => 12,
+            Self::Term => 15,
+            Self::Winch => 28,
+        }
+    }
+
     /// The name without `SIG`.
     pub fn name(self) -> &'static str {
         match self {
