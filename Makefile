@@ -40,12 +40,12 @@ stack: setup ## end to end in real Docker, on the manager stack
 	cargo test --locked --test docker -- --ignored --test-threads=1
 	cargo test --locked --test stack -- --ignored --nocapture
 
-SECONDS ?= 3600
-fuzz: setup corpora ## fuzz the parsers, SECONDS=3600 each; needs a nightly toolchain
+FUZZ_SECONDS ?= 3600
+fuzz: setup corpora ## fuzz the parsers, FUZZ_SECONDS=3600 each; needs a nightly toolchain
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
 	@scripts/seeds.sh
-	cargo +nightly fuzz run head -- -max_total_time=$(SECONDS) -max_len=40000
-	cargo +nightly fuzz run framing -- -max_total_time=$(SECONDS) -max_len=40000
+	cargo +nightly fuzz run head -- -max_total_time=$(FUZZ_SECONDS) -max_len=40000
+	cargo +nightly fuzz run framing -- -max_total_time=$(FUZZ_SECONDS) -max_len=40000
 
 attacks: setup ## slowhttptest, HTTP/2 floods and WebSocket cases against the edge
 	@scripts/setup.sh python slowhttptest
