@@ -6,13 +6,13 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::http1::{ResponseHead, Version};
-use crate::upstream::Failure;
+use crate::upstream::{Failure, not_connected};
 
 use super::Relay;
 use super::buffer::{Buffer, HEADROOM, Line};
 use super::client::Client;
 use super::clock::Late;
-use super::fault::{Fault, connect_failure};
+use super::fault::Fault;
 use super::heads::{self, BodyOut};
 use super::pool;
 use super::splice::Conduit;
@@ -81,7 +81,7 @@ pub(super) async fn connect(
     relay.pool.make_room(backend);
     match tokio::time::timeout(patience.connect, pool::connect(backend)).await {
         Ok(Ok(wire)) => Ok((wire, false)),
-        Ok(Err(error)) => Err(connect_failure(&error)),
+        Ok(Err(error)) => Err(not_connected(&error)),
         Err(_) => Err((Failure::ConnectTimeout, true)),
     }
 }

@@ -1,9 +1,5 @@
 //! What may go wrong while a request is passed on, and what the client is told.
 
-use std::io;
-
-use rustix::io::Errno;
-
 use crate::plan::Refusal;
 use crate::telemetry::ErrorReason;
 use crate::upstream::Failure;
@@ -53,17 +49,4 @@ impl Fault {
     pub fn is_backends(self) -> bool {
         matches!(self, Self::Backend(_) | Self::Nobody(..))
     }
-}
-
-/// Why a connection could not be opened, and whether the backend is to blame.
-pub(super) fn connect_failure(error: &io::Error) -> (Failure, bool) {
-    let failure = match error.kind() {
-        io::ErrorKind::ConnectionRefused => Failure::Refused,
-        io::ErrorKind::TimedOut => Failure::ConnectTimeout,
-        _ => Failure::ConnectFailed,
-    };
-    // Files, memory or ports that ran out here say nothing about it.
-    let ours = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL];
-    let is_ours = ours.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()));
-    (failure, !is_ours)
 }

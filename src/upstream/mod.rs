@@ -20,6 +20,6 @@ pub use discovery::{Resolve, SystemResolver};
 pub use health::{Failure, Verdict};
 pub use lease::{HeldOut, Lease};
 pub use pool::{Upstream, UpstreamTools};
-pub use probe::{failure_of, is_late};
+pub use probe::{failure_of, is_late, not_connected};
 pub use rotation::Serving;
 pub use select::{NoBackend, Tried};

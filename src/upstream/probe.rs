@@ -8,6 +8,7 @@ use pingora::http::RequestHeader;
 use pingora::prelude::{Error, ErrorType};
 use pingora_load_balancing::Backend as Target;
 use pingora_load_balancing::health_check::{HealthCheck as _, HttpHealthCheck};
+use rustix::io::Errno;
 use tokio::net::TcpStream;
 
 use crate::config::model::{CheckKind, CheckSpec, ServerSpec};
@@ -59,30 +60,44 @@ impl Probe {
         Ok(Self { kind, deadline: spec.timeout })
     }
 
-    /// Asks once.
-    pub async fn ask(&self) -> Result<(), Failure> {
+    /// Asks once; `None` where the edge itself could not ask, which says nothing about the backend.
+    pub async fn ask(&self) -> Option<Result<(), Failure>> {
         let asked = async {
-            match &self.kind {
-                Kind::Tcp(address) => {
-                    TcpStream::connect(address).await.map(drop).map_err(|error| not_connected(&error))
-                }
-                Kind::Http(check, target) => check.check(target).await.map_err(|error| failure_of(&error)),
+            let failed = match &self.kind {
+                Kind::Tcp(address) => TcpStream::connect(address).await.err().map(|error| not_connected(&error)),
+                Kind::Http(check, target) => check.check(target).await.err().map(|error| {
+                    let io = error.root_cause().downcast_ref::<io::Error>();
+                    (failure_of(&error), !io.is_some_and(is_ours))
+                }),
+            };
+            match failed {
+                None => Some(Ok(())),
+                Some((failure, true)) => Some(Err(failure)),
+                Some((_, false)) => None,
             }
         };
         let late = match &self.kind {
             Kind::Tcp(_) => Failure::ConnectTimeout,
             Kind::Http(..) => Failure::Timeout,
         };
-        tokio::time::timeout(self.deadline, asked).await.unwrap_or(Err(late))
+        tokio::time::timeout(self.deadline, asked).await.unwrap_or(Some(Err(late)))
     }
 }
 
-fn not_connected(error: &io::Error) -> Failure {
-    match error.kind() {
+/// Why a connection could not be opened, and whether the backend is to blame.
+pub fn not_connected(error: &io::Error) -> (Failure, bool) {
+    let failure = match error.kind() {
         io::ErrorKind::ConnectionRefused => Failure::Refused,
         io::ErrorKind::TimedOut => Failure::ConnectTimeout,
         _ => Failure::ConnectFailed,
-    }
+    };
+    (failure, !is_ours(error))
+}
+
+/// Files, memory or ports that ran out here.
+fn is_ours(error: &io::Error) -> bool {
+    let ours = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL];
+    ours.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// True where a deadline beneath Pingora ended a connection: the system's, or the front door's.
@@ -107,5 +122,25 @@ pub fn failure_of(error: &Error) -> Failure {
             }
         }
         _ => Failure::BadAnswer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ran_out_here_is_not_the_backends_fault() {
+        #[rustfmt::skip]
+        let rows = [
+            (Errno::CONNREFUSED,  Failure::Refused,        true),
+            (Errno::TIMEDOUT,     Failure::ConnectTimeout, true),
+            (Errno::HOSTUNREACH,  Failure::ConnectFailed,  true),
+            (Errno::MFILE,        Failure::ConnectFailed,  false),
+            (Errno::ADDRNOTAVAIL, Failure::ConnectFailed,  false),
+        ];
+        for (errno, failure, to_blame) in rows {
+            assert_eq!(not_connected(&errno.into()), (failure, to_blame), "{errno}");
+        }
     }
 }

@@ -100,7 +100,14 @@ async fn probe_on(pool: Weak<Pool>, backend: Arc<Backend>, probe: Probe, check: 
         let start = Instant::now();
         let result = probe.ask().await;
         let Some(pool) = pool.upgrade() else { return };
-        pool.observe(&backend, result, start.elapsed());
+        match result {
+            Some(result) => pool.observe(&backend, result, start.elapsed()),
+            None => log::debug!(
+                "{} of {} could not be probed: nothing left here to ask with",
+                backend.address(),
+                pool.spec.name
+            ),
+        }
         drop(pool);
         let wavering = backend.vitals().health.lock().is_wavering();
         let ended = Instant::now();

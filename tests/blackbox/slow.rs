@@ -304,7 +304,8 @@ async fn a_connection_ends_after_so_many_requests_and_so_much_time() {
 #[tokio::test]
 async fn an_edge_out_of_descriptors_waits_and_recovers() {
     let origin = RawOrigin::answering(OK).await;
-    let site = format!("routes:\n  /: a\nupstreams:\n  a: {{ servers: {}, check: off }}\n", origin.server());
+    let check = "{ tcp: true, every: 200ms, fall: 1 }";
+    let site = format!("routes:\n  /: a\nupstreams:\n  a: {{ servers: {}, check: {check} }}\n", origin.server());
     let limits = "limits: { connections: 1000, connections_per_client: 1000 }";
     let mut edge = TestEdge::start_through("ulimit -n 64; exec", limits, &site).await;
     let mut wires = Vec::new();
@@ -316,6 +317,8 @@ async fn an_edge_out_of_descriptors_waits_and_recovers() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let lines = edge.log().len();
     assert!(lines < 100, "{lines} lines: {:#?}", &edge.log()[..20]);
+    let is_blamed = edge.log().iter().any(|line| line.contains("is down"));
+    assert!(!is_blamed, "the backend is blamed for what ran out here: {:#?}", edge.log());
     drop(wires);
     eventually("new clients are served", || async {
         Wire::saying(edge.address, GET).await.try_answer().await.is_some_and(|answer| answer.status() == 200)
