@@ -99,6 +99,12 @@ impl Cors {
         edits
     }
 
+    /// True where a value of `Vary` covers the origin already (RFC 9110, section 12.5.5).
+    pub fn covers_origin(vary: &[u8]) -> bool {
+        let mut names = vary.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+        names.any(|name| name == b"*" || name.eq_ignore_ascii_case(b"origin"))
+    }
+
     /// Fields a backend may not set where CORS is on.
     pub fn owned() -> &'static [HeaderName] {
         &OWNED
@@ -195,5 +201,14 @@ mod tests {
         assert_eq!(cors.preflight("OPTIONS", &request(&[("access-control-request-method", "GET")])), None);
         let asked = request(&[("origin", "https://a.test"), ("access-control-request-method", "GET")]);
         assert_eq!(cors.preflight("GET", &asked), None);
+    }
+
+    #[test]
+    fn what_varies_by_origin_already_is_seen() {
+        for (vary, covers) in
+            [("Origin", true), ("accept, ORIGIN", true), ("*", true), ("Accept", false), ("X-Origin", false)]
+        {
+            assert_eq!(Cors::covers_origin(vary.as_bytes()), covers, "{vary}");
+        }
     }
 }

@@ -20,9 +20,10 @@ pub(super) fn judge(session: &Session, response: &ResponseHeader, ctx: &mut Requ
     if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
-    ctx.answered_at = Some(Instant::now());
+    let now = Instant::now();
+    ctx.answered_at = Some(now);
     let Some((route, lease)) = ctx.route.as_ref().zip(ctx.lease.as_ref()) else { return Ok(()) };
-    route.upstream.answered(lease, status.as_u16(), Instant::now());
+    route.upstream.answered(lease, status.as_u16(), now);
     let listed = route.upstream.spec().retry.on.statuses.contains(&status.as_u16());
     let safe = session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
     let has_other = || {
@@ -71,8 +72,5 @@ pub(super) fn apply_cors(session: &Session, response: &mut ResponseHeader, cors:
 }
 
 fn varies_by_origin(response: &ResponseHeader) -> bool {
-    let fields = response.headers.get_all(header::VARY).iter().filter_map(|field| field.to_str().ok());
-    fields
-        .flat_map(|field| field.split(','))
-        .any(|name| matches!(name.trim(), "*") || name.trim().eq_ignore_ascii_case("origin"))
+    response.headers.get_all(header::VARY).iter().any(|value| Cors::covers_origin(value.as_bytes()))
 }

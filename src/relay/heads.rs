@@ -157,8 +157,5 @@ pub(super) fn connection(out: &mut Vec<u8>, version: Version, keep_alive: bool) 
 }
 
 fn varies_by_origin(view: &ResponseView<'_>) -> bool {
-    view.fields().filter(|(known, _, _)| *known == Known::Vary).any(|(_, _, value)| {
-        let mut names = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-        names.any(|name| name == b"*" || name.eq_ignore_ascii_case(b"origin"))
-    })
+    view.fields().any(|(known, _, value)| known == Known::Vary && Cors::covers_origin(value))
 }

@@ -1,0 +1,176 @@
+//! An upstream's maps: its servers, its check, its deadlines, its repair.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_yaml::Value;
+
+use crate::config::schema::form;
+
+/// A named group of servers.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Upstream", extend("required" = ["servers"]))]
+pub(in crate::config) struct RawUpstream {
+    /// Servers as `host:port`; a name may resolve to several addresses.
+    #[schemars(with = "form::Servers")]
+    pub servers: Option<Value>,
+    /// How requests are spread: `round_robin`.
+    #[schemars(with = "form::Balance")]
+    pub balance: Option<Value>,
+    /// How health is found out: `tcp` (default), a path such as `/health`, `off`, or the long form.
+    #[schemars(with = "form::Check")]
+    pub check: Option<Value>,
+    /// Upstreams whose sickness explains this one's: it is not healed while one of them is sick.
+    #[schemars(with = "form::OneOrMany<form::Text>")]
+    pub needs: Option<Value>,
+    /// Deadlines towards the servers.
+    #[schemars(with = "RawTimeouts")]
+    pub timeouts: Option<Value>,
+    /// When another server is tried, or `off`.
+    #[schemars(with = "form::Retry")]
+    pub retry: Option<Value>,
+    /// How long a new request waits when no server is up. Default 0: answered 503 at once.
+    #[schemars(with = "form::Duration")]
+    pub hold: Option<Value>,
+    /// CORS for every route that ends here and has none of its own.
+    #[schemars(with = "form::Cors")]
+    pub cors: Option<Value>,
+    /// How a sick server is repaired inside its container: a step, a list of steps, the long form, or `off` (default).
+    #[schemars(with = "form::Heal")]
+    pub heal: Option<Value>,
+    /// Request body that is read before a server is chosen. Default 1MiB; 0 streams from the first byte.
+    #[schemars(with = "form::Size")]
+    pub request_buffer: Option<Value>,
+}
+
+/// A server in its long form.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Server", extend("required" = ["address"]))]
+pub(in crate::config) struct RawServer {
+    /// `host:port`.
+    #[schemars(with = "form::Address")]
+    pub address: Option<Value>,
+    /// Share relative to the other servers, 1 to 1000. Default 1.
+    #[schemars(with = "form::Number<1, 1000>")]
+    pub weight: Option<Value>,
+    /// Used only when no other server is up. Default false.
+    #[schemars(with = "form::Flag")]
+    pub backup: Option<Value>,
+}
+
+/// A health check in its long form.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "CheckLong", extend("oneOf" = [{ "required": ["http"] }, { "required": ["tcp"] }]))]
+pub(in crate::config) struct RawCheck {
+    /// Path to ask for with GET.
+    #[schemars(with = "form::Path")]
+    pub http: Option<Value>,
+    /// `true`: only open a connection.
+    #[schemars(with = "form::Flag")]
+    pub tcp: Option<Value>,
+    /// `Host` to send. Default the server's own name.
+    #[schemars(with = "form::Text")]
+    pub host: Option<Value>,
+    /// Statuses that pass, `200` or `200-399`. Default 200-399.
+    #[schemars(with = "form::OneOrMany<form::Statuses>")]
+    pub expect: Option<Value>,
+    /// Pause between two probes, 100ms to 1h. Default 2s.
+    #[schemars(with = "form::Duration")]
+    pub every: Option<Value>,
+    /// Deadline of a probe, 10ms to 1m and not longer than `every`. Default 1s, or `every` where that is shorter.
+    #[schemars(with = "form::Duration")]
+    pub timeout: Option<Value>,
+    /// Failures in a row that take a server down, 1 to 100. Default 3.
+    #[schemars(with = "form::Number<1, 100>")]
+    pub fall: Option<Value>,
+    /// Passes in a row that bring it back, 1 to 100. Default 2.
+    #[schemars(with = "form::Number<1, 100>")]
+    pub rise: Option<Value>,
+}
+
+/// Deadlines towards the servers.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Timeouts")]
+pub(in crate::config) struct RawTimeouts {
+    /// To open a connection. Default 2s.
+    #[schemars(with = "form::Duration")]
+    pub connect: Option<Value>,
+    /// Between two reads of a response. Default 60s.
+    #[schemars(with = "form::Duration")]
+    pub read: Option<Value>,
+    /// Between two writes of a request. Default 60s.
+    #[schemars(with = "form::Duration")]
+    pub write: Option<Value>,
+    /// How long an unused connection is kept. Default 1s.
+    #[schemars(with = "form::Duration")]
+    pub idle: Option<Value>,
+}
+
+/// When another server is tried.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "RetryLong")]
+pub(in crate::config) struct RawRetry {
+    /// Further attempts after the first, 0 to 10. Default 2.
+    #[schemars(with = "form::Number<0, 10>")]
+    pub attempts: Option<Value>,
+    /// What is tried again: `connect`, `reset`, `timeout`, and statuses 500 to 599. Default connect and reset.
+    #[schemars(with = "form::OneOrMany<form::RetryOn>")]
+    pub on: Option<Value>,
+    /// Retries as a share of requests. Default 20%.
+    #[schemars(with = "form::Percent")]
+    pub budget: Option<Value>,
+}
+
+/// A repair in its long form.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "HealLong", extend("required" = ["steps"]))]
+pub(in crate::config) struct RawHeal {
+    /// Tried in order until the check passes.
+    #[schemars(with = "form::OneOrMany<form::Step>")]
+    pub steps: Option<Value>,
+    /// How long requests in flight may take to finish before a step. Default 5s.
+    #[schemars(with = "form::Duration")]
+    pub drain: Option<Value>,
+    /// How long the check may take to pass after a step. Default 10s.
+    #[schemars(with = "form::Duration")]
+    pub verify: Option<Value>,
+    /// Pause before the same server is healed again. Default 30s.
+    #[schemars(with = "form::Duration")]
+    pub cooldown: Option<Value>,
+    /// Repairs allowed in a time. Default 3/10m.
+    #[schemars(with = "form::Budget")]
+    pub budget: Option<Value>,
+    /// A server that still serves is not healed when fewer than this many others are up. Default 1.
+    #[schemars(with = "form::Number<0, 1000>")]
+    pub min_up: Option<Value>,
+    /// Deadline of one command. Default 15s.
+    #[schemars(with = "form::Duration")]
+    pub timeout: Option<Value>,
+}
+
+/// One step of a repair, with exactly one key.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "StepLong", extend("minProperties" = 1, "maxProperties" = 1))]
+pub(in crate::config) struct RawStep {
+    /// A signal to the container's first process: HUP, INT, QUIT, TERM, KILL, USR1, USR2 or WINCH.
+    #[schemars(with = "form::Signal")]
+    pub signal: Option<Value>,
+    /// A command and its arguments as a list; there is no shell.
+    #[schemars(with = "form::Argv")]
+    pub exec: Option<Value>,
+    /// A systemd unit to restart.
+    #[schemars(with = "form::Text")]
+    pub systemd: Option<Value>,
+    /// A supervisor program to restart.
+    #[schemars(with = "form::Text")]
+    pub supervisor: Option<Value>,
+    /// A PM2 app to reload.
+    #[schemars(with = "form::Text")]
+    pub pm2: Option<Value>,
+}
