@@ -132,6 +132,17 @@ impl Docker {
         result
     }
 
+    /// Asks for something that may fail without anybody being told.
+    pub(super) async fn ask_aside<T, F>(&self, limit: Duration, work: impl FnOnce(bollard::Docker) -> F) -> Option<T>
+    where
+        F: Future<Output = Result<T, Bollard>>,
+    {
+        let Place::Socket { path, .. } = &self.place else { return None };
+        self.breaker.lock().check(Instant::now()).ok()?;
+        let client = self.client(path).await.ok()?;
+        tokio::time::timeout(limit, work(client)).await.ok()?.ok()
+    }
+
     /// The client, after the version of the API was agreed on.
     async fn client(&self, path: &Path) -> Result<bollard::Docker, DockerError> {
         if let Some(client) = self.client.lock().as_ref() {

@@ -8,14 +8,17 @@ mod breaker;
 mod client;
 mod container;
 mod error;
+mod events;
 mod exec;
 mod find;
 mod identity;
+mod logs;
 mod output;
 mod signal;
 
 pub use client::{Docker, DockerStatus};
 pub use container::{ContainerId, ContainerName, ContainerRef, ContainerState, InvalidContainerName, RestartPolicy};
 pub use error::{DockerError, ExecError, FindError};
+pub use events::{Happening, Seen};
 pub use exec::{Command, ExecOutcome};
 pub use signal::SentBy;

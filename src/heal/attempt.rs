@@ -8,7 +8,7 @@ use crate::docker::{ContainerRef, ExecError};
 
 use super::journal::{Journal, Outcome, StepEntry, millis, shown};
 use super::patient::Patient;
-use super::surgeon::{Done, Surgeon};
+use super::surgeon::{Done, Order, Surgeon};
 
 /// Pause between two looks at what drains or two probes of what recovers.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -91,7 +91,7 @@ impl Attempt {
     }
 
     async fn climb(&mut self, surgeon: &dyn Surgeon, journal: &Journal, id: u64) -> (Outcome, bool) {
-        let steps = self.spec.steps.clone();
+        let (steps, whom) = (self.spec.steps.clone(), self.patient.whom());
         let (mut acted, mut permanent) = (false, 0);
         for (index, step) in steps.iter().enumerate() {
             if self.patient.is_up() {
@@ -104,7 +104,8 @@ impl Attempt {
                 continue;
             }
             let began = Instant::now();
-            let result = surgeon.perform(&self.container, step, self.spec.timeout).await;
+            let order = Order { whom: &whom, container: &self.container, index, step, limit: self.spec.timeout };
+            let result = surgeon.perform(&order).await;
             if matches!(step, Step::Preset(Preset::GunicornReload)) && result.is_ok() {
                 self.reloaded = Some(Instant::now());
             }

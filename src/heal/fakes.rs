@@ -9,15 +9,17 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use futures_util::future::{BoxFuture, FutureExt};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::config::model::{
     Balance, Budget, CheckKind, CheckSpec, HealSpec, RetryOn, RetrySpec, Step, Timeouts, UpstreamSpec,
 };
-use crate::docker::{ContainerId, ContainerName, ContainerRef, ContainerState, ExecError, FindError, RestartPolicy};
+use crate::docker::{
+    ContainerId, ContainerName, ContainerRef, ContainerState, ExecError, FindError, RestartPolicy, Seen,
+};
 use crate::types::{ByteSize, Percent, ServerAddress, UpstreamName};
 
-use super::{Done, Patient, Pool, Surgeon, Ward};
+use super::{Done, Order, Patient, Pool, Surgeon, Ward, Whom};
 
 pub(super) fn container(name: &str) -> ContainerRef {
     ContainerRef {
@@ -169,6 +171,8 @@ pub(super) struct FakeSurgeon {
     pub results: Mutex<VecDeque<Result<Done, ExecError>>>,
     pub performed: Mutex<Vec<String>>,
     pub effect: Effect,
+    /// What Docker does, as the test tells it.
+    pub seen: Mutex<Option<mpsc::Receiver<Seen>>>,
 }
 
 impl FakeSurgeon {
@@ -179,6 +183,7 @@ impl FakeSurgeon {
             results: Mutex::new(results.into()),
             performed: Mutex::default(),
             effect: Box::new(effect),
+            seen: Mutex::default(),
         }
     }
 
@@ -193,15 +198,31 @@ pub(super) fn done(code: i64) -> Result<Done, ExecError> {
 
 #[async_trait]
 impl Surgeon for FakeSurgeon {
-    async fn find(&self, address: SocketAddr, server: &str) -> Result<ContainerRef, FindError> {
+    async fn find(&self, whom: &Whom) -> Result<ContainerRef, FindError> {
         let next = self.finds.lock().pop_front();
         next.unwrap_or_else(|| match &self.always {
             Some(container) => Ok(container.clone()),
-            None => Ok(container(&format!("{server}-{}", address.port()))),
+            None => Ok(container(&format!("{}-{}", whom.server.host(), whom.address.port()))),
         })
     }
 
-    async fn perform(&self, container: &ContainerRef, step: &Step, _limit: Duration) -> Result<Done, ExecError> {
+    async fn logs(&self, _whom: &Whom, _container: &ContainerRef) -> String {
+        String::new()
+    }
+
+    async fn watch(&self, tell: mpsc::Sender<Seen>) {
+        let seen = self.seen.lock().take();
+        if let Some(mut seen) = seen {
+            while let Some(one) = seen.recv().await {
+                if tell.send(one).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn perform(&self, order: &Order<'_>) -> Result<Done, ExecError> {
+        let Order { container, step, .. } = *order;
         self.performed.lock().push(format!("{step} in {}", container.name));
         let result = self.results.lock().pop_front().unwrap_or_else(|| done(0));
         if result.is_ok() {

@@ -17,4 +17,4 @@ pub use examine::{Finding, Verdict, examine};
 pub use healer::{HealTools, Healer};
 pub use journal::{ENTRIES_MAX, Entry, Idle, Journal, Outcome, StepEntry, Totals};
 pub use patient::{Patient, Pool, Ward};
-pub use surgeon::{Done, Surgeon};
+pub use surgeon::{Done, Order, Surgeon, Whom, run_step};

@@ -10,6 +10,8 @@ use tokio::sync::watch;
 use crate::config::model::{Step, UpstreamSpec};
 use crate::types::{ServerAddress, UpstreamName};
 
+use super::surgeon::Whom;
+
 /// One backend, as far as the healer cares.
 pub trait Patient: Send + Sync {
     /// The upstream it belongs to.
@@ -18,6 +20,10 @@ pub trait Patient: Send + Sync {
     fn address(&self) -> SocketAddr;
     /// The server of the file it was resolved from.
     fn server(&self) -> &ServerAddress;
+    /// How orders name it.
+    fn whom(&self) -> Whom {
+        Whom { upstream: self.upstream().clone(), address: self.address(), server: self.server().clone() }
+    }
     /// The check's own verdict.
     fn is_up(&self) -> bool;
     /// The check's own verdict: it was probed and is down, by enough failures.

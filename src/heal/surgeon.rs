@@ -4,23 +4,57 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use tokio::sync::mpsc;
 
 use crate::config::model::{Preset, Step};
-use crate::docker::{Command, ContainerRef, Docker, ExecError, ExecOutcome, FindError, SentBy};
+use crate::docker::{Command, ContainerRef, Docker, ExecError, ExecOutcome, FindError, Seen, SentBy};
+use crate::types::{ServerAddress, UpstreamName};
 
 use super::preset::{self, Cure};
 
 /// How long a container has to stop in a restart before it is killed.
 const RESTART_GRACE: Duration = Duration::from_secs(10);
 
+/// Which backend is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Whom {
+    /// The upstream it belongs to.
+    pub upstream: UpstreamName,
+    /// The resolved address.
+    pub address: SocketAddr,
+    /// The server of the file it was resolved from.
+    pub server: ServerAddress,
+}
+
+/// One step to be done.
+#[derive(Debug, Clone, Copy)]
+pub struct Order<'a> {
+    /// For which backend.
+    pub whom: &'a Whom,
+    /// In which container.
+    pub container: &'a ContainerRef,
+    /// Which step of the upstream's ladder it is, from 0.
+    pub index: usize,
+    /// What it is.
+    pub step: &'a Step,
+    /// Its deadline.
+    pub limit: Duration,
+}
+
 /// Finds containers and runs steps in them.
 #[async_trait]
 pub trait Surgeon: Send + Sync {
-    /// The container behind an address that was resolved from a server name.
-    async fn find(&self, address: SocketAddr, server: &str) -> Result<ContainerRef, FindError>;
+    /// The container of a backend.
+    async fn find(&self, whom: &Whom) -> Result<ContainerRef, FindError>;
 
     /// Runs one step. Its success says nothing about the patient's health.
-    async fn perform(&self, container: &ContainerRef, step: &Step, limit: Duration) -> Result<Done, ExecError>;
+    async fn perform(&self, order: &Order<'_>) -> Result<Done, ExecError>;
+
+    /// The last lines that the container has logged, for the record; empty where they are not to be had.
+    async fn logs(&self, whom: &Whom, container: &ContainerRef) -> String;
+
+    /// Tells what Docker does with containers, as it happens, until nobody listens any more.
+    async fn watch(&self, tell: mpsc::Sender<Seen>);
 }
 
 /// A step that ran.
@@ -36,28 +70,49 @@ pub struct Done {
 
 #[async_trait]
 impl Surgeon for Docker {
-    async fn find(&self, address: SocketAddr, server: &str) -> Result<ContainerRef, FindError> {
-        Docker::find(self, address, server).await
+    async fn find(&self, whom: &Whom) -> Result<ContainerRef, FindError> {
+        Docker::find(self, whom.address, whom.server.host()).await
     }
 
-    async fn perform(&self, container: &ContainerRef, step: &Step, limit: Duration) -> Result<Done, ExecError> {
-        match step {
-            Step::Exec(argv) => self.exec(container, &Command::new(argv), limit).await.map(Done::from),
-            Step::Preset(preset) => perform_preset(self, container, preset, limit).await,
-            Step::Signal(signal) => {
-                let started = Instant::now();
-                Ok(match self.signal(container, *signal, limit).await? {
-                    SentBy::Exec(outcome) => Done::from(outcome),
-                    SentBy::Api => {
-                        let output = "sent by the API: the image has neither `sh` nor `kill`".into();
-                        Done { code: None, output, took: started.elapsed() }
-                    }
-                })
-            }
-            Step::Restart => {
-                let took = self.restart(container, RESTART_GRACE).await?;
-                Ok(Done { code: None, output: String::new(), took })
-            }
+    async fn logs(&self, _whom: &Whom, container: &ContainerRef) -> String {
+        Docker::logs(self, container).await
+    }
+
+    async fn watch(&self, tell: mpsc::Sender<Seen>) {
+        Docker::watch(self, tell).await;
+    }
+
+    async fn perform(&self, order: &Order<'_>) -> Result<Done, ExecError> {
+        run_step(self, order.container, order.step, order.limit).await
+    }
+}
+
+/// Runs one step in a container, by the Docker socket.
+///
+/// # Errors
+/// When it cannot be run there, or does not end in time.
+pub async fn run_step(
+    docker: &Docker,
+    container: &ContainerRef,
+    step: &Step,
+    limit: Duration,
+) -> Result<Done, ExecError> {
+    match step {
+        Step::Exec(argv) => docker.exec(container, &Command::new(argv), limit).await.map(Done::from),
+        Step::Preset(preset) => perform_preset(docker, container, preset, limit).await,
+        Step::Signal(signal) => {
+            let started = Instant::now();
+            Ok(match docker.signal(container, *signal, limit).await? {
+                SentBy::Exec(outcome) => Done::from(outcome),
+                SentBy::Api => {
+                    let output = "sent by the API: the image has neither `sh` nor `kill`".into();
+                    Done { code: None, output, took: started.elapsed() }
+                }
+            })
+        }
+        Step::Restart => {
+            let took = docker.restart(container, RESTART_GRACE).await?;
+            Ok(Done { code: None, output: String::new(), took })
         }
     }
 }

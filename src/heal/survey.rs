@@ -114,6 +114,6 @@ pub(super) async fn ask(surgeon: &dyn Surgeon, patient: &dyn Patient, needs: &[P
             break;
         }
     }
-    let container = surgeon.find(patient.address(), patient.server().host()).await;
+    let container = surgeon.find(&patient.whom()).await;
     Findings { container, sick_need }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use remora::config::model::{Preset, Step};
 use remora::docker::Docker;
-use remora::heal::{Done, Surgeon};
+use remora::heal::{Done, run_step};
 
 use crate::bench::{Box, docker, eventually, get, image};
 
@@ -36,7 +36,7 @@ pub fn start(command: &str) -> Box {
 
 async fn perform(docker: &Docker, container: &Box, preset: Preset) -> Done {
     let found = container.found(docker).await;
-    docker.perform(&found, &Step::Preset(preset), LIMIT).await.unwrap()
+    run_step(docker, &found, &Step::Preset(preset), LIMIT).await.unwrap()
 }
 
 /// Stops every worker: a gunicorn whose parent is one.

@@ -1,0 +1,184 @@
+//! What Docker does with the containers of the edge's project, as it happens: whoever stops a container has a plan, and a
+//! plan is no sickness.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bollard::models::{ContainerInspectResponse, ContainerSummary, EventMessage};
+use bollard::query_parameters::{EventsOptions, ListContainersOptions};
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+
+use super::client::{CALL_LIMIT, Docker};
+use super::container::{ContainerId, ContainerName};
+use super::error::DockerError;
+use super::identity::PROJECT_LABEL;
+
+/// Pause before the daemon is listened to again after it fell silent; the breaker makes it longer where it stays so.
+const AGAIN: Duration = Duration::from_secs(1);
+/// What is listened to. Docker makes three events of each of its own health probes, which would be most of them.
+const ACTIONS: [&str; 7] = ["kill", "die", "stop", "start", "pause", "unpause", "destroy"];
+/// Signals by which containers are stopped: INT, QUIT, ABRT, KILL, TERM, and systemd's RTMIN+3. A heal's HUP is none.
+const STOPPING: [&str; 6] = ["2", "3", "6", "9", "15", "37"];
+
+/// Something that Docker does with a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The container's addresses on all of its networks.
+    pub addresses: Vec<IpAddr>,
+    /// Its name.
+    pub container: ContainerName,
+    /// What becomes of it.
+    pub what: Happening,
+}
+
+/// What becomes of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Happening {
+    /// It was told to end, has ended, or was paused.
+    Stops,
+    /// It was started or goes on.
+    Starts,
+}
+
+/// Where containers were last seen: one that has ended has no address any more.
+#[derive(Debug, Default)]
+struct Known(HashMap<ContainerId, (ContainerName, Vec<IpAddr>)>);
+
+impl Docker {
+    /// Tells what happens to containers until nobody listens any more. Listens again, after a pause, where the daemon
+    /// goes away; what happened meanwhile is not told.
+    pub async fn watch(&self, tell: mpsc::Sender<Seen>) {
+        while !tell.is_closed() {
+            match self.listen(&tell).await {
+                Ok(()) => {}
+                Err(DockerError::Off) => return,
+                Err(error) => log::debug!("docker: events are not to be had: {error}"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(AGAIN) => {}
+                () = tell.closed() => {}
+            }
+        }
+    }
+
+    async fn listen(&self, tell: &mpsc::Sender<Seen>) -> Result<(), DockerError> {
+        // From before the list, so that nothing falls between the two.
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let project = self.scope().await?.project.or_else(|| self.pinned_project.get().cloned());
+        let options = ListContainersOptions { all: true, ..Default::default() };
+        let listed = self.call(CALL_LIMIT, |docker| async move { docker.list_containers(Some(options)).await }).await?;
+        let mut known = Known::default();
+        listed.iter().for_each(|summary| known.list(summary));
+        let mut filters = HashMap::from([
+            ("type".to_owned(), vec!["container".to_owned()]),
+            ("event".to_owned(), ACTIONS.map(str::to_owned).to_vec()),
+        ]);
+        if let Some(project) = project {
+            filters.insert("label".to_owned(), vec![format!("{PROJECT_LABEL}={project}")]);
+        }
+        let since = format!("{}.{:09}", since.as_secs(), since.subsec_nanos());
+        let options = EventsOptions { since: Some(since), filters: Some(filters), ..Default::default() };
+        let events = self.call(CALL_LIMIT, |docker| async move { Ok(Box::pin(docker.events(Some(options)))) }).await?;
+        let mut events = events;
+        loop {
+            let event = tokio::select! {
+                event = events.next() => event,
+                () = tell.closed() => return Ok(()),
+            };
+            // An end is a daemon that goes away.
+            let Some(Ok(event)) = event else { return Ok(()) };
+            let Some(seen) = self.read_event(&mut known, &event).await else { continue };
+            if tell.send(seen).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn read_event(&self, known: &mut Known, event: &EventMessage) -> Option<Seen> {
+        let id = ContainerId::parse(event.actor.as_ref()?.id.as_deref()?).ok()?;
+        let what = happening(event)?;
+        if what == Happening::Starts
+            && let Ok(answer) = self.inspect(&id).await
+        {
+            known.inspected(&answer);
+        }
+        let (container, addresses) = known.0.get(&id)?.clone();
+        if event.action.as_deref() == Some("destroy") {
+            known.0.remove(&id);
+        }
+        Some(Seen { addresses, container, what })
+    }
+}
+
+fn happening(event: &EventMessage) -> Option<Happening> {
+    let attributes = event.actor.as_ref()?.attributes.as_ref();
+    match event.action.as_deref()? {
+        "kill" => {
+            let signal = attributes?.get("signal")?;
+            STOPPING.contains(&signal.as_str()).then_some(Happening::Stops)
+        }
+        "die" | "stop" | "pause" | "destroy" => Some(Happening::Stops),
+        "start" | "unpause" => Some(Happening::Starts),
+        _ => None,
+    }
+}
+
+impl Known {
+    fn list(&mut self, summary: &ContainerSummary) {
+        let ends = summary.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
+        let addresses = ends.into_iter().flatten().flat_map(|(_, end)| [&end.ip_address, &end.global_ipv6_address]);
+        let name = summary.names.as_ref().and_then(|names| names.first());
+        self.add(summary.id.as_deref(), name.map(String::as_str), addresses.flatten());
+    }
+
+    fn inspected(&mut self, answer: &ContainerInspectResponse) {
+        let ends = answer.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
+        let addresses = ends.into_iter().flatten().flat_map(|(_, end)| [&end.ip_address, &end.global_ipv6_address]);
+        self.add(answer.id.as_deref(), answer.name.as_deref(), addresses.flatten());
+    }
+
+    fn add<'a>(&mut self, id: Option<&str>, name: Option<&str>, addresses: impl Iterator<Item = &'a String>) {
+        let (Some(Ok(id)), Some(Ok(name))) = (id.map(ContainerId::parse), name.map(ContainerName::parse)) else {
+            return;
+        };
+        let addresses: HashSet<IpAddr> = addresses.filter_map(|text| text.parse().ok()).collect();
+        self.0.insert(id, (name, addresses.into_iter().collect()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard::models::EventActor;
+
+    use super::*;
+
+    #[test]
+    fn only_what_ends_or_begins_a_container_counts() {
+        let event = |action: &str, signal: Option<&str>| EventMessage {
+            action: Some(action.to_owned()),
+            actor: Some(EventActor {
+                id: Some("0123456789ab".to_owned()),
+                attributes: Some(signal.map(|number| ("signal".to_owned(), number.to_owned())).into_iter().collect()),
+            }),
+            ..Default::default()
+        };
+        #[rustfmt::skip]
+        let rows = [
+            ("kill",        Some("15"), Some(Happening::Stops)),
+            ("kill",        Some("9"),  Some(Happening::Stops)),
+            ("kill",        Some("1"),  None),                      // a heal by the API
+            ("kill",        None,       None),
+            ("die",         None,       Some(Happening::Stops)),
+            ("pause",       None,       Some(Happening::Stops)),
+            ("unpause",     None,       Some(Happening::Starts)),
+            ("start",       None,       Some(Happening::Starts)),
+            ("exec_create: sh", None,   None),
+            ("health_status: unhealthy", None, None),
+        ];
+        for (action, signal, expected) in rows {
+            assert_eq!(happening(&event(action, signal)), expected, "{action} {signal:?}");
+        }
+    }
+}
