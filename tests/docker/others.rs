@@ -84,7 +84,7 @@ async fn a_blocked_event_loop_is_replaced() {
     container.shell(&format!("kill -STOP {}", app_pid(&container)));
     assert!(get(address, "/health", Duration::from_millis(500)).is_err(), "frozen");
     let started = Instant::now();
-    let done = run_step(docker, &found, &Step::Preset(Preset::Pm2Reload("app".into())), LIMIT).await.unwrap();
+    let done = run_step(&docker, &found, &Step::Preset(Preset::Pm2Reload("app".into())), LIMIT).await.unwrap();
     eventually("the app answers again", || get(address, "/health", Duration::from_millis(500)).is_ok());
     println!("pm2 reload took {:?}, answers after {:?}", done.took, started.elapsed());
 }
@@ -95,7 +95,7 @@ async fn where_no_pm2_runs_none_is_started() {
     let (docker, image) = (docker(), image(&["remora-frontend:latest"]));
     let container = Box::run("frontend", &["--entrypoint", "sleep"], &image, &["3600"]);
     let found = container.found(&docker).await;
-    let done = run_step(docker, &found, &Step::Preset(Preset::Pm2Reload("app".into())), LIMIT).await.unwrap();
+    let done = run_step(&docker, &found, &Step::Preset(Preset::Pm2Reload("app".into())), LIMIT).await.unwrap();
     assert_eq!((done.code, done.output.as_str()), (Some(3), "no PM2 daemon runs here"));
     assert_eq!(daemons(&container), 0);
 }
@@ -118,12 +118,12 @@ async fn systemctl_brings_a_killed_database_back() {
         container.shell("systemctl kill -s KILL mariadb; systemctl stop mariadb");
         assert!(!answers(), "killed");
         let started = Instant::now();
-        let done = run_step(docker, &found, &Step::Preset(Preset::Systemd("mysql".into())), LIMIT).await.unwrap();
+        let done = run_step(&docker, &found, &Step::Preset(Preset::Systemd("mysql".into())), LIMIT).await.unwrap();
         assert_eq!(done.code, Some(0), "{}", done.output);
         eventually("the database answers again", answers);
         println!("round {round}: systemctl took {:?}, answers after {:?}", done.took, started.elapsed());
     }
     assert_eq!(container.inspect("{{.Id}} {{.State.StartedAt}}"), started_at, "the container is what it was");
-    let done = run_step(docker, &found, &Step::Preset(Preset::Systemd("nosuchunit".into())), LIMIT).await.unwrap();
+    let done = run_step(&docker, &found, &Step::Preset(Preset::Systemd("nosuchunit".into())), LIMIT).await.unwrap();
     assert!(done.code != Some(0) && done.output.contains("not found"), "{done:?}");
 }
