@@ -22,8 +22,8 @@ const CONNECTIONS_MOST: usize = 32;
 const HEAD_WITHIN: Duration = Duration::from_secs(5);
 /// Largest head, in bytes.
 const HEAD_BYTES_MOST: usize = 16 * 1024;
-/// One connection lives at most this long: a little longer than a reload may take.
-const CONNECTION_WITHIN: Duration = Duration::from_secs(110);
+/// One connection lives at most this long: a rolling reload of many replicas takes its time.
+const CONNECTION_WITHIN: Duration = Duration::from_secs(30 * 60);
 
 /// A bound socket that nobody serves yet.
 #[derive(Debug)]

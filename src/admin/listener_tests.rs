@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
+use crate::admin::Errand;
 use crate::admin::Status;
 use crate::admin::status::tests::sample;
 use crate::reload::Reloaded;
@@ -37,6 +38,13 @@ impl Source for Sample {
             return Err("error: no upstream is named `apii`\n  --> remora.yaml:41:11".to_owned());
         }
         Ok(Reloaded { generation: 9, summary: "nothing changed".to_owned(), took: Duration::from_millis(3) })
+    }
+
+    async fn errand(&self, errand: Errand) -> Result<Value, String> {
+        if self.broken.load(Ordering::SeqCst) {
+            return Err("there is no upstream `apii`".to_owned());
+        }
+        Ok(serde_json::json!({ "errand": format!("{errand:?}") }))
     }
 }
 
@@ -99,6 +107,34 @@ async fn every_path_answers() {
     assert_eq!(status, 422);
     let report = serde_json::from_str::<Value>(&body).unwrap()["error"].as_str().unwrap().to_owned();
     assert!(report.contains("remora.yaml:41:11"), "{report}");
+}
+
+#[tokio::test]
+async fn commands_for_the_healer_are_passed_on() {
+    let rig = start();
+    #[rustfmt::skip]
+    let rows = [
+        ("/heal?upstream=api",                       200, "Heal { upstream: \"api\", backend: None }"),
+        ("/heal?upstream=api&backend=10.0.0.1:80",   200, "Some(10.0.0.1:80)"),
+        ("/reload?upstream=api",                     200, "Reload { upstream: \"api\" }"),
+        ("/drill?upstream=api",                      200, "Drill { upstream: \"api\" }"),
+        ("/pause?for=10m",                           200, "Pause { upstream: None, span: Some(600s) }"),
+        ("/resume?upstream=api",                     200, "span: None"),
+        ("/heal",                                    400, "which upstream?"),
+        ("/drill?upstream=api&for=1m",               400, "`for` is not known here"),
+        ("/pause?upstream=api",                      400, "for how long?"),
+        ("/reload?file=x",                           400, "`file` is not known here"),
+    ];
+    for (path, expected, words) in rows {
+        let (status, _, body) = rig.ask("POST", path).await;
+        let text = serde_json::from_str::<Value>(&body).unwrap();
+        let text = text["errand"].as_str().or(text["error"].as_str()).unwrap().to_owned();
+        assert_eq!(status, expected, "{path}: {text}");
+        assert!(text.contains(words), "{path}: {text}");
+    }
+    rig.source.broken.store(true, Ordering::SeqCst);
+    assert_eq!(rig.ask("POST", "/heal?upstream=apii").await.0, 409);
+    assert_eq!(rig.ask("GET", "/heal?upstream=api").await.0, 405);
 }
 
 #[tokio::test]

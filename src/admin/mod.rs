@@ -1,5 +1,6 @@
 //! What an operator and Prometheus ask of a running edge, over HTTP on a loopback address. Never reachable by a web page.
 
+mod errand;
 mod guard;
 mod listener;
 mod routes;
@@ -12,6 +13,7 @@ use async_trait::async_trait;
 
 use crate::reload::Reloaded;
 
+pub use errand::Errand;
 pub use listener::{AdminListener, bind, serve};
 pub use status::Status;
 
@@ -32,6 +34,12 @@ pub trait Source: Send + Sync + 'static {
     /// # Errors
     /// The report when the file was refused, or why this edge has no file.
     async fn reload(&self) -> Result<Reloaded, String>;
+
+    /// Has the healer do something and waits for its end.
+    ///
+    /// # Errors
+    /// Why it was not begun.
+    async fn errand(&self, errand: Errand) -> Result<serde_json::Value, String>;
 }
 
 /// Why there is no admin listener.

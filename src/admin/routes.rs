@@ -12,16 +12,21 @@ use serde_json::json;
 
 use crate::telemetry::metrics::MEDIA_TYPE;
 
+use super::errand::Query;
 use super::status::ReloadAnswer;
-use super::{Source, guard};
+use super::{Errand, Source, guard};
 
 /// Every path, with the method it takes.
-const TABLE: [(&str, Page, Method); 5] = [
+const TABLE: [(&str, Page, Method); 9] = [
     ("/status", Page::Status, Method::GET),
     ("/metrics", Page::Metrics, Method::GET),
     ("/heals", Page::Heals, Method::GET),
     ("/healthz", Page::Healthz, Method::GET),
     ("/reload", Page::Reload, Method::POST),
+    ("/heal", Page::Heal, Method::POST),
+    ("/drill", Page::Drill, Method::POST),
+    ("/pause", Page::Pause, Method::POST),
+    ("/resume", Page::Resume, Method::POST),
 ];
 
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +36,10 @@ enum Page {
     Heals,
     Healthz,
     Reload,
+    Heal,
+    Drill,
+    Pause,
+    Resume,
 }
 
 /// Answers one request.
@@ -49,15 +58,36 @@ pub(super) async fn answer(head: &Parts, source: &Arc<dyn Source>) -> Response<F
         response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
         return response;
     }
+    let query = head.uri.query().unwrap_or_default();
     match page {
         Page::Status => json(StatusCode::OK, &source.status()),
         Page::Metrics => respond(StatusCode::OK, MEDIA_TYPE, source.metrics()),
         Page::Heals => json(StatusCode::OK, &source.heals()),
         Page::Healthz => json(StatusCode::OK, &json!({ "status": "ok" })),
-        Page::Reload => match source.reload().await {
-            Ok(reloaded) => json(StatusCode::OK, &ReloadAnswer::from(&reloaded)),
-            Err(report) => error(StatusCode::UNPROCESSABLE_ENTITY, &report),
+        Page::Reload => match Query::read(query, &["upstream"]) {
+            Ok(query) if query.names_upstream() => run(query.reload(), source).await,
+            Ok(_) => match source.reload().await {
+                Ok(reloaded) => json(StatusCode::OK, &ReloadAnswer::from(&reloaded)),
+                Err(report) => error(StatusCode::UNPROCESSABLE_ENTITY, &report),
+            },
+            Err(why) => error(StatusCode::BAD_REQUEST, &why),
         },
+        Page::Heal => run(Query::read(query, &["upstream", "backend"]).and_then(Query::heal), source).await,
+        Page::Drill => run(Query::read(query, &["upstream"]).and_then(Query::drill), source).await,
+        Page::Pause => run(Query::read(query, &["upstream", "for"]).and_then(Query::pause), source).await,
+        Page::Resume => run(Query::read(query, &["upstream"]).map(Query::resume), source).await,
+    }
+}
+
+/// Has the healer do it; 409 where it cannot be begun.
+async fn run(errand: Result<Errand, String>, source: &Arc<dyn Source>) -> Response<Full<Bytes>> {
+    let errand = match errand {
+        Ok(errand) => errand,
+        Err(why) => return error(StatusCode::BAD_REQUEST, &why),
+    };
+    match source.errand(errand).await {
+        Ok(done) => json(StatusCode::OK, &done),
+        Err(why) => error(StatusCode::CONFLICT, &why),
     }
 }
 

@@ -54,6 +54,24 @@ impl Admin {
     }
 }
 
+/// A path with a query of the pairs that have a value.
+pub(super) fn query(path: &str, pairs: &[(&str, Option<&str>)]) -> String {
+    let mut text = form_urlencoded::Serializer::for_suffix(format!("{path}?"), path.len() + 1);
+    for (key, value) in pairs {
+        if let Some(value) = value {
+            text.append_pair(key, value);
+        }
+    }
+    text.finish()
+}
+
+/// What an answer that is not 200 says.
+pub(super) fn error(body: &str) -> String {
+    let parsed: Option<serde_json::Value> = serde_json::from_str(body).ok();
+    let text = parsed.as_ref().and_then(|value| value["error"].as_str());
+    text.unwrap_or(body).trim_end().to_owned()
+}
+
 /// Asks and waits for the whole answer.
 pub(super) fn ask(address: SocketAddr, method: &str, path: &str, within: Duration) -> Result<Answer, ClientError> {
     let mut stream = match TcpStream::connect_timeout(&address, CONNECT_WITHIN) {

@@ -4,7 +4,9 @@ mod check;
 mod client;
 mod demo;
 mod doctor;
+mod drill;
 mod file;
+mod heal;
 mod reload;
 mod run;
 mod status;
@@ -36,8 +38,12 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Run the edge with sample backends in one process; no file, no Docker.
     Demo,
-    /// Have the running edge read its file again.
+    /// Have the running edge read its file again, or reload the replicas of an upstream one by one.
     Reload(reload::Arguments),
+    /// Heal backends now, or pause healing.
+    Heal(heal::Arguments),
+    /// Have one backend pretend to be sick, and show how it is noticed and healed.
+    Drill(drill::Arguments),
     /// Show routes, upstreams, backends and heals of the running edge.
     Status(status::Arguments),
 }
@@ -87,6 +93,8 @@ fn dispatch(command: Command) -> Exit {
         Command::Demo => demo::run(),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Reload(arguments) => reload::run(&arguments),
+        Command::Heal(arguments) => heal::run(&arguments),
+        Command::Drill(arguments) => drill::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
     };
     done.unwrap_or_else(|error| {

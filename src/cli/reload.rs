@@ -1,26 +1,36 @@
-//! `remora reload`
+//! `remora reload [UPSTREAM]`
 
 use std::time::Duration;
 
 use anyhow::Context;
-use serde_json::Value;
 
 use crate::admin::status::ReloadAnswer;
 
-use super::client::{self, Admin, Answer};
-use super::{Exit, terminal};
+use super::client::{self, Admin, Answer, error, query};
+use super::{Exit, heal, terminal};
 
 /// Longer than the edge gives itself.
 const WITHIN: Duration = Duration::from_secs(115);
 
-/// Have the running edge read its file again.
+/// Have the running edge read its file again, or reload the replicas of an upstream one by one.
+///
+/// With UPSTREAM, the first step of its `heal` is run on each replica in turn, while the others take its requests.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
+    /// Whose replicas are reloaded; without it, the edge reads its file
+    upstream: Option<String>,
+    /// Print what was done as JSON
+    #[arg(long, requires = "upstream")]
+    json: bool,
     #[command(flatten)]
     admin: Admin,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    if arguments.upstream.is_some() {
+        let path = query("/reload", &[("upstream", arguments.upstream.as_deref())]);
+        return heal::work(&arguments.admin, &path, arguments.json);
+    }
     let answer = client::ask(arguments.admin.address()?, "POST", "/reload", WITHIN)?;
     match outcome(&answer)? {
         Ok(line) => {
@@ -45,12 +55,6 @@ fn outcome(answer: &Answer) -> anyhow::Result<Result<String, String>> {
         422 => Ok(Err(error(&answer.body))),
         status => anyhow::bail!("the edge answered {status}: {}", error(&answer.body)),
     }
-}
-
-fn error(body: &str) -> String {
-    let parsed: Option<Value> = serde_json::from_str(body).ok();
-    let text = parsed.as_ref().and_then(|value| value["error"].as_str());
-    text.unwrap_or(body).to_owned()
 }
 
 #[cfg(test)]

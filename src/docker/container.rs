@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, RestartPolicyNameEnum};
 
@@ -133,6 +133,8 @@ pub struct ContainerRef {
     pub stop_signal: Option<String>,
     /// PID 1's command as Docker started it.
     pub command: Vec<String>,
+    /// How long its own health check gives it to start; 0 where it has none.
+    pub start_period: Duration,
 }
 
 impl ContainerRef {
@@ -141,6 +143,7 @@ impl ContainerRef {
         let config = answer.config.as_ref();
         let state = answer.state.as_ref();
         let policy = answer.host_config.as_ref().and_then(|host| host.restart_policy.as_ref());
+        let start_period = config.and_then(|config| config.healthcheck.as_ref()?.start_period).unwrap_or_default();
         let mut command: Vec<String> = answer.path.iter().cloned().collect();
         command.extend(answer.args.iter().flatten().cloned());
         Some(Self {
@@ -151,6 +154,7 @@ impl ContainerRef {
             restart_policy: policy.and_then(|policy| policy.name).map_or(RestartPolicy::No, policy_of),
             stop_signal: config.and_then(|config| config.stop_signal.clone()).filter(|signal| !signal.is_empty()),
             command,
+            start_period: Duration::from_nanos(start_period.try_into().unwrap_or_default()),
         })
     }
 

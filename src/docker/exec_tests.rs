@@ -12,6 +12,7 @@ fn container() -> ContainerRef {
         restart_policy: RestartPolicy::No,
         stop_signal: None,
         command: Vec::new(),
+        start_period: Duration::ZERO,
     }
 }
 

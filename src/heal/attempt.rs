@@ -1,13 +1,15 @@
 //! One run of a ladder on one backend: out of rotation, drain, step, check, next step, back. Never marks anything healthy.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::model::{HealSpec, Preset, Step};
 use crate::docker::{ContainerRef, ExecError};
 
-use super::journal::{Journal, Outcome, StepEntry, millis, shown};
+use super::journal::{AskedBy, Journal, Outcome, StepEntry, StepResult, millis, shown};
 use super::patient::Patient;
+use super::preset;
 use super::surgeon::{Done, Order, Surgeon};
 
 /// Pause between two looks at what drains or two probes of what recovers.
@@ -29,8 +31,19 @@ pub(super) struct Attempt {
     pub container: ContainerRef,
     /// Steps and limits.
     pub spec: HealSpec,
-    /// When Gunicorn in this container was last told to reload.
+    /// Who wants it. For [`AskedBy::Reload`] the first step alone is run.
+    pub asked_by: AskedBy,
+    /// What is known of the container from earlier ladders.
+    pub past: Past,
+}
+
+/// What earlier ladders have shown of a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Past {
+    /// When Gunicorn in it was last told to reload.
     pub reloaded: Option<Instant>,
+    /// Steps that cannot run in it, by their place: the image or the file would have to change.
+    pub unrunnable: BTreeSet<usize>,
 }
 
 /// How a ladder ended.
@@ -38,10 +51,12 @@ pub(super) struct Attempt {
 pub(super) struct Report {
     /// The journal's word.
     pub outcome: Outcome,
-    /// When Gunicorn in the container was last told to reload.
-    pub reloaded: Option<Instant>,
+    /// What is known of the container now.
+    pub past: Past,
     /// True when a step was run: something in the container may have changed.
     pub acted: bool,
+    /// The journal's entry.
+    pub id: u64,
 }
 
 /// What a step led to.
@@ -54,16 +69,26 @@ enum Next {
 impl Attempt {
     /// Runs the ladder. Dropping the future lets requests back at once and leaves the container as it is.
     pub(super) async fn run(mut self, surgeon: &dyn Surgeon, journal: &Journal) -> Report {
-        let started = Instant::now();
-        let patient = Arc::clone(&self.patient);
-        let id = journal.open(patient.upstream(), patient.address(), &self.container, &patient.cause());
+        let (started, patient, container) = (Instant::now(), Arc::clone(&self.patient), self.container.clone());
+        let id = journal.open(patient.upstream(), patient.address(), &container, self.asked_by, &patient.cause());
+        let (before, whom) = (patient.tally(), patient.whom());
         let held = patient.hold_out();
-        self.drain(journal, id).await;
-        let (outcome, acted) = self.climb(surgeon, journal, id).await;
+        let ladder = async {
+            self.drain(journal, id).await;
+            self.climb(surgeon, journal, id).await
+        };
+        let (logs, (outcome, acted)) = tokio::join!(surgeon.logs(&whom, &container), ladder);
         drop(held);
-        journal.close(id, outcome, started.elapsed());
-        self.tell_end(outcome, started.elapsed());
-        Report { outcome, reloaded: self.reloaded, acted }
+        let (after, took) = (patient.tally(), started.elapsed());
+        journal.edit(id, |entry| {
+            entry.logs = shown(&logs);
+            entry.requests_held = after.held.saturating_sub(before.held);
+            entry.requests_failed = after.failed.saturating_sub(before.failed);
+        });
+        journal.close(id, outcome, took);
+        patient.count_ladder(outcome, took);
+        self.tell_end(outcome, took);
+        Report { outcome, past: self.past, acted, id }
     }
 
     /// The beginning of every line about this ladder.
@@ -91,53 +116,72 @@ impl Attempt {
     }
 
     async fn climb(&mut self, surgeon: &dyn Surgeon, journal: &Journal, id: u64) -> (Outcome, bool) {
-        let (steps, whom) = (self.spec.steps.clone(), self.patient.whom());
-        let (mut acted, mut permanent) = (false, 0);
+        let (mut steps, whom) = (self.spec.steps.clone(), self.patient.whom());
+        if self.asked_by == AskedBy::Reload {
+            steps.truncate(1);
+        }
+        let mut acted = false;
         for (index, step) in steps.iter().enumerate() {
-            if self.patient.is_up() {
+            if self.is_done(acted) {
                 return (if acted { Outcome::Healed } else { Outcome::Recovered }, acted);
             }
             let place = format!("step {}/{} {step}", index + 1, steps.len());
-            if let Some(why) = self.reason_to_skip(step, index + 1 == steps.len()) {
+            if let Some(why) = self.reason_to_skip(step, index, steps.len()) {
                 log::info!("{}: {place}: skipped, {why}", self.who());
                 journal.edit(id, |entry| entry.steps.push(skipped(step, &why)));
+                self.patient.count_step(step, StepResult::Skipped);
                 continue;
             }
             let began = Instant::now();
             let order = Order { whom: &whom, container: &self.container, index, step, limit: self.spec.timeout };
             let result = surgeon.perform(&order).await;
+            self.patient.end_pretence();
             if matches!(step, Step::Preset(Preset::GunicornReload)) && result.is_ok() {
-                self.reloaded = Some(Instant::now());
+                self.past.reloaded = Some(Instant::now());
             }
             self.tell_step(&place, &result);
             journal.edit(id, |entry| entry.steps.push(step_entry(step, &result, began.elapsed())));
-            permanent += usize::from(result.as_ref().is_err_and(ExecError::is_permanent));
+            if result.as_ref().is_err_and(ExecError::is_permanent) {
+                self.past.unrunnable.insert(index);
+            }
             acted |= did_something(&result);
             let next = self.verify(&result, acted).await;
-            self.patient.count_step(step, word(&result, &next));
+            let word = if let Next::Passed(_) = next { StepResult::Helped } else { in_vain(step, &result) };
+            self.patient.count_step(step, word);
+            let after = if let Next::Passed(after) = next { Some(after) } else { None };
+            journal.edit(id, |entry| {
+                if let Some(last) = entry.steps.last_mut() {
+                    (last.result, last.passed_after_ms) = (word, after.map(millis));
+                }
+            });
             match next {
                 Next::Fails => {}
                 Next::Stop(outcome) => return (outcome, acted),
                 Next::Passed(after) => {
-                    journal.edit(id, |entry| {
-                        if let Some(last) = entry.steps.last_mut() {
-                            last.passed_after_ms = Some(millis(after));
-                        }
-                    });
                     log::info!("{}: {place}: the check passes, {:.2}s after", self.who(), after.as_secs_f64());
                     return (Outcome::Healed, acted);
                 }
             }
         }
-        (if permanent == steps.len() { Outcome::Unrunnable } else { Outcome::Failed }, acted)
+        let none_can_run = (0..steps.len()).all(|index| self.past.unrunnable.contains(&index));
+        (if none_can_run { Outcome::Unrunnable } else { Outcome::Failed }, acted)
+    }
+
+    /// True where the check passes already; a person who asks for a step gets one all the same.
+    fn is_done(&self, acted: bool) -> bool {
+        let wants_a_step = matches!(self.asked_by, AskedBy::Hand | AskedBy::Reload) && !acted;
+        self.patient.is_up() && !wants_a_step
     }
 
     /// A second reload while the first still waits for hung workers does nothing for 26 s; the next step is quicker.
-    fn reason_to_skip(&self, step: &Step, is_last: bool) -> Option<String> {
-        if is_last || !matches!(step, Step::Preset(Preset::GunicornReload)) {
+    fn reason_to_skip(&self, step: &Step, index: usize, steps: usize) -> Option<String> {
+        if self.past.unrunnable.contains(&index) {
+            return Some("it cannot run in this container, as was seen before".to_owned());
+        }
+        if index + 1 == steps || !matches!(step, Step::Preset(Preset::GunicornReload)) {
             return None;
         }
-        let age = self.reloaded?.elapsed();
+        let age = self.past.reloaded?.elapsed();
         let ago = age.as_secs();
         (age < RELOAD_PAUSE)
             .then(|| format!("one was sent {ago} s ago and the master may still wait for its old workers"))
@@ -158,8 +202,7 @@ impl Attempt {
                 return Next::Stop(Outcome::Left);
             }
             // The result is counted by the check; what it makes of it is the verdict.
-            let _passed = self.patient.probe().await;
-            if self.patient.is_up() {
+            if self.patient.probe().await && self.patient.is_up() {
                 return Next::Passed(started.elapsed());
             }
             tokio::time::sleep(PROBE_EVERY).await;
@@ -190,18 +233,26 @@ impl Attempt {
             Outcome::Unrunnable => log::error!("{who}: none of its steps can run in this container"),
             Outcome::Postponed => log::warn!("{who}: nothing done; looked at again soon"),
             Outcome::Left => log::info!("{who}: the backend left its upstream meanwhile"),
-            Outcome::Running => {}
+            Outcome::Running | Outcome::Interrupted => {}
         }
     }
 }
 
-/// One word for the metrics.
-fn word(result: &Result<Done, ExecError>, next: &Next) -> &'static str {
-    match next {
-        Next::Passed(_) => "helped",
-        Next::Fails | Next::Stop(_) if did_something(result) => "in_vain",
-        Next::Fails | Next::Stop(_) => "not_run",
+/// What a step came to that did not help.
+fn in_vain(step: &Step, result: &Result<Done, ExecError>) -> StepResult {
+    match (result, step) {
+        (Ok(Done { code: None | Some(0), .. }), _) => StepResult::InVain,
+        (Ok(Done { code: Some(1), .. }), Step::Exec(argv)) if matches_names(argv) => StepResult::NoMatch,
+        (Ok(Done { code: Some(preset::NO_PROCESS), .. }), Step::Preset(_)) => StepResult::NoMatch,
+        (Ok(_), _) => StepResult::ExitCode,
+        (Err(error), _) => StepResult::of_error(error),
     }
+}
+
+/// True for programs that look for processes by name and end with 1 where there is none.
+fn matches_names(argv: &[String]) -> bool {
+    let program = argv.first().and_then(|program| program.rsplit('/').next());
+    matches!(program, Some("pkill" | "killall" | "skill"))
 }
 
 fn did_something(result: &Result<Done, ExecError>) -> bool {
@@ -221,12 +272,22 @@ fn step_entry(step: &Step, result: &Result<Done, ExecError>, took: Duration) -> 
         Ok(Done { code: Some(code), output, .. }) => (format!("exit {code}"), Some(*code), shown(output)),
         Err(error) => (error.to_string(), None, String::new()),
     };
-    StepEntry { step: step.to_string(), outcome, code, output, duration_ms: millis(took), passed_after_ms: None }
+    let result = in_vain(step, result);
+    StepEntry {
+        step: step.to_string(),
+        result,
+        outcome,
+        code,
+        output,
+        duration_ms: millis(took),
+        passed_after_ms: None,
+    }
 }
 
 fn skipped(step: &Step, why: &str) -> StepEntry {
     StepEntry {
         step: step.to_string(),
+        result: StepResult::Skipped,
         outcome: format!("skipped: {why}"),
         code: None,
         output: String::new(),

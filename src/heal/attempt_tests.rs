@@ -38,7 +38,8 @@ async fn run(results: Vec<Result<Done, ExecError>>, cure: Option<&'static str>, 
         patient: Arc::clone(&patient) as Arc<dyn Patient>,
         container: container("backend-1"),
         spec: heal(steps()),
-        reloaded,
+        asked_by: AskedBy::Policy,
+        past: Past { reloaded, ..Past::default() },
     };
     let journal = Journal::default();
     let report = attempt.run(&surgeon, &journal).await;
@@ -77,6 +78,59 @@ async fn missing_programs_are_skipped_without_waiting() {
     assert!(started.elapsed() < Duration::from_millis(45), "no step was verified");
     let ran = run(vec![Err(missing())], Some("gunicorn kill workers"), None).await;
     assert_eq!((ran.report.outcome, ran.performed.len()), (Outcome::Healed, 2));
+    // In that container it is not tried again.
+    assert_eq!(ran.report.past.unrunnable, [0].into());
+    let attempt = Attempt {
+        patient: FakePatient::sick("backend", "10.0.0.1:80"),
+        container: container("backend-1"),
+        spec: heal(steps()),
+        asked_by: AskedBy::Policy,
+        past: ran.report.past,
+    };
+    let (surgeon, journal) = (FakeSurgeon::new(vec![], |_| {}), Journal::default());
+    attempt.run(&surgeon, &journal).await;
+    assert_eq!(surgeon.performed(), ["gunicorn kill workers in backend-1", "restart container in backend-1"]);
+    assert_eq!(journal.entries()[0].steps[0].result, StepResult::Skipped);
+}
+
+#[tokio::test]
+async fn every_way_to_fail_has_a_word_of_its_own() {
+    let container = name();
+    let not_running = |state| Err(ExecError::NotRunning { container: name(), state });
+    let refused = |status| Err(ExecError::Docker(DockerError::Refused { status, message: "no".into() }));
+    let timed_out = ExecError::TimedOut {
+        command: "sleep".into(),
+        container: name(),
+        limit: Duration::from_secs(1),
+        output: String::new(),
+    };
+    let pkill = || Step::Exec(vec!["/usr/bin/pkill".into(), "-HUP".into(), "gunicorn".into()]);
+    let sleep = || Step::Exec(vec!["sleep".into(), "9".into()]);
+    let preset = || Step::Preset(Preset::GunicornReload);
+    #[rustfmt::skip]
+    let rows = [
+        (sleep(),  done(0),                                                    StepResult::InVain),
+        (sleep(),  done(1),                                                    StepResult::ExitCode),
+        (pkill(),  done(1),                                                    StepResult::NoMatch),
+        (pkill(),  done(2),                                                    StepResult::ExitCode),
+        (preset(), done(3),                                                    StepResult::NoMatch),
+        (preset(), done(1),                                                    StepResult::ExitCode),
+        (pkill(),  Err(missing()),                                             StepResult::NotFound),
+        (pkill(),  Err(ExecError::NotExecutable { command: "x".into(), container: name() }), StepResult::NotExecutable),
+        (sleep(),  Err(ExecError::BadCommand("empty".into())),                 StepResult::Refused),
+        (sleep(),  Err(timed_out),                                             StepResult::TimedOut),
+        (sleep(),  Err(ExecError::Busy { command: "x".into(), container }),    StepResult::Busy),
+        (sleep(),  not_running(ContainerState::Paused),                        StepResult::Paused),
+        (sleep(),  not_running(ContainerState::Restarting),                    StepResult::Restarting),
+        (sleep(),  not_running(ContainerState::Exited),                        StepResult::NotRunning),
+        (sleep(),  Err(ExecError::Gone(name())),                               StepResult::Gone),
+        (sleep(),  refused(403),                                               StepResult::Refused),
+        (sleep(),  refused(500),                                               StepResult::NotStarted),
+        (sleep(),  Err(ExecError::Docker(DockerError::Silent("x".into()))),    StepResult::Unavailable),
+    ];
+    for (step, result, expected) in rows {
+        assert_eq!(in_vain(&step, &result), expected, "{step}: {result:?}");
+    }
 }
 
 #[tokio::test]
@@ -116,12 +170,12 @@ async fn a_second_reload_within_half_a_minute_is_not_sent() {
     let ran = run(vec![], Some("gunicorn kill workers"), recently).await;
     assert_eq!(ran.performed, ["gunicorn kill workers in backend-1"]);
     assert!(ran.journal.entries()[0].steps[0].outcome.starts_with("skipped: one was sent 12 s ago"));
-    assert_eq!(ran.report.reloaded, recently);
+    assert_eq!(ran.report.past.reloaded, recently);
 
     let long_ago = Instant::now().checked_sub(Duration::from_secs(31));
     let ran = run(vec![], Some("gunicorn reload"), long_ago).await;
     assert_eq!(ran.performed, ["gunicorn reload in backend-1"]);
-    assert!(ran.report.reloaded > long_ago);
+    assert!(ran.report.past.reloaded > long_ago);
 }
 
 #[tokio::test]
@@ -132,7 +186,8 @@ async fn requests_in_flight_are_waited_for_but_not_for_ever() {
         patient: Arc::clone(&patient) as Arc<dyn Patient>,
         container: container("backend-1"),
         spec: HealSpec { drain: Duration::from_millis(60), ..heal(vec![Step::Restart]) },
-        reloaded: None,
+        asked_by: AskedBy::Policy,
+        past: Past::default(),
     };
     let journal = Journal::default();
     let busy = Arc::clone(&patient);
@@ -150,7 +205,8 @@ async fn what_recovers_or_leaves_by_itself_is_left_alone() {
         patient: Arc::clone(patient) as Arc<dyn Patient>,
         container: container("backend-1"),
         spec: heal(steps()),
-        reloaded: None,
+        asked_by: AskedBy::Policy,
+        past: Past::default(),
     };
     let surgeon = FakeSurgeon::new(vec![], |_| {});
     let report = attempt(&patient).run(&surgeon, &Journal::default()).await;
@@ -172,7 +228,8 @@ async fn dropping_a_ladder_lets_requests_back() {
         patient: Arc::clone(&patient) as Arc<dyn Patient>,
         container: container("backend-1"),
         spec: HealSpec { drain: Duration::from_secs(60), ..heal(steps()) },
-        reloaded: None,
+        asked_by: AskedBy::Policy,
+        past: Past::default(),
     };
     let (surgeon, journal) = (FakeSurgeon::new(vec![], |_| {}), Journal::default());
     assert!(tokio::time::timeout(Duration::from_millis(20), attempt.run(&surgeon, &journal)).await.is_err());

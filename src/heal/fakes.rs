@@ -30,6 +30,7 @@ pub(super) fn container(name: &str) -> ContainerRef {
         restart_policy: RestartPolicy::UnlessStopped,
         stop_signal: None,
         command: Vec::new(),
+        start_period: Duration::ZERO,
     }
 }
 
@@ -73,6 +74,8 @@ pub(super) struct FakePatient {
     pub server: ServerAddress,
     pub up: AtomicBool,
     pub leaving: AtomicBool,
+    /// Up, but the next probe fails.
+    pub dying: AtomicBool,
     pub in_flight: AtomicUsize,
     pub held: Arc<AtomicUsize>,
     pub probes: AtomicUsize,
@@ -87,6 +90,7 @@ impl FakePatient {
             server: ServerAddress::parse(&format!("{upstream}:80")).unwrap(),
             up: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
+            dying: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             held: Arc::default(),
             probes: AtomicUsize::new(0),
@@ -149,6 +153,13 @@ impl Patient for FakePatient {
         false
     }
 
+    fn is_in_rotation(&self) -> bool {
+        self.is_up() && !self.is_held()
+    }
+    fn pretend_sick(&self) -> Box<dyn Send> {
+        self.set_up(false);
+        Box::new(())
+    }
     fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::SeqCst)
     }
@@ -158,7 +169,7 @@ impl Patient for FakePatient {
     }
     fn probe(&self) -> BoxFuture<'_, bool> {
         self.probes.fetch_add(1, Ordering::SeqCst);
-        async { self.is_up() }.boxed()
+        async { self.is_up() && !self.dying.load(Ordering::SeqCst) }.boxed()
     }
 }
 

@@ -1,32 +1,27 @@
-//! The loop that watches every backend and runs ladders. Decides by `policy` alone; re-decides on its own clock.
+//! The loop that watches every backend and runs ladders: events in, what is to be done about them out. Re-decides on its own
+//! clock.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use tokio::sync::mpsc;
 
-use crate::config::model::HealSpec;
-use crate::docker::{ContainerId, ContainerRef};
-use crate::types::{OwnedTask, UpstreamName};
+use crate::types::OwnedTask;
 
-use super::attempt::{Attempt, RELOAD_PAUSE, Report};
-use super::journal::{Journal, Outcome};
-use super::patient::{Patient, Pool, Ward};
-use super::policy::{self, Decision, Ended, Need, Reason, Record, Sight};
+use super::hand::{Errand, HealHandle};
+use super::journal::Journal;
+use super::patient::Ward;
+use super::rounds::{Event, Rounds};
 use super::surgeon::Surgeon;
-use super::survey::{Findings, ask};
 
 /// How often every backend is looked at, whatever is heard of changes.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Pause after Docker was asked in vain; doubles up to the longest.
-const ASK_FIRST: Duration = Duration::from_secs(2);
-const ASK_MAX: Duration = Duration::from_secs(30);
-/// How long a backend that left is remembered: a recreated container often gets its old address back.
-const REMEMBERED: Duration = Duration::from_secs(15 * 60);
+/// Commands of operators, and events of Docker, that may wait for the loop.
+const WAITING: usize = 16;
+const SEEN: usize = 256;
 
 /// What the healer works with.
 #[derive(Clone)]
@@ -43,18 +38,32 @@ pub struct HealTools {
 #[must_use = "dropping this stops healing"]
 pub struct Healer {
     _task: OwnedTask,
+    _watch: OwnedTask,
+    handle: HealHandle,
 }
 
 impl Healer {
-    /// Starts healing.
+    /// Starts healing, and listening to what Docker does.
     pub fn start(tools: HealTools) -> Self {
-        Self { _task: OwnedTask::spawn(run(tools)) }
+        let (errands, waiting) = mpsc::channel(WAITING);
+        let (tell, seen) = mpsc::channel(SEEN);
+        let surgeon = Arc::clone(&tools.surgeon);
+        Self {
+            _watch: OwnedTask::spawn(async move { surgeon.watch(tell).await }),
+            _task: OwnedTask::spawn(run(tools, waiting, seen)),
+            handle: HealHandle::new(errands),
+        }
+    }
+
+    /// By which operators' commands reach it.
+    pub fn handle(&self) -> HealHandle {
+        self.handle.clone()
     }
 }
 
-async fn run(tools: HealTools) {
-    let mut rounds = Rounds::new(tools);
-    let mut changed = rounds.tools.ward.changed();
+async fn run(tools: HealTools, mut errands: mpsc::Receiver<Errand>, mut seen: mpsc::Receiver<crate::docker::Seen>) {
+    let mut rounds = Rounds::new(tools, Instant::now());
+    let mut changed = rounds.ward().changed();
     let mut under_way: FuturesUnordered<BoxFuture<'static, Event>> = FuturesUnordered::new();
     let mut clock = tokio::time::interval(LOOK_EVERY);
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -62,282 +71,13 @@ async fn run(tools: HealTools) {
     loop {
         tokio::select! {
             Some(event) = under_way.next() => under_way.extend(rounds.on_event(event, Instant::now())),
+            Some(one) = seen.recv() => under_way.extend(rounds.on_seen(&one, Instant::now())),
+            Some(errand) = errands.recv() => under_way.extend(rounds.on_errand(errand, Instant::now())),
             heard = changed.changed(), if is_heard => is_heard = heard.is_ok(),
             _ = clock.tick() => {}
         }
         under_way.extend(rounds.look(Instant::now()));
     }
-}
-
-pub(super) type Key = (UpstreamName, SocketAddr);
-
-/// What came of something that was under way.
-enum Event {
-    Looked(Key, Findings),
-    Ended(Key, ContainerId, Report),
-}
-
-/// What is under way for one backend.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Doing {
-    Nothing,
-    /// Its container is being looked for.
-    Asking,
-    Healing,
-}
-
-/// One backend's case.
-pub(super) struct Case {
-    record: Record,
-    pub doing: Doing,
-    ask_at: Option<Instant>,
-    ask_pause: Duration,
-    reason: Option<Reason>,
-    seen: Instant,
-}
-
-impl Case {
-    fn new(now: Instant) -> Self {
-        Self {
-            record: Record::default(),
-            doing: Doing::Nothing,
-            ask_at: None,
-            ask_pause: ASK_FIRST,
-            reason: None,
-            seen: now,
-        }
-    }
-}
-
-/// The latest heal in one container.
-pub(super) struct Treated {
-    pub backend: SocketAddr,
-    /// `None` while it is under way.
-    pub ended: Option<Instant>,
-    reloaded: Option<Instant>,
-}
-
-pub(super) struct Rounds {
-    tools: HealTools,
-    pub started: Instant,
-    generation: u64,
-    pub reloaded: Option<Instant>,
-    pub cases: HashMap<Key, Case>,
-    pub treated: HashMap<ContainerId, Treated>,
-    /// When an upstream last had no backend up.
-    pub last_sick: HashMap<UpstreamName, Instant>,
-}
-
-impl Rounds {
-    fn new(tools: HealTools) -> Self {
-        let generation = tools.ward.generation();
-        Self {
-            tools,
-            started: Instant::now(),
-            generation,
-            reloaded: None,
-            cases: HashMap::new(),
-            treated: HashMap::new(),
-            last_sick: HashMap::new(),
-        }
-    }
-
-    /// Looks at every backend; returns what is to be done about them.
-    fn look(&mut self, now: Instant) -> Vec<BoxFuture<'static, Event>> {
-        let generation = self.tools.ward.generation();
-        if generation != self.generation {
-            (self.generation, self.reloaded) = (generation, Some(now));
-        }
-        let pools = self.tools.ward.pools();
-        self.observe(&pools, now);
-        let mut actions = Vec::new();
-        for pool in &pools {
-            let Some(spec) = &pool.spec.heal else { continue };
-            for patient in &pool.patients {
-                actions.extend(self.consider(&pools, pool, spec, patient, now));
-            }
-        }
-        actions
-    }
-
-    fn observe(&mut self, pools: &[Pool], now: Instant) {
-        for pool in pools {
-            for patient in &pool.patients {
-                let case = self.cases.entry(key(patient)).or_insert_with(|| Case::new(now));
-                case.seen = now;
-                case.record.observe(patient.is_up(), now);
-                if let Some(spec) = &pool.spec.heal {
-                    case.record.trim(spec, now);
-                }
-            }
-            if pool.spec.check.is_some() && !pool.patients.is_empty() && !pool.patients.iter().any(|one| one.is_up()) {
-                self.last_sick.insert(pool.spec.name.clone(), now);
-            }
-        }
-        let journal = &self.tools.journal;
-        self.cases.retain(|(upstream, backend), case| {
-            if case.seen != now && case.reason.take().is_some() {
-                journal.set_idle(upstream, *backend, None, false);
-            }
-            case.doing != Doing::Nothing || now.saturating_duration_since(case.seen) < REMEMBERED
-        });
-        self.treated
-            .retain(|_, treated| treated.ended.is_none_or(|ended| now.saturating_duration_since(ended) < REMEMBERED));
-        self.last_sick.retain(|_, at| now.saturating_duration_since(*at) < REMEMBERED);
-    }
-
-    /// First decision, before Docker is asked.
-    fn consider(
-        &mut self,
-        pools: &[Pool],
-        pool: &Pool,
-        spec: &HealSpec,
-        patient: &Arc<dyn Patient>,
-        now: Instant,
-    ) -> Option<BoxFuture<'static, Event>> {
-        let key = key(patient);
-        let case = self.cases.get(&key)?;
-        if case.doing != Doing::Nothing {
-            return None;
-        }
-        let view = self.view(pools, pool, patient, Sight::NotLooked, now);
-        let decision = policy::decide(&case.record, spec, &view, now);
-        if decision == Decision::Heal && case.ask_at.is_some_and(|at| now < at) {
-            return None;
-        }
-        self.settle(&key, decision, now).then(|| {
-            let needs = pool.spec.needs.iter().filter_map(|need| pools.iter().find(|other| other.spec.name == *need));
-            let (surgeon, patient) = (Arc::clone(&self.tools.surgeon), Arc::clone(patient));
-            let needs: Vec<Pool> = needs.cloned().collect();
-            async move { Event::Looked(key, ask(&*surgeon, &*patient, &needs).await) }.boxed()
-        })
-    }
-
-    fn on_event(&mut self, event: Event, now: Instant) -> Option<BoxFuture<'static, Event>> {
-        match event {
-            Event::Looked(key, findings) => self.on_looked(&key, &findings, now),
-            Event::Ended(key, container, report) => {
-                self.on_ended(&key, &container, &report, now);
-                None
-            }
-        }
-    }
-
-    /// Second decision, knowing the container and how its dependencies answer.
-    fn on_looked(&mut self, key: &Key, findings: &Findings, now: Instant) -> Option<BoxFuture<'static, Event>> {
-        let case = self.cases.get_mut(key)?;
-        case.doing = Doing::Nothing;
-        case.ask_at = Some(now + case.ask_pause);
-        case.ask_pause = (case.ask_pause * 2).min(ASK_MAX);
-        let pools = self.tools.ward.pools();
-        self.observe(&pools, now);
-        let pool = pools.iter().find(|pool| pool.spec.name == key.0)?;
-        let (patient, spec) = (pool.patients.iter().find(|one| one.address() == key.1)?, pool.spec.heal.as_ref()?);
-        let why = findings.container.as_ref().err().map(ToString::to_string).unwrap_or_default();
-        let sight = self.sight(findings, key, &why, spec, now);
-        let mut view = self.view(&pools, pool, patient, sight, now);
-        view.need = view.need.or(findings.sick_need.as_ref().map(Need::Sick));
-        let decision = policy::decide(&self.cases.get(key)?.record, spec, &view, now);
-        if !self.settle(key, decision, now) {
-            return None;
-        }
-        let container = findings.container.as_ref().ok()?.clone();
-        Some(self.begin(key, patient, spec, container, now))
-    }
-
-    fn begin(
-        &mut self,
-        key: &Key,
-        patient: &Arc<dyn Patient>,
-        spec: &HealSpec,
-        container: ContainerRef,
-        now: Instant,
-    ) -> BoxFuture<'static, Event> {
-        if let Some(case) = self.cases.get_mut(key) {
-            case.record.begin(now);
-            case.doing = Doing::Healing;
-            (case.ask_at, case.ask_pause) = (None, ASK_FIRST);
-        }
-        let reloaded = self.treated.get(&container.id).and_then(|treated| treated.reloaded);
-        let reloaded = reloaded.filter(|at| now.saturating_duration_since(*at) < RELOAD_PAUSE);
-        self.treated.insert(container.id.clone(), Treated { backend: key.1, ended: None, reloaded });
-        let (tools, key, id) = (self.tools.clone(), key.clone(), container.id.clone());
-        let attempt = Attempt { patient: Arc::clone(patient), container, spec: spec.clone(), reloaded };
-        async move {
-            let report = attempt.run(&*tools.surgeon, &tools.journal).await;
-            Event::Ended(key, id, report)
-        }
-        .boxed()
-    }
-
-    fn on_ended(&mut self, key: &Key, container: &ContainerId, report: &Report, now: Instant) {
-        let ended = match report.outcome {
-            Outcome::Healed => Ended::Healed,
-            Outcome::Failed | Outcome::Running => Ended::Failed,
-            Outcome::Unrunnable => Ended::Unrunnable,
-            Outcome::Recovered | Outcome::Postponed | Outcome::Left if report.acted => Ended::Failed,
-            Outcome::Recovered | Outcome::Postponed | Outcome::Left => Ended::Refunded,
-        };
-        if report.acted {
-            if let Some(treated) = self.treated.get_mut(container) {
-                (treated.ended, treated.reloaded) = (Some(now), report.reloaded);
-            }
-        } else {
-            self.treated.remove(container);
-        }
-        let spec = self.tools.ward.pools().into_iter().find(|pool| pool.spec.name == key.0).map(|pool| pool.spec);
-        let Some(case) = self.cases.get_mut(key) else { return };
-        case.doing = Doing::Nothing;
-        if let Some(heal) = spec.as_ref().and_then(|spec| spec.heal.as_ref()) {
-            case.record.end(ended, heal, now);
-        }
-        if ended == Ended::Refunded {
-            case.ask_at = Some(now + ASK_FIRST);
-        }
-        if ended == Ended::Unrunnable {
-            self.tools.journal.gave_up();
-            log::error!("heal backend {} of {}: gave up: {}", key.1, key.0, policy::GaveUp::Unrunnable);
-        }
-    }
-
-    /// Notes a decision; true when something is to be done.
-    fn settle(&mut self, key: &Key, decision: Decision, now: Instant) -> bool {
-        let Some(case) = self.cases.get_mut(key) else { return false };
-        let (upstream, backend) = key;
-        let reason = match decision {
-            Decision::Heal => {
-                case.doing = Doing::Asking;
-                return true;
-            }
-            Decision::Ignore(reason) => reason,
-            Decision::GiveUp(why) => {
-                case.record.give_up(now);
-                self.tools.journal.gave_up();
-                log::error!("heal backend {backend} of {upstream}: gave up: {why}");
-                Reason::GaveUp
-            }
-        };
-        let is_new = !case.reason.as_ref().is_some_and(|before| before.is_like(&reason));
-        match &reason {
-            Reason::Well | Reason::NotSick => {
-                if case.reason.take().is_some() {
-                    self.tools.journal.set_idle(upstream, *backend, None, false);
-                }
-                (case.ask_at, case.ask_pause) = (None, ASK_FIRST);
-                return false;
-            }
-            Reason::GaveUp => {}
-            _ if is_new => log::info!("heal backend {backend} of {upstream}: nothing done: {reason}"),
-            _ => {}
-        }
-        self.tools.journal.set_idle(upstream, *backend, Some(reason.to_string()), is_new);
-        case.reason = Some(reason);
-        false
-    }
-}
-
-pub(super) fn key(patient: &Arc<dyn Patient>) -> Key {
-    (patient.upstream().clone(), patient.address())
 }
 
 #[cfg(test)]

@@ -2,19 +2,25 @@
 //! it (`journal`). Never marks anything healthy: the check does.
 
 mod attempt;
+mod drill;
 mod examine;
 #[cfg(test)]
 mod fakes;
+mod hand;
 mod healer;
 mod journal;
 mod patient;
+mod plans;
 pub mod policy;
 mod preset;
+mod restore;
+mod rounds;
 mod surgeon;
 mod survey;
 
 pub use examine::{Finding, Verdict, examine};
+pub use hand::{Drilled, HealHandle, Work};
 pub use healer::{HealTools, Healer};
-pub use journal::{ENTRIES_MAX, Entry, Idle, Journal, Outcome, StepEntry, Totals};
-pub use patient::{Patient, Pool, Ward};
+pub use journal::{AskedBy, ENTRIES_MAX, Entry, Idle, Journal, Outcome, StepEntry, StepResult, Totals};
+pub use patient::{Patient, Pool, Tally, Ward};
 pub use surgeon::{Done, Order, Surgeon, Whom, run_step};

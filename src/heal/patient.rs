@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::config::model::{Step, UpstreamSpec};
 use crate::types::{ServerAddress, UpstreamName};
 
+use super::journal::{Outcome, StepResult};
 use super::surgeon::Whom;
 
 /// One backend, as far as the healer cares.
@@ -42,10 +43,39 @@ pub trait Patient: Send + Sync {
     fn in_flight(&self) -> usize;
     /// Keeps it out of rotation until the result is dropped.
     fn hold_out(&self) -> Box<dyn Send>;
-    /// Counts a step of a ladder on it, for the metrics: `helped`, `in_vain` or `not_run`.
-    fn count_step(&self, _step: &Step, _outcome: &'static str) {}
+    /// True while it gets requests.
+    fn is_in_rotation(&self) -> bool;
+    /// What its upstream's clients have seen so far.
+    fn tally(&self) -> Tally {
+        Tally::default()
+    }
+    /// True when all of its upstream is slow under load.
+    fn is_overloaded(&self) -> bool {
+        false
+    }
+    /// Makes its probes fail without asking it, for a drill, until the result is dropped or [`end_pretence`] is called.
+    ///
+    /// [`end_pretence`]: Self::end_pretence
+    fn pretend_sick(&self) -> Box<dyn Send>;
+    /// A drill's sickness, if there is one, is over: a step was run.
+    fn end_pretence(&self) {}
+    /// Counts a step of a ladder on it, for the metrics.
+    fn count_step(&self, _step: &Step, _result: StepResult) {}
+    /// Counts a ladder on it and how long it took, for the metrics.
+    fn count_ladder(&self, _outcome: Outcome, _took: Duration) {}
     /// One probe now, counted by the check's own `fall` and `rise`; true when it passed.
     fn probe(&self) -> BoxFuture<'_, bool>;
+}
+
+/// What the clients of an upstream have seen since the edge started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Requests finished.
+    pub requests: u64,
+    /// Of those, the ones that failed.
+    pub failed: u64,
+    /// Of those, the ones that waited for a backend.
+    pub held: u64,
 }
 
 /// An upstream and its backends.
@@ -65,4 +95,8 @@ pub trait Ward: Send + Sync {
     fn generation(&self) -> u64;
     /// Notes every change of any backend's health.
     fn changed(&self) -> watch::Receiver<u64>;
+    /// Looks the names of all servers up now, and not when it is time.
+    fn resolve_now(&self) {}
+    /// Counts a backend that healing was given up on, for the metrics.
+    fn gave_up(&self, _upstream: &UpstreamName) {}
 }

@@ -178,6 +178,9 @@ pub(super) fn tell_pm2(daemon: &Pm2Daemon, verb: &str, app: &str) -> Command {
 /// What PM2 7 says, with exit code 1, after it has restarted a cluster-mode app all the same (measured).
 pub(super) const PM2_STARTED: &str = "process already started";
 
+/// The exit code of a preset that finds no process of its program.
+pub(super) const NO_PROCESS: i64 = 3;
+
 /// The exit code of [`tell_pm2`] when that daemon does not listen.
 pub(super) const PM2_NOT_LISTENING: i64 = 4;
 

@@ -7,9 +7,9 @@ use crate::config::model::HealSpec;
 use crate::docker::{ContainerRef, FindError};
 use crate::types::UpstreamName;
 
-use super::healer::{Doing, Key, Rounds, Treated, key};
 use super::patient::{Patient, Pool};
 use super::policy::{self, Need, PoolView, SETTLE, Sight, View};
+use super::rounds::{Doing, Key, Rounds, Treated, key};
 use super::surgeon::Surgeon;
 
 /// What was found out about a sick backend before its ladder.
@@ -40,6 +40,10 @@ impl Rounds {
             sibling: others.clone().find(is_healing).map(|other| other.address()),
             need: self.need(pools, pool, now),
             everything_sick_since: everything_sick(pools),
+            paused_until: self.tools.journal.paused(&pool.spec.name, SystemTime::now()).map(|left| now + left),
+            planned: self.plans.has(&key(patient)),
+            overloaded: patient.is_overloaded(),
+            by_hand: self.by_hand.contains(&pool.spec.name) && !self.drilled.contains(&key(patient)),
             started: self.started,
             reloaded: self.reloaded,
             sight,
@@ -78,7 +82,7 @@ impl Rounds {
         };
         let treated = self.treated.get(&container.id).filter(is_recent);
         let shared_with = treated.map(|treated| treated.backend).filter(|backend| *backend != key.1);
-        Sight::Found { state: container.state, age, shared_with }
+        Sight::Found { state: container.state, age, start_period: container.start_period, shared_with }
     }
 }
 

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::config::model::{
-    AccessLog, CertificateSpec, DockerSpec, LaneChoice, LimitsSpec, ListenSpec, LogSpec, ProcessSpec, RouteSpec,
-    SiteSpec, TlsSpec, TlsVersion,
+    AccessLog, CertificateSpec, DockerSpec, JournalFile, JournalSpec, LaneChoice, LimitsSpec, ListenSpec, LogSpec,
+    ProcessSpec, RouteSpec, SiteSpec, TlsSpec, TlsVersion,
 };
 use crate::telemetry::metrics::route_label;
 
@@ -16,7 +16,7 @@ const NAMED_MOST: usize = 5;
 /// What of the process half changed, one line each: `listen: changed from 80 to 8080`. Empty when nothing did.
 pub fn process_changes(old: &ProcessSpec, new: &ProcessSpec) -> Vec<String> {
     // Taken apart without `..` so that a new setting is compared too.
-    let ProcessSpec { listen, threads, admin, log, docker, limits, lane, shutdown } = old;
+    let ProcessSpec { listen, threads, admin, log, docker, journal, limits, lane, shutdown } = old;
     let LogSpec { access, level } = log;
     let off = |address: Option<std::net::SocketAddr>| address.map_or("off".to_owned(), |address| address.to_string());
     let mut rows = vec![
@@ -26,13 +26,21 @@ pub fn process_changes(old: &ProcessSpec, new: &ProcessSpec) -> Vec<String> {
         ("log.access", access_log(*access).to_owned(), access_log(new.log.access).to_owned()),
         ("log.level", level.to_string().to_lowercase(), new.log.level.to_string().to_lowercase()),
         ("docker", docker_access(docker), docker_access(&new.docker)),
+        ("journal", journal_file(journal), journal_file(&new.journal)),
+        // An address may be a secret.
+        ("journal.webhook", hook(journal), hook(&new.journal)),
         ("lane", way(*lane).to_owned(), way(new.lane).to_owned()),
         ("shutdown", format!("{shutdown:?}"), format!("{:?}", new.shutdown)),
     ];
+    let is_hook_other = matches!((&journal.webhook, &new.journal.webhook), (Some(old), Some(new)) if old != new);
     let (old, new) = (limit_values(limits), limit_values(&new.limits));
     rows.extend(old.into_iter().zip(new).map(|((name, old), (_, new))| (name, old, new)));
     let changed = rows.into_iter().filter(|(_, old, new)| old != new);
-    changed.map(|(name, old, new)| format!("{name}: changed from {old} to {new}")).collect()
+    let mut lines: Vec<_> = changed.map(|(name, old, new)| format!("{name}: changed from {old} to {new}")).collect();
+    if is_hook_other {
+        lines.push("journal.webhook: changed to another address".to_owned());
+    }
+    lines
 }
 
 /// Every limit and its value as it is written.
@@ -120,6 +128,18 @@ fn docker_access(docker: &DockerSpec) -> String {
     }
 }
 
+fn journal_file(journal: &JournalSpec) -> String {
+    match &journal.file {
+        JournalFile::Auto => "auto".to_owned(),
+        JournalFile::At(path) => path.display().to_string(),
+        JournalFile::Off => "off".to_owned(),
+    }
+}
+
+fn hook(journal: &JournalSpec) -> String {
+    if journal.webhook.is_some() { "an address".to_owned() } else { "none".to_owned() }
+}
+
 /// What of the site half changed: `1 upstream changed (backend), 1 route added (/x)`; `nothing changed` when equal.
 pub fn summary(old: &SiteSpec, new: &SiteSpec) -> String {
     let SiteSpec { routes, upstreams, trusted_proxies } = old;
@@ -190,7 +210,7 @@ mod tests {
         assert!(process_changes(&old, &old.clone()).is_empty());
         type Row = (fn(&mut ProcessSpec), &'static str);
         #[rustfmt::skip]
-        let rows: [Row; 21] = [
+        let rows: [Row; 23] = [
             (|new| new.listen[0].address = ListenAddress::Port(8080), "listen: changed from 80 to 8080"),
             (
                 |new| new.listen[0].tls = Some(tls()),
@@ -201,6 +221,8 @@ mod tests {
             (|new| new.log.access = AccessLog::Json, "log.access: changed from combined to json"),
             (|new| new.log.level = log::LevelFilter::Debug, "log.level: changed from info to debug"),
             (|new| new.docker = DockerSpec::Off, "docker: changed from auto to off"),
+            (|new| new.journal.file = JournalFile::Off, "journal: changed from auto to off"),
+            (|new| new.journal.webhook = Some("http://a".into()), "journal.webhook: changed from none to an address"),
             (|new| new.lane = LaneChoice::Full, "lane: changed from auto to full"),
             (|new| new.limits.body = ByteSize(1 << 20), "limits.body: changed from 10MiB to 1MiB"),
             (|new| new.limits.keepalive *= 2, "limits.keepalive: changed from 75s to 150s"),
@@ -221,6 +243,10 @@ mod tests {
             change(&mut new);
             assert_eq!(process_changes(&old, &new), [line]);
         }
+        // Which one it was stays a secret.
+        let (mut one, mut other) = (old.clone(), old.clone());
+        (one.journal.webhook, other.journal.webhook) = (Some("https://a/x".into()), Some("https://a/y".into()));
+        assert_eq!(process_changes(&one, &other), ["journal.webhook: changed to another address"]);
     }
 
     #[test]

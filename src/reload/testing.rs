@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::config::model::{
-    AccessLog, Balance, Config, DockerSpec, ErrorFormat, LaneChoice, LimitsSpec, ListenAddress, ListenSpec, LogSpec,
-    ProcessSpec, RetryOn, RetrySpec, RouteSpec, ServerSpec, SiteSpec, Timeouts, UpstreamSpec,
+    AccessLog, Balance, Config, DockerSpec, ErrorFormat, JournalSpec, LaneChoice, LimitsSpec, ListenAddress,
+    ListenSpec, LogSpec, ProcessSpec, RetryOn, RetrySpec, RouteSpec, ServerSpec, SiteSpec, Timeouts, UpstreamSpec,
 };
 use crate::types::{ByteSize, PathPrefix, Percent, ServerAddress, UpstreamName, Weight};
 
@@ -19,6 +19,7 @@ pub(crate) fn config(path: &str) -> Config {
         admin: Some("127.0.0.1:9901".parse().unwrap()),
         log: LogSpec { access: AccessLog::Combined, level: log::LevelFilter::Info },
         docker: DockerSpec::Auto,
+        journal: JournalSpec::default(),
         limits: LimitsSpec::default(),
         lane: LaneChoice::Auto,
         shutdown: Duration::from_secs(8),

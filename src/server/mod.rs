@@ -8,14 +8,14 @@ mod ward;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
 
 use crate::admin::{self, AdminError, AdminListener};
-use crate::config::model::{Config, DockerSpec, ProcessSpec};
+use crate::config::model::{Config, DockerSpec, JournalFile, JournalSpec, ProcessSpec};
 use crate::docker::Docker;
 use crate::front::{self, BindError, Bound, Guard};
 use crate::heal::{HealTools, Healer, Journal};
@@ -23,7 +23,7 @@ use crate::proxy::{Edge, EdgeSettings};
 use crate::relay;
 use crate::reload::{self, Load, Parts, Reload};
 use crate::snapshot::{Snapshot, SnapshotCell};
-use crate::telemetry::{self, AccessLogger, Metrics};
+use crate::telemetry::{self, AccessLogger, Metrics, Webhook};
 use crate::types::{Active, OwnedTask};
 use crate::upstream::{SystemResolver, UpstreamTools};
 
@@ -41,6 +41,8 @@ const FIRST_PROBES: Duration = Duration::from_millis(1500);
 const LAST_BYTES: Duration = Duration::from_secs(1);
 /// How long the end waits for logs to be written.
 const LAST_LINES: Duration = Duration::from_millis(500);
+/// Where the journal of heals is kept unless the file says otherwise, if the folder is there.
+const USUAL_JOURNAL: &str = "/var/lib/remora/heals.jsonl";
 
 /// Why the edge did not run.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +56,14 @@ pub enum RunError {
     /// Two metrics have the same name.
     #[error("the metrics cannot be set up")]
     Metrics(#[from] prometheus::Error),
+    /// The journal of heals cannot be written.
+    #[error("the journal `{}` cannot be written: {cause}; change `journal:` or the folder's owner", path.display())]
+    Journal {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
     /// The system refused threads, signal handlers or a log.
     #[error("the process cannot start")]
     System(#[from] io::Error),
@@ -136,12 +146,14 @@ async fn serve(
         source.loader = Box::new(Renewing { loader: source.loader, certificates });
         start_reload(source, publisher, start.config, &metrics)
     });
-    let journal = Arc::new(Journal::default());
-    let healer = start_healer(&process.docker, &snapshots, &changed, &journal);
+    let journal = Arc::new(open_journal(&process.journal)?);
+    let ward = Wards { snapshots: Arc::clone(&snapshots), metrics: Arc::clone(&metrics), changed };
+    let healer = start_healer(&process.docker, ward, &journal);
     let view = View {
         snapshots,
         metrics,
         journal,
+        healer: healer.as_ref().map(Healer::handle),
         reload,
         file,
         listeners: addresses.clone(),
@@ -171,17 +183,29 @@ fn start_reload(source: FileSource, publisher: Publisher, running: Config, metri
     Reload::start(Parts { loader, publisher, running, generation: 1, watch, metrics: Arc::clone(metrics) })
 }
 
+/// Where heals are written down: where none is asked for, the usual place is used if it is there.
+fn open_journal(spec: &JournalSpec) -> Result<Journal, RunError> {
+    let journal = match &spec.file {
+        JournalFile::Off => Journal::default(),
+        JournalFile::At(path) => {
+            Journal::in_file(path).map_err(|cause| RunError::Journal { path: path.clone(), cause })?
+        }
+        JournalFile::Auto => Journal::in_file(Path::new(USUAL_JOURNAL)).unwrap_or_else(|error| {
+            log::debug!("heals are kept in memory alone: {USUAL_JOURNAL}: {error}");
+            Journal::default()
+        }),
+    };
+    if let Some(address) = &spec.webhook {
+        journal.tell(Webhook::start(address.clone())?);
+    }
+    Ok(journal)
+}
+
 /// Starts healing, unless the file says there is no Docker.
-fn start_healer(
-    docker: &DockerSpec,
-    snapshots: &Arc<SnapshotCell>,
-    changed: &Arc<watch::Sender<u64>>,
-    journal: &Arc<Journal>,
-) -> Option<Healer> {
+fn start_healer(docker: &DockerSpec, ward: Wards, journal: &Arc<Journal>) -> Option<Healer> {
     if *docker == DockerSpec::Off {
         return None;
     }
-    let ward = Wards { snapshots: Arc::clone(snapshots), changed: Arc::clone(changed) };
     Some(Healer::start(HealTools {
         ward: Arc::new(ward),
         surgeon: Arc::new(Docker::connect(docker)),

@@ -11,9 +11,9 @@ use crate::admin::status::{
     BackendState as Shown, BackendStatus, CheckStatus, PoolState, ProcessStatus, ReloadStatus, RouteStatus,
     SpecSummary, UpstreamStatus, rfc3339,
 };
-use crate::admin::{Source, Status};
+use crate::admin::{Errand, Source, Status};
 use crate::config::model::LaneChoice;
-use crate::heal::Journal;
+use crate::heal::{HealHandle, Journal};
 use crate::reload::{Origin, Reload, Reloaded};
 use crate::snapshot::{SnapshotCell, lane};
 use crate::telemetry::Metrics;
@@ -26,6 +26,7 @@ pub(super) struct View {
     pub snapshots: Arc<SnapshotCell>,
     pub metrics: Arc<Metrics>,
     pub journal: Arc<Journal>,
+    pub healer: Option<HealHandle>,
     pub reload: Option<Reload>,
     pub file: Option<PathBuf>,
     pub listeners: Vec<SocketAddr>,
@@ -73,6 +74,7 @@ impl Source for View {
             notes: idle
                 .map(|idle| format!("{} {}: not healed: {}", idle.upstream, idle.backend, idle.reason))
                 .chain(snapshot.upstreams.values().filter_map(waiting))
+                .chain(self.pauses())
                 .collect(),
         }
     }
@@ -94,9 +96,27 @@ impl Source for View {
             None => Err("this edge runs without a file".to_owned()),
         }
     }
+
+    async fn errand(&self, errand: Errand) -> Result<serde_json::Value, String> {
+        let healer = self.healer.as_ref().ok_or("this edge does not heal: its file says `docker: off`")?;
+        let done = match errand {
+            Errand::Heal { upstream, backend } => serde_json::to_value(healer.heal(upstream, backend).await?),
+            Errand::Reload { upstream } => serde_json::to_value(healer.reload(upstream).await?),
+            Errand::Drill { upstream } => serde_json::to_value(healer.drill(upstream).await?),
+            Errand::Pause { upstream, span } => serde_json::to_value(healer.pause(upstream, span).await?),
+        };
+        done.map_err(|error| error.to_string())
+    }
 }
 
 impl View {
+    fn pauses(&self) -> Vec<String> {
+        let pause = |(upstream, until): (Option<String>, SystemTime)| {
+            format!("healing of {} is paused until {}", upstream.as_deref().unwrap_or("every upstream"), rfc3339(until))
+        };
+        self.journal.pauses(SystemTime::now()).into_iter().map(pause).collect()
+    }
+
     fn last_reload(&self) -> Option<ReloadStatus> {
         let last = self.reload.as_ref()?.last().get()?;
         Some(ReloadStatus::from(&*last))

@@ -2,21 +2,23 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::config::model::Step;
-use crate::heal::{Patient, Pool, Ward};
+use crate::heal::{Outcome, Patient, Pool, StepResult, Tally, Ward};
 use crate::snapshot::SnapshotCell;
+use crate::telemetry::Metrics;
 use crate::types::{ServerAddress, UpstreamName};
 use crate::upstream::{Backend, BackendState, Upstream, Verdict};
 
 /// Every upstream of the snapshot in force.
 pub(super) struct Wards {
     pub snapshots: Arc<SnapshotCell>,
+    pub metrics: Arc<Metrics>,
     pub changed: Arc<watch::Sender<u64>>,
 }
 
@@ -24,7 +26,7 @@ impl Ward for Wards {
     fn pools(&self) -> Vec<Pool> {
         let pool = |upstream: &Arc<Upstream>| Pool {
             spec: Arc::clone(upstream.spec()),
-            patients: upstream.backends().into_iter().map(|backend| patient(upstream, backend)).collect(),
+            patients: upstream.backends().into_iter().map(|backend| self.patient(upstream, backend)).collect(),
         };
         self.snapshots.current().upstreams.values().map(pool).collect()
     }
@@ -36,16 +38,35 @@ impl Ward for Wards {
     fn changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
+
+    fn resolve_now(&self) {
+        self.snapshots.current().upstreams.values().for_each(|upstream| upstream.resolve_now());
+    }
+
+    fn gave_up(&self, upstream: &UpstreamName) {
+        if let Some(upstream) = self.snapshots.current().upstreams.get(upstream) {
+            upstream.metrics().heal_gave_up();
+        }
+    }
 }
 
-fn patient(upstream: &Arc<Upstream>, backend: Arc<Backend>) -> Arc<dyn Patient> {
-    Arc::new(Bed { upstream: Arc::clone(upstream), backend })
+impl Wards {
+    fn patient(&self, upstream: &Arc<Upstream>, backend: Arc<Backend>) -> Arc<dyn Patient> {
+        Arc::new(Bed {
+            upstream: Arc::clone(upstream),
+            backend,
+            snapshots: Arc::clone(&self.snapshots),
+            metrics: Arc::clone(&self.metrics),
+        })
+    }
 }
 
 /// One backend and the upstream it belongs to.
 struct Bed {
     upstream: Arc<Upstream>,
     backend: Arc<Backend>,
+    snapshots: Arc<SnapshotCell>,
+    metrics: Arc<Metrics>,
 }
 
 impl Patient for Bed {
@@ -97,8 +118,37 @@ impl Patient for Bed {
         Box::new(self.upstream.hold_out(&self.backend))
     }
 
-    fn count_step(&self, step: &Step, outcome: &'static str) {
-        self.upstream.metrics().healed(&step.to_string(), outcome);
+    fn is_in_rotation(&self) -> bool {
+        self.backend.state() == BackendState::Up
+    }
+
+    fn tally(&self) -> Tally {
+        let snapshot = self.snapshots.current();
+        let routes = snapshot.site.routes.iter().filter(|route| route.to == *self.upstream.name());
+        routes.fold(Tally::default(), |sum, route| {
+            let counts = self.metrics.route(route);
+            Tally {
+                requests: sum.requests + counts.requests(),
+                failed: sum.failed + counts.server_errors(),
+                held: sum.held + counts.held_total(),
+            }
+        })
+    }
+
+    fn pretend_sick(&self) -> Box<dyn Send> {
+        Box::new(self.upstream.pretend_sick(&self.backend))
+    }
+
+    fn end_pretence(&self) {
+        self.backend.end_pretence();
+    }
+
+    fn count_step(&self, step: &Step, result: StepResult) {
+        self.upstream.metrics().heal_step(&step.to_string(), result.word());
+    }
+
+    fn count_ladder(&self, outcome: Outcome, took: Duration) {
+        self.upstream.metrics().heal_ended(outcome.word(), took);
     }
 
     fn probe(&self) -> BoxFuture<'_, bool> {

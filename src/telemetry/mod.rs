@@ -8,6 +8,7 @@ pub mod log;
 pub mod metrics;
 mod reason;
 mod stamp;
+mod webhook;
 mod writer;
 
 pub use access::AccessLogger;
@@ -16,4 +17,5 @@ pub use escape::one_line;
 pub use limiter::Limiter;
 pub use metrics::{BackendMetrics, Metrics, RouteMetrics, UpstreamMetrics};
 pub use reason::{CheckResult, ErrorReason, FailureKind};
+pub use webhook::Webhook;
 pub use writer::{LineWriter, Submitted};

@@ -36,6 +36,8 @@ pub(super) struct Vitals {
     pub last_check: Mutex<Option<CheckRecord>>,
     pub evidence: Evidence,
     pub held_out: AtomicU32,
+    /// A drill: probes fail without being asked.
+    pub pretence: AtomicBool,
     pub in_flight: AtomicUsize,
     /// Of those, the ones without the head of an answer yet.
     pub unanswered: AtomicUsize,
@@ -208,6 +210,16 @@ impl Backend {
         self.leaving.store(true, Ordering::Relaxed);
     }
 
+    /// True while a drill has its probes fail.
+    pub(super) fn pretends_sick(&self) -> bool {
+        self.vitals.pretence.load(Ordering::Relaxed)
+    }
+
+    /// Ends a drill's sickness, if there is one.
+    pub fn end_pretence(&self) {
+        self.vitals.pretence.store(false, Ordering::Relaxed);
+    }
+
     /// Waits until it works on no request.
     pub async fn idle(&self) {
         loop {
@@ -228,6 +240,7 @@ impl Vitals {
             last_check: Mutex::new(None),
             evidence: Evidence::new(now),
             held_out: AtomicU32::new(0),
+            pretence: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             unanswered: AtomicUsize::new(0),
             metrics,

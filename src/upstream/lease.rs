@@ -69,3 +69,20 @@ impl Drop for HeldOut {
         self.pool.refresh();
     }
 }
+
+/// A drill: the backend's probes fail without being asked until this is dropped or the pretence is ended.
+#[must_use = "dropping this ends the drill"]
+pub struct Pretence(Arc<Backend>);
+
+impl Pretence {
+    pub(super) fn new(backend: Arc<Backend>) -> Self {
+        backend.vitals().pretence.store(true, Ordering::Relaxed);
+        Self(backend)
+    }
+}
+
+impl Drop for Pretence {
+    fn drop(&mut self) {
+        self.0.end_pretence();
+    }
+}

@@ -18,7 +18,7 @@ mod watch;
 pub use backend::{Backend, BackendState, CheckRecord};
 pub use discovery::{Resolve, SystemResolver};
 pub use health::{Failure, Verdict};
-pub use lease::{HeldOut, Lease};
+pub use lease::{HeldOut, Lease, Pretence};
 pub use pool::{Upstream, UpstreamTools};
 pub use probe::{failure_of, is_late, not_connected};
 pub use rotation::Serving;

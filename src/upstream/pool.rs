@@ -21,7 +21,7 @@ use super::budget::RetryBudget;
 use super::discovery::Resolve;
 use super::evidence::Finding;
 use super::health::{Failure, Verdict};
-use super::lease::{HeldOut, Lease};
+use super::lease::{HeldOut, Lease, Pretence};
 use super::rotation::{Rotation, Serving};
 use super::watch::{self as watching, Known};
 
@@ -205,6 +205,16 @@ impl Upstream {
     /// Keeps a backend out of rotation until the result is dropped.
     pub fn hold_out(&self, backend: &Arc<Backend>) -> HeldOut {
         HeldOut::new(Arc::clone(&self.pool), Arc::clone(backend))
+    }
+
+    /// Has the probes of a backend fail, for a drill, until the result is dropped.
+    pub fn pretend_sick(&self, backend: &Arc<Backend>) -> Pretence {
+        Pretence::new(Arc::clone(backend))
+    }
+
+    /// Looks the names of its servers up now, and not when it is time.
+    pub fn resolve_now(&self) {
+        self.pool.resolve_now.notify_one();
     }
 }
 

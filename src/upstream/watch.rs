@@ -13,6 +13,7 @@ use crate::config::model::{CheckSpec, ServerSpec};
 use crate::types::{OwnedTask, ServerAddress};
 
 use super::backend::Backend;
+use super::health::Failure;
 use super::pool::Pool;
 use super::probe::Probe;
 
@@ -98,7 +99,7 @@ pub(super) fn start_probes(pool: &Arc<Pool>, backend: &Arc<Backend>) -> Option<O
 async fn probe_on(pool: Weak<Pool>, backend: Arc<Backend>, probe: Probe, check: CheckSpec) {
     loop {
         let start = Instant::now();
-        let result = probe.ask().await;
+        let result = if backend.pretends_sick() { Some(Err(Failure::Timeout)) } else { probe.ask().await };
         let Some(pool) = pool.upgrade() else { return };
         match result {
             Some(result) => pool.observe(&backend, result, start.elapsed()),

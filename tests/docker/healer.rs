@@ -70,6 +70,12 @@ impl Patient for Probed {
         false
     }
 
+    fn is_in_rotation(&self) -> bool {
+        self.is_up()
+    }
+    fn pretend_sick(&self) -> Box<dyn Send> {
+        Box::new(())
+    }
     fn in_flight(&self) -> usize {
         0
     }

@@ -2,6 +2,7 @@
 
 mod cors;
 mod heal;
+mod journal;
 mod leaf;
 mod limits;
 mod line;

@@ -12,6 +12,7 @@ use super::super::model::{AccessLog, DockerSpec, LaneChoice, LogSpec, ProcessSpe
 use super::super::problem::{Problem, Problems, quoted};
 use super::super::raw::{RawDocker, RawFile, RawLog};
 use super::super::read::{Form, Item, choice, field, one_or_many, open, text};
+use super::journal::journal;
 use super::leaf::{HOUR, all, auto_or, duration};
 use super::limits::limits;
 use super::listen::listen;
@@ -23,6 +24,7 @@ pub(super) fn process(raw: &mut RawFile, at: &Item, folder: &Path, problems: &mu
     let admin = admin(field!(raw.admin, at), problems);
     let log = log(field!(raw.log, at), problems);
     let docker = docker(field!(raw.docker, at), problems);
+    let journal = journal(field!(raw.journal, at), problems);
     let limits = limits(field!(raw.limits, at), problems);
     let shutdown = duration(field!(raw.shutdown, at), 0..=HOUR, Duration::from_secs(8), problems);
     let lane = lane(field!(raw.lane, at), problems);
@@ -32,6 +34,7 @@ pub(super) fn process(raw: &mut RawFile, at: &Item, folder: &Path, problems: &mu
         admin: admin?,
         log: log?,
         docker: docker?,
+        journal: journal?,
         limits: limits?,
         lane: lane?,
         shutdown: shutdown?,

@@ -23,6 +23,8 @@ pub struct ProcessSpec {
     pub log: LogSpec,
     /// Where the Docker daemon is reached.
     pub docker: DockerSpec,
+    /// Where heals are written down and who is told of them.
+    pub journal: JournalSpec,
     /// What a client may take and send.
     pub limits: LimitsSpec,
     /// Which way requests take. Default `auto`.
@@ -121,6 +123,27 @@ pub enum AccessLog {
     /// One JSON object a line.
     Json,
     /// None.
+    Off,
+}
+
+/// Where heals are written down and who is told of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct JournalSpec {
+    /// The file that survives the process.
+    pub file: JournalFile,
+    /// Every heal that ended, and everyone given up, is posted there as JSON. Default none.
+    pub webhook: Option<String>,
+}
+
+/// A journal's file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum JournalFile {
+    /// `/var/lib/remora/heals.jsonl`, where that folder is there (default).
+    #[default]
+    Auto,
+    /// One that must be writable.
+    At(PathBuf),
+    /// None: heals are forgotten at the end of the process.
     Off,
 }
 

@@ -42,6 +42,9 @@ pub(super) struct RawFile {
     /// Where the Docker daemon is reached: `auto` (default), `off`, or a socket.
     #[schemars(with = "form::Docker")]
     pub docker: Option<Value>,
+    /// Where heals are written down and who is told of them: `auto` (default), `off`, a file, or the long form.
+    #[schemars(with = "form::Journal")]
+    pub journal: Option<Value>,
     /// Limits towards clients.
     #[schemars(with = "RawLimits")]
     pub limits: Option<Value>,
@@ -125,6 +128,19 @@ pub(super) struct RawLog {
     /// Level of the error log on standard error: `error`, `warn`, `info` (default), `debug`, `trace` or `off`.
     #[schemars(with = "form::Level")]
     pub level: Option<Value>,
+}
+
+/// Where heals are written down and who is told of them.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "JournalLong")]
+pub(super) struct RawJournal {
+    /// `auto` (default: `/var/lib/remora/heals.jsonl`, where that folder is there), `off`, or an absolute path.
+    #[schemars(with = "form::Text")]
+    pub file: Option<Value>,
+    /// An `http:` or `https:` address to which every heal that ended, and everyone given up, is posted as JSON. Default none.
+    #[schemars(with = "form::Text")]
+    pub webhook: Option<Value>,
 }
 
 /// Where the Docker daemon is reached.

@@ -7,8 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use super::super::raw::{
-    RawCertificate, RawCheck, RawCors, RawDocker, RawHeal, RawListen, RawRetry, RawRoute, RawServer, RawStep, RawTls,
-    RawUpstream,
+    RawCertificate, RawCheck, RawCors, RawDocker, RawHeal, RawJournal, RawListen, RawRetry, RawRoute, RawServer,
+    RawStep, RawTls, RawUpstream,
 };
 
 /// A form whose schema is a constant.
@@ -123,6 +123,9 @@ named_form!(/** CORS. */ Cors, generator => {
 });
 named_form!(/** Where Docker is. */ Docker, generator => {
     json!({ "anyOf": [pattern("auto|off"), generator.subschema_for::<RawDocker>()] })
+});
+named_form!(/** Where heals are written down. */ Journal, generator => {
+    json!({ "anyOf": [pattern("auto|off|/.*"), generator.subschema_for::<RawJournal>()] })
 });
 named_form!(/** One step of a repair. */ Step, generator => {
     json!({ "anyOf": [{ "type": "string", "minLength": 1 }, generator.subschema_for::<RawStep>()] })

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::model::{
-    AccessLog, CertificateSpec, CheckKind, Config, DockerSpec, LaneChoice, LimitsSpec, ListenAddress, ListenSpec,
-    Origins, Preset, Step, TlsSpec, TlsVersion, UpstreamSpec,
+    AccessLog, CertificateSpec, CheckKind, Config, DockerSpec, JournalFile, LaneChoice, LimitsSpec, ListenAddress,
+    ListenSpec, Origins, Preset, Step, TlsSpec, TlsVersion, UpstreamSpec,
 };
 use crate::config::{Loaded, load, load_text};
 use crate::types::{ByteSize, UpstreamName};
@@ -59,6 +59,8 @@ fn every_key_can_be_set() {
     assert_eq!(tls, [None, None, None, None, Some(one), Some(two.clone()), Some(two)]);
     assert_eq!((process.threads, process.log.access), (2, AccessLog::Json));
     assert_eq!(process.lane, LaneChoice::Full);
+    assert_eq!(process.journal.file, JournalFile::At("/srv/heals.jsonl".into()));
+    assert_eq!(process.journal.webhook.as_deref(), Some("https://hooks.example.com/x?token=1"));
     let limits = LimitsSpec {
         body: ByteSize(0),
         keepalive: Duration::ZERO,

@@ -118,6 +118,17 @@ impl RouteMetrics {
     pub fn requests(&self) -> u64 {
         self.classes.iter().map(IntCounter::get).sum()
     }
+
+    /// Of those, the ones that failed, but for those whose clients were at fault: an answer of 5xx, the edge's own or a
+    /// backend's.
+    pub fn server_errors(&self) -> u64 {
+        self.classes[5].get()
+    }
+
+    /// Of those, the ones that waited for a backend.
+    pub fn held_total(&self) -> u64 {
+        self.held.get()
+    }
 }
 
 impl Drop for RouteMetrics {
@@ -145,6 +156,8 @@ pub struct UpstreamMetrics {
     held: IntGauge,
     resolve_failures: IntCounter,
     heals: Mutex<HashMap<(String, &'static str), IntCounter>>,
+    ladders: Mutex<HashMap<&'static str, Histogram>>,
+    gave_up: IntCounter,
 }
 
 impl UpstreamMetrics {
@@ -155,6 +168,8 @@ impl UpstreamMetrics {
             held: list.held.with_label_values(&[upstream]),
             resolve_failures: list.resolve_failures.with_label_values(&[upstream]),
             heals: Mutex::default(),
+            ladders: Mutex::default(),
+            gave_up: list.gave_up.with_label_values(&[upstream]),
         })
     }
 
@@ -168,22 +183,41 @@ impl UpstreamMetrics {
         self.resolve_failures.inc();
     }
 
-    /// Counts one heal step. `step` is as the file words it; `outcome` is one word of a closed set.
-    pub fn healed(&self, step: &str, outcome: &'static str) {
+    /// Counts one heal step. `step` is as the file words it; `result` is one word of a closed set.
+    pub fn heal_step(&self, step: &str, result: &'static str) {
         let mut heals = self.heals.lock().unwrap_or_else(PoisonError::into_inner);
-        let counter = heals.entry((step.to_owned(), outcome));
-        counter.or_insert_with(|| self.shelf.list.heals.with_label_values(&[&self.key, step, outcome])).inc();
+        let counter = heals.entry((step.to_owned(), result));
+        counter.or_insert_with(|| self.shelf.list.heals.with_label_values(&[&self.key, step, result])).inc();
+    }
+
+    /// Counts one heal that ended and how long it took. `result` is one word of a closed set.
+    pub fn heal_ended(&self, result: &'static str, took: Duration) {
+        let mut ladders = self.ladders.lock().unwrap_or_else(PoisonError::into_inner);
+        let histogram = ladders.entry(result);
+        let histogram =
+            histogram.or_insert_with(|| self.shelf.list.heal_duration.with_label_values(&[&self.key, result]));
+        histogram.observe(took.as_secs_f64());
+    }
+
+    /// Counts a backend that healing was given up on.
+    pub fn heal_gave_up(&self) {
+        self.gave_up.inc();
     }
 }
 
 impl Drop for UpstreamMetrics {
     fn drop(&mut self) {
         let heals = std::mem::take(self.heals.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let ladders = std::mem::take(self.ladders.get_mut().unwrap_or_else(PoisonError::into_inner));
         self.shelf.forget(&self.key, |list| {
             let _ = list.held.remove_label_values(&[&self.key]);
             let _ = list.resolve_failures.remove_label_values(&[&self.key]);
-            for (step, outcome) in heals.keys() {
-                let _ = list.heals.remove_label_values(&[&self.key, step, outcome]);
+            let _ = list.gave_up.remove_label_values(&[&self.key]);
+            for (step, result) in heals.keys() {
+                let _ = list.heals.remove_label_values(&[&self.key, step, result]);
+            }
+            for result in ladders.keys() {
+                let _ = list.heal_duration.remove_label_values(&[&self.key, result]);
             }
         });
     }

@@ -9,6 +9,7 @@ use prometheus::{
 const REQUEST_SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 /// Bounds of check durations, in seconds.
 const CHECK_SECONDS: [f64; 6] = [0.001, 0.005, 0.025, 0.1, 0.5, 2.0];
+const HEAL_SECONDS: [f64; 8] = [0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 /// What the whole process counts.
 pub(super) struct ProcessList {
@@ -46,6 +47,8 @@ pub(super) struct UpstreamList {
     pub(super) held: IntGaugeVec,
     pub(super) resolve_failures: IntCounterVec,
     pub(super) heals: IntCounterVec,
+    pub(super) heal_duration: HistogramVec,
+    pub(super) gave_up: IntCounterVec,
 }
 
 /// What is counted for a backend, by `upstream` and `backend`.
@@ -114,7 +117,9 @@ impl UpstreamList {
         Ok(Self {
             held: gauges(on, "remora_upstream_held", "Requests waiting now for a backend to come up.", &["upstream"])?,
             resolve_failures: counters(on, "remora_upstream_resolve_failures_total", "Server names that could not be resolved.", &["upstream"])?,
-            heals: counters(on, "remora_heals_total", "Heal steps, by step and outcome.", &["upstream", "step", "outcome"])?,
+            heals: counters(on, "remora_heal_total", "Heal steps, by step and what came of it.", &["upstream", "step", "result"])?,
+            heal_duration: histograms(on, "remora_heal_duration_seconds", "Heals from taking a backend out of rotation to their end, by result.", &["upstream", "result"], &HEAL_SECONDS)?,
+            gave_up: counters(on, "remora_heal_gave_up_total", "Backends that healing was given up on.", &["upstream"])?,
         })
     }
 }

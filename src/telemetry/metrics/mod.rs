@@ -237,7 +237,9 @@ mod tests {
         backend.failed(FailureKind::Status5xx);
         backend.checked(CheckResult::Passed, Duration::from_millis(2));
         let upstream = metrics.upstream(&name);
-        upstream.healed("gunicorn reload", "healed");
+        upstream.heal_step("gunicorn reload", "helped");
+        upstream.heal_ended("healed", Duration::from_millis(300));
+        upstream.heal_gave_up();
         metrics.config_in_force(1);
         metrics.reload_refused("file");
         metrics.log_lines_dropped("access").inc_by(3);
@@ -252,7 +254,9 @@ mod tests {
             r#"remora_backend_up{backend="10.0.0.1:8000",upstream="backend"} 1"#,
             r#"remora_backend_failures_total{backend="10.0.0.1:8000",kind="status_5xx",upstream="backend"} 1"#,
             r#"remora_backend_checks_total{backend="10.0.0.1:8000",result="passed",upstream="backend"} 1"#,
-            r#"remora_heals_total{outcome="healed",step="gunicorn reload",upstream="backend"} 1"#,
+            r#"remora_heal_total{result="helped",step="gunicorn reload",upstream="backend"} 1"#,
+            r#"remora_heal_duration_seconds_bucket{result="healed",upstream="backend",le="0.5"} 1"#,
+            r#"remora_heal_gave_up_total{upstream="backend"} 1"#,
             r#"remora_reloads_total{origin="file",result="refused"} 1"#,
             r#"remora_log_lines_dropped_total{log="access"} 3"#,
             "remora_config_generation 1",
@@ -303,7 +307,8 @@ mod tests {
         assert_eq!(second.requests(), 1, "a reload keeps what was counted");
         assert!(metrics.render().contains(r#"route="/api""#));
         let upstream = metrics.upstream(&name);
-        upstream.healed("gunicorn reload", "failed");
+        upstream.heal_step("gunicorn reload", "in_vain");
+        upstream.heal_ended("failed", Duration::from_secs(3));
         let backend = metrics.backend(&name, "10.0.0.1:8000");
         drop((second, upstream, backend));
         let labelled = |text: &str| text.lines().filter(|line| line.contains("upstream=")).count();

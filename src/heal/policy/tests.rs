@@ -19,8 +19,12 @@ fn secs(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-const FOUND: Sight<'static> =
-    Sight::Found { state: ContainerState::Running, age: Some(Duration::from_secs(3600)), shared_with: None };
+const FOUND: Sight<'static> = Sight::Found {
+    state: ContainerState::Running,
+    age: Some(Duration::from_secs(3600)),
+    start_period: Duration::ZERO,
+    shared_with: None,
+};
 
 /// A sick backend, 100 s after the edge's start, that nothing speaks against healing.
 fn view(start: Instant) -> View<'static> {
@@ -33,6 +37,10 @@ fn view(start: Instant) -> View<'static> {
         sibling: None,
         need: None,
         everything_sick_since: None,
+        paused_until: None,
+        planned: false,
+        overloaded: false,
+        by_hand: false,
         started: start,
         reloaded: None,
         sight: FOUND,
@@ -57,7 +65,18 @@ fn one_look_at_one_backend() {
     let now = start + secs(100);
     let database = UpstreamName::parse("database").unwrap();
     let sibling = Some(address("10.0.0.2:80"));
-    let found = |state, age, shared_with| Sight::Found { state, age: Some(secs(age)), shared_with };
+    let found = |state, age, shared_with| Sight::Found {
+        state,
+        age: Some(secs(age)),
+        start_period: Duration::ZERO,
+        shared_with,
+    };
+    let slow = |age| Sight::Found {
+        state: ContainerState::Running,
+        age: Some(secs(age)),
+        start_period: secs(60),
+        shared_with: None,
+    };
     let base = view(start);
     #[rustfmt::skip]
     let rows = [
@@ -65,6 +84,11 @@ fn one_look_at_one_backend() {
         ("not looked at yet",              View { sight: Sight::NotLooked, ..base.clone() },                       "heal"),
         ("it is up",                       View { is_up: true, ..base.clone() },                                   "Well"),
         ("only suspicious",                View { is_sick: false, ..base.clone() },                                "NotSick"),
+        ("an operator works on it",        View { paused_until: Some(now + secs(1)), ..base.clone() },             "Paused"),
+        ("a pause that is over",           View { paused_until: Some(now), ..base.clone() },                       "heal"),
+        ("a command is at work",           View { by_hand: true, ..base.clone() },                                 "ByHand"),
+        ("a deploy replaces it",           View { planned: true, ..base.clone() },                                 "Planned"),
+        ("overload",                       View { overloaded: true, ..base.clone() },                              "Overloaded"),
         ("the edge just started",          View { started: now - secs(9), ..base.clone() },                        "EdgeStarted"),
         ("just reloaded, then sick",       View { reloaded: Some(start + secs(95)), ..base.clone() },              "heal"),
         ("just reloaded, then sick soon",  View { reloaded: Some(start + secs(96)), sick_since: Some(start + secs(99)), ..base.clone() }, "JustReloaded"),
@@ -83,6 +107,8 @@ fn one_look_at_one_backend() {
         ("exited",                         View { sight: found(ContainerState::Exited, 900, None), ..base.clone() },     "ContainerIs"),
         ("its container is healed",        View { sight: found(ContainerState::Running, 900, sibling), ..base.clone() }, "SameContainer"),
         ("its container is young",         View { sight: found(ContainerState::Running, 29, None), ..base.clone() },     "ContainerStarting"),
+        ("its container starts slowly",    View { sight: slow(59), ..base.clone() },                               "ContainerStarting"),
+        ("its slow start is over",         View { sight: slow(61), ..base.clone() },                               "heal"),
         ("its container is old enough",    View { sight: found(ContainerState::Running, 31, None), ..base.clone() },     "heal"),
     ];
     for (case, view, expected) in rows {
@@ -99,7 +125,12 @@ fn a_young_container_that_was_already_up_is_healed() {
     let start = Instant::now();
     let now = start + secs(100);
     let young = View {
-        sight: Sight::Found { state: ContainerState::Running, age: Some(secs(20)), shared_with: None },
+        sight: Sight::Found {
+            state: ContainerState::Running,
+            age: Some(secs(20)),
+            start_period: Duration::ZERO,
+            shared_with: None,
+        },
         ..view(start)
     };
     let mut record = Record::default();
@@ -118,13 +149,13 @@ fn ladders_pause_longer_each_time_they_fail() {
     for pause in [30, 60, 120, 240, 480, 600, 600] {
         assert_eq!(decide(&record, &spec, &view(start), now), Decision::Heal);
         record.begin(now);
-        record.end(Ended::Failed, &spec, now);
+        record.end(Ended::Failed, &spec, 0.0, now);
         let almost = now + secs(pause) - Duration::from_millis(1);
         assert_eq!(word(&decide(&record, &spec, &view(start), almost)), "CoolingDown", "{pause} s");
         now += secs(pause);
     }
     record.begin(now);
-    record.end(Ended::Healed, &spec, now);
+    record.end(Ended::Healed, &spec, 0.0, now);
     assert_eq!(word(&decide(&record, &spec, &view(start), now + secs(29))), "CoolingDown");
     assert_eq!(decide(&record, &spec, &view(start), now + secs(30)), Decision::Heal);
 }
@@ -138,7 +169,7 @@ fn the_budget_holds_whether_ladders_help_or_not() {
         for _ in 0..3 {
             assert_eq!(decide(&record, &spec(), &view(start), now), Decision::Heal, "{ended:?}");
             record.begin(now);
-            record.end(ended, &spec(), now);
+            record.end(ended, &spec(), 0.0, now);
             now += secs(121);
         }
         assert_eq!(word(&decide(&record, &spec(), &view(start), now)), "give up", "{ended:?}");
@@ -165,10 +196,10 @@ fn what_was_not_tried_does_not_count() {
     for _ in 0..10 {
         assert_eq!(decide(&record, &spec(), &view(start), now), Decision::Heal);
         record.begin(now);
-        record.end(Ended::Refunded, &spec(), now);
+        record.end(Ended::Refunded, &spec(), 0.0, now);
     }
     record.begin(now);
-    record.end(Ended::Unrunnable, &spec(), now);
+    record.end(Ended::Unrunnable, &spec(), 0.0, now);
     assert_eq!(word(&decide(&record, &spec(), &view(start), now + secs(60))), "GaveUp");
 }
 
@@ -180,7 +211,7 @@ fn old_ladders_are_forgotten() {
         record.begin(now - secs(ago));
     }
     record.trim(&spec(), now);
-    assert_eq!(record.ladders.len(), 1);
+    assert_eq!(record.ladders_since(None), 1);
 }
 
 #[test]

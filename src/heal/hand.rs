@@ -1,0 +1,293 @@
+//! What an operator asks of the healer: a heal now, a rolling reload, a drill, a pause. One command at a time on an upstream,
+//! and none beside a heal of it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use futures_util::future::{BoxFuture, FutureExt};
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::model::HealSpec;
+use crate::docker::{ContainerId, ContainerState};
+use crate::types::UpstreamName;
+
+use super::attempt::{Attempt, Past, Report};
+use super::healer::HealTools;
+use super::journal::{AskedBy, Entry, Outcome};
+use super::patient::{Patient, Pool};
+use super::rounds::{Doing, Event, Key, Rounds, key};
+
+pub use super::drill::Drilled;
+
+/// Pause between two looks at whether enough others are up, and how long that may take.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+const OTHERS_WITHIN: Duration = Duration::from_secs(30);
+
+/// What came of a command that ran ladders.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Work {
+    /// Its ladders, in order.
+    pub heals: Vec<Entry>,
+    /// Why it ended early; `null` where all went well.
+    pub stopped: Option<String>,
+}
+
+/// A command on its way to the loop.
+pub(super) enum Errand {
+    Heal { upstream: String, backend: Option<SocketAddr>, reply: oneshot::Sender<Result<Work, String>> },
+    Reload { upstream: String, reply: oneshot::Sender<Result<Work, String>> },
+    Drill { upstream: String, reply: oneshot::Sender<Result<Drilled, String>> },
+    Pause { upstream: Option<String>, span: Option<Duration>, reply: oneshot::Sender<Result<(), String>> },
+}
+
+/// Brings commands to the healer.
+#[derive(Clone)]
+pub struct HealHandle(mpsc::Sender<Errand>);
+
+impl HealHandle {
+    pub(super) fn new(errands: mpsc::Sender<Errand>) -> Self {
+        Self(errands)
+    }
+
+    /// Runs the ladder on one backend, sick or not, or on all that are sick, one after another.
+    ///
+    /// # Errors
+    /// When there is nothing to be done, or not now, and why.
+    pub async fn heal(&self, upstream: String, backend: Option<SocketAddr>) -> Result<Work, String> {
+        self.ask(|reply| Errand::Heal { upstream, backend, reply }).await
+    }
+
+    /// Runs the first step on every backend, one after another, each out of rotation meanwhile.
+    ///
+    /// # Errors
+    /// When it cannot be begun, and why.
+    pub async fn reload(&self, upstream: String) -> Result<Work, String> {
+        self.ask(|reply| Errand::Reload { upstream, reply }).await
+    }
+
+    /// Has one backend pretend to be sick and watches how it is healed.
+    ///
+    /// # Errors
+    /// When it cannot be begun, and why.
+    pub async fn drill(&self, upstream: String) -> Result<Drilled, String> {
+        self.ask(|reply| Errand::Drill { upstream, reply }).await
+    }
+
+    /// Pauses healing of an upstream, or of all, for so long; `None` ends the pause.
+    ///
+    /// # Errors
+    /// When there is no such upstream.
+    pub async fn pause(&self, upstream: Option<String>, span: Option<Duration>) -> Result<(), String> {
+        self.ask(|reply| Errand::Pause { upstream, span, reply }).await
+    }
+
+    async fn ask<T>(&self, errand: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Errand) -> Result<T, String> {
+        const ENDING: &str = "the edge is ending";
+        let (reply, answer) = oneshot::channel();
+        self.0.send(errand(reply)).await.map_err(|_| ENDING.to_owned())?;
+        answer.await.map_err(|_| ENDING.to_owned())?
+    }
+}
+
+impl Rounds {
+    /// Begins what an operator asks for; what cannot be begun is answered at once.
+    pub(super) fn on_errand(&mut self, errand: Errand, now: Instant) -> Option<BoxFuture<'static, Event>> {
+        match errand {
+            Errand::Pause { upstream, span, reply } => {
+                let _ = reply.send(self.pause(upstream.as_deref(), span));
+                None
+            }
+            Errand::Drill { upstream, reply } => self.begin_drill(&upstream, reply, now),
+            Errand::Reload { upstream, reply } => match self.reload_targets(&upstream) {
+                Ok((pool, targets)) => Some(self.work_on(pool, targets, AskedBy::Reload, reply, now)),
+                Err(why) => refuse(reply, why),
+            },
+            Errand::Heal { upstream, backend, reply } => match self.heal_targets(&upstream, backend) {
+                Ok((pool, targets)) => Some(self.work_on(pool, targets, AskedBy::Hand, reply, now)),
+                Err(why) => refuse(reply, why),
+            },
+        }
+    }
+
+    fn pause(&self, upstream: Option<&str>, span: Option<Duration>) -> Result<(), String> {
+        let name = upstream.map(|name| self.pool(name)).transpose()?.map(|pool| pool.spec.name.clone());
+        let shown = name.as_ref().map_or_else(|| "every upstream".to_owned(), ToString::to_string);
+        match span {
+            Some(span) => log::info!("healing of {shown} is paused for {span:?} by an operator"),
+            None => log::info!("healing of {shown} goes on, an operator says"),
+        }
+        self.tools.journal.pause(name.as_ref(), span.map(|span| SystemTime::now() + span));
+        Ok(())
+    }
+
+    pub(super) fn pool(&self, name: &str) -> Result<Pool, String> {
+        let pools = self.tools.ward.pools();
+        if let Some(pool) = pools.iter().find(|pool| pool.spec.name.as_str() == name) {
+            return Ok(pool.clone());
+        }
+        let names: Vec<_> = pools.iter().map(|pool| pool.spec.name.as_str()).collect();
+        let name: String = name.escape_debug().take(64).collect();
+        Err(format!("there is no upstream `{name}`; there are: {}", names.join(", ")))
+    }
+
+    /// The upstream, where it can be worked on now.
+    pub(super) fn free_pool(&self, name: &str) -> Result<Pool, String> {
+        let pool = self.pool(name)?;
+        if pool.spec.heal.is_none() {
+            return Err(format!("upstream `{name}` has no `heal`: nothing says how its processes are reloaded"));
+        }
+        if self.by_hand.contains(&pool.spec.name) {
+            return Err(format!("another command is at work on `{name}`; try again when it has ended"));
+        }
+        let busy = pool.patients.iter().find(|one| {
+            let case = self.cases.get(&key(one));
+            case.is_some_and(|case| case.doing == Doing::Healing)
+        });
+        match busy {
+            Some(one) => Err(format!("{} of `{name}` is being healed; try again when that has ended", one.address())),
+            None => Ok(pool),
+        }
+    }
+
+    fn heal_targets(&self, name: &str, backend: Option<SocketAddr>) -> Result<(Pool, Vec<Arc<dyn Patient>>), String> {
+        let pool = self.free_pool(name)?;
+        let present = || pool.patients.iter().filter(|one| !one.is_leaving());
+        let targets: Vec<_> = match backend {
+            Some(address) => present().filter(|one| one.address() == address).cloned().collect(),
+            None => present().filter(|one| one.is_sick()).cloned().collect(),
+        };
+        if targets.is_empty() {
+            let all: Vec<_> = present().map(|one| one.address().to_string()).collect();
+            let all = all.join(", ");
+            return Err(match backend {
+                Some(address) => format!("`{name}` has no backend {address}; it has: {all}"),
+                None => format!("no backend of `{name}` is sick; to heal one all the same, name it: {all}"),
+            });
+        }
+        Ok((pool, targets))
+    }
+
+    fn reload_targets(&self, name: &str) -> Result<(Pool, Vec<Arc<dyn Patient>>), String> {
+        let pool = self.free_pool(name)?;
+        let targets: Vec<_> = pool.patients.iter().filter(|one| !one.is_leaving()).cloned().collect();
+        let min_up = pool.spec.heal.as_ref().map_or(0, |heal| heal.min_up);
+        match targets.len() {
+            0 => Err(format!("`{name}` has no backend")),
+            count if count <= min_up as usize && pool.spec.hold.is_zero() => Err(format!(
+                "`{name}` has {count} backends, and `min_up` wants {min_up} up beside the one that is reloaded; add a replica, or \
+                 set `hold` so that requests wait"
+            )),
+            _ => Ok((pool, targets)),
+        }
+    }
+
+    fn work_on(
+        &mut self,
+        pool: Pool,
+        targets: Vec<Arc<dyn Patient>>,
+        asked_by: AskedBy,
+        reply: oneshot::Sender<Result<Work, String>>,
+        now: Instant,
+    ) -> BoxFuture<'static, Event> {
+        let name = pool.spec.name.clone();
+        self.by_hand.insert(name.clone());
+        let pasts = self.treated.keys().map(|id| (id.clone(), self.past(id, now))).collect();
+        let series = Series { tools: self.tools.clone(), pool, asked_by, pasts, ladders: Vec::new() };
+        async move {
+            let (work, ladders) = series.run(targets).await;
+            let _ = reply.send(Ok(work));
+            Event::ErrandDone(name, ladders)
+        }
+        .boxed()
+    }
+}
+
+pub(super) fn refuse<T>(reply: oneshot::Sender<Result<T, String>>, why: String) -> Option<BoxFuture<'static, Event>> {
+    let _ = reply.send(Err(why));
+    None
+}
+
+/// Ladders on several backends, one after another.
+struct Series {
+    tools: HealTools,
+    pool: Pool,
+    asked_by: AskedBy,
+    pasts: HashMap<ContainerId, Past>,
+    ladders: Vec<(Key, ContainerId, Report)>,
+}
+
+impl Series {
+    async fn run(mut self, targets: Vec<Arc<dyn Patient>>) -> (Work, Vec<(Key, ContainerId, Report)>) {
+        let mut stopped = None;
+        for patient in targets {
+            if let Err(why) = self.one(&patient).await {
+                stopped = Some(why);
+                break;
+            }
+        }
+        let journal = &self.tools.journal;
+        let heals = self.ladders.iter().filter_map(|(_, _, report)| journal.entry(report.id)).collect();
+        (Work { heals, stopped }, self.ladders)
+    }
+
+    async fn one(&mut self, patient: &Arc<dyn Patient>) -> Result<(), String> {
+        let address = patient.address();
+        let Some(spec) = self.pool.spec.heal.clone() else { return Ok(()) };
+        if patient.is_leaving() {
+            return Ok(());
+        }
+        if self.asked_by == AskedBy::Reload {
+            self.wait_for_others(patient, &spec).await?;
+        }
+        let container =
+            self.tools.surgeon.find(&patient.whom()).await.map_err(|error| format!("{address}: {error}"))?;
+        if !matches!(container.state, ContainerState::Running | ContainerState::Unknown) {
+            return Err(format!("{address}: container `{}` is {}", container.name, container.state));
+        }
+        // Two backends of one container are reloaded by one step.
+        if self.asked_by == AskedBy::Reload && self.ladders.iter().any(|(_, id, _)| *id == container.id) {
+            return Ok(());
+        }
+        let (id, past) = (container.id.clone(), self.pasts.get(&container.id).cloned().unwrap_or_default());
+        let attempt = Attempt { patient: Arc::clone(patient), container, spec, asked_by: self.asked_by, past };
+        let report = attempt.run(&*self.tools.surgeon, &self.tools.journal).await;
+        let outcome = report.outcome;
+        self.ladders.push((key(patient), id, report));
+        match outcome {
+            Outcome::Healed | Outcome::Recovered | Outcome::Left => Ok(()),
+            _ if self.asked_by == AskedBy::Reload => {
+                Err(format!("{address}: the step did not work, so the others were left alone"))
+            }
+            _ => Err(format!("{address}: its ladder did not help")),
+        }
+    }
+
+    /// Nobody is taken out before enough others are back.
+    async fn wait_for_others(&self, patient: &Arc<dyn Patient>, spec: &HealSpec) -> Result<(), String> {
+        let started = Instant::now();
+        loop {
+            let pools = self.tools.ward.pools();
+            let pool = pools.into_iter().find(|pool| pool.spec.name == self.pool.spec.name);
+            let others: Vec<_> = pool.map_or_else(Vec::new, |pool| pool.patients);
+            let others: Vec<_> = others.iter().filter(|other| other.address() != patient.address()).collect();
+            let up = others.iter().filter(|other| other.is_in_rotation()).count();
+            let enough = usize::try_from(spec.min_up).unwrap_or(usize::MAX);
+            // Alone, its requests wait; that was seen to when the command began.
+            if enough <= up || (others.is_empty() && !self.pool.spec.hold.is_zero()) {
+                return Ok(());
+            }
+            if OTHERS_WITHIN < started.elapsed() {
+                return Err(format!("{}: only {up} others are up, and `min_up` is {enough}", patient.address()));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+/// The upstream an [`Event::ErrandDone`] is about, and nothing else.
+pub(super) fn nothing_done(upstream: UpstreamName) -> Event {
+    Event::ErrandDone(upstream, Vec::new())
+}

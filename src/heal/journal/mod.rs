@@ -1,0 +1,357 @@
+//! What was done to which backend, why, and with what result; and why nothing was done. Bounded; in memory, and in a file
+//! where there is one.
+
+mod entry;
+mod file;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::docker::ContainerRef;
+use crate::telemetry::Webhook;
+use crate::types::UpstreamName;
+
+pub use entry::{AskedBy, Entry, Outcome, StepEntry, StepResult};
+pub(super) use entry::{millis, parse_time, rfc3339, shown};
+use file::{Line, LineFile};
+
+/// Ladders kept.
+pub const ENTRIES_MAX: usize = 256;
+
+/// The latest ladders, and the reasons why none was run.
+#[derive(Debug, Default)]
+pub struct Journal(Mutex<Pages>);
+
+#[derive(Debug, Default)]
+struct Pages {
+    next_id: u64,
+    entries: VecDeque<Entry>,
+    idle: BTreeMap<(String, String), Idle>,
+    /// Until when healing is paused, by upstream; `None` is all of them.
+    pauses: BTreeMap<Option<String>, SystemTime>,
+    totals: Totals,
+    file: Option<LineFile>,
+    webhook: Option<Webhook>,
+}
+
+/// Why nothing is being done about a sick backend.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Idle {
+    /// The upstream's name.
+    pub upstream: String,
+    /// The backend's address.
+    pub backend: String,
+    /// In words.
+    pub reason: String,
+    /// Since when that is the reason. RFC 3339, UTC.
+    pub since: String,
+}
+
+/// Counts since the edge started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Ladders that ended with a check that passes.
+    pub healed: u64,
+    /// Ladders that did not.
+    pub failed: u64,
+    /// Ladders that did nothing, for a reason outside.
+    pub postponed: u64,
+    /// Backends given up.
+    pub given_up: u64,
+}
+
+impl Journal {
+    /// A journal that goes on where the one in this file ended. Ladders that had not ended then were interrupted.
+    ///
+    /// # Errors
+    /// When the file cannot be written to.
+    pub fn in_file(path: &Path) -> io::Result<Self> {
+        let (file, lines) = LineFile::open(path)?;
+        let mut pages = Pages { file: Some(file), ..Pages::default() };
+        for line in lines {
+            match line {
+                Line::Ladder(entry) => pages.take_back(*entry),
+                Line::Pause { upstream, until } => {
+                    pages.pauses.remove(&upstream);
+                    let until = until.as_deref().and_then(entry::parse_time);
+                    pages.pauses.extend(until.map(|until| (upstream, until)));
+                }
+            }
+        }
+        let running = pages.entries.iter_mut().filter(|entry| entry.result == Outcome::Running);
+        running.for_each(|entry| entry.result = Outcome::Interrupted);
+        Ok(Self(Mutex::new(pages)))
+    }
+
+    /// Opens an entry and returns its id.
+    pub fn open(
+        &self,
+        upstream: &UpstreamName,
+        backend: SocketAddr,
+        container: &ContainerRef,
+        asked_by: AskedBy,
+        cause: &str,
+    ) -> u64 {
+        let mut pages = self.0.lock();
+        pages.next_id += 1;
+        let id = pages.next_id;
+        let entry = Entry {
+            id,
+            upstream: upstream.to_string(),
+            backend: backend.to_string(),
+            container: container.name.to_string(),
+            container_id: container.id.as_str().to_owned(),
+            asked_by,
+            cause: cause.to_owned(),
+            logs: String::new(),
+            started_at: rfc3339(SystemTime::now()),
+            in_flight: 0,
+            in_flight_after_drain: 0,
+            drain_ms: 0,
+            steps: Vec::new(),
+            result: Outcome::Running,
+            took_ms: 0,
+            requests_held: 0,
+            requests_failed: 0,
+        };
+        pages.push(entry.clone());
+        pages.write(&Line::Ladder(Box::new(entry)));
+        pages.idle.remove(&(upstream.to_string(), backend.to_string()));
+        id
+    }
+
+    /// Changes an entry, if it is still kept.
+    pub fn edit(&self, id: u64, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.0.lock().entries.iter_mut().rev().find(|entry| entry.id == id) {
+            change(entry);
+        }
+    }
+
+    /// Closes an entry and counts it.
+    pub fn close(&self, id: u64, result: Outcome, took: Duration) {
+        self.edit(id, |entry| {
+            entry.result = result;
+            entry.took_ms = millis(took);
+        });
+        let mut pages = self.0.lock();
+        match result {
+            Outcome::Healed => pages.totals.healed += 1,
+            Outcome::Failed | Outcome::Unrunnable => pages.totals.failed += 1,
+            Outcome::Recovered | Outcome::Postponed | Outcome::Left => pages.totals.postponed += 1,
+            Outcome::Running | Outcome::Interrupted => {}
+        }
+        let closed = pages.entries.iter().rev().find(|entry| entry.id == id).cloned();
+        if let Some(entry) = closed {
+            if let Some(webhook) = &pages.webhook
+                && matches!(result, Outcome::Healed | Outcome::Failed | Outcome::Unrunnable)
+            {
+                let Entry { upstream, backend, container, took_ms, .. } = &entry;
+                let (word, seconds) = (result.word(), Duration::from_millis(*took_ms).as_secs_f64());
+                let text = format!("remora: heal of {backend} of {upstream} ({container}): {word} in {seconds:.1}s");
+                webhook.post(json!({ "event": "heal_ended", "text": text, "heal": entry }).to_string());
+            }
+            pages.write(&Line::Ladder(Box::new(entry)));
+        }
+    }
+
+    /// The entry with this id, if it is still kept.
+    pub fn entry(&self, id: u64) -> Option<Entry> {
+        self.0.lock().entries.iter().rev().find(|entry| entry.id == id).cloned()
+    }
+
+    /// Pauses healing of an upstream, or of all, until then; `None` ends the pause.
+    pub fn pause(&self, upstream: Option<&UpstreamName>, until: Option<SystemTime>) {
+        let mut pages = self.0.lock();
+        let upstream = upstream.map(ToString::to_string);
+        pages.pauses.remove(&upstream);
+        pages.pauses.extend(until.map(|until| (upstream.clone(), until)));
+        pages.write(&Line::Pause { upstream, until: until.map(rfc3339) });
+    }
+
+    /// How long healing of an upstream is paused, by its own pause or that of all.
+    pub fn paused(&self, upstream: &UpstreamName, now: SystemTime) -> Option<Duration> {
+        let pages = self.0.lock();
+        if pages.pauses.is_empty() {
+            return None;
+        }
+        let own = pages.pauses.get(&Some(upstream.to_string()));
+        let until = own.into_iter().chain(pages.pauses.get(&None)).max()?;
+        until.duration_since(now).ok().filter(|left| !left.is_zero())
+    }
+
+    /// The pauses in force: which upstream, `None` is all, and until when.
+    pub fn pauses(&self, now: SystemTime) -> Vec<(Option<String>, SystemTime)> {
+        let pages = self.0.lock();
+        pages.pauses.iter().filter(|(_, until)| now < **until).map(|(of, until)| (of.clone(), *until)).collect()
+    }
+
+    /// Counts a backend as given up, and says so to whoever is told of heals.
+    pub fn gave_up(&self, upstream: &UpstreamName, backend: SocketAddr, why: &str) {
+        let mut pages = self.0.lock();
+        pages.totals.given_up += 1;
+        if let Some(webhook) = &pages.webhook {
+            let text = format!("remora gave up healing {backend} of {upstream}: {why}");
+            let (upstream, backend) = (upstream.to_string(), backend.to_string());
+            webhook.post(
+                json!({ "event": "gave_up", "text": text, "upstream": upstream, "backend": backend, "reason": why })
+                    .to_string(),
+            );
+        }
+    }
+
+    /// Tells a webhook of every heal that ended and of everyone given up, from now on.
+    pub fn tell(&self, webhook: Webhook) {
+        self.0.lock().webhook = Some(webhook);
+    }
+
+    /// Notes why nothing is done about a backend; `None` when there is nothing to be done.
+    pub fn set_idle(&self, upstream: &UpstreamName, backend: SocketAddr, reason: Option<String>, is_new: bool) {
+        let key = (upstream.to_string(), backend.to_string());
+        let mut pages = self.0.lock();
+        let Some(reason) = reason else {
+            pages.idle.remove(&key);
+            return;
+        };
+        let since = match pages.idle.get(&key) {
+            Some(before) if !is_new => before.since.clone(),
+            _ => rfc3339(SystemTime::now()),
+        };
+        let (upstream, backend) = key.clone();
+        pages.idle.insert(key, Idle { upstream, backend, reason, since });
+    }
+
+    /// The entries, newest first.
+    pub fn entries(&self) -> Vec<Entry> {
+        self.0.lock().entries.iter().rev().cloned().collect()
+    }
+
+    /// Why nothing is being done about which sick backends.
+    pub fn idle(&self) -> Vec<Idle> {
+        self.0.lock().idle.values().cloned().collect()
+    }
+
+    /// Counts since the edge started.
+    pub fn totals(&self) -> Totals {
+        self.0.lock().totals
+    }
+}
+
+impl Pages {
+    fn push(&mut self, entry: Entry) {
+        if ENTRIES_MAX <= self.entries.len() {
+            self.entries.pop_front();
+        }
+        self.entries.push_back(entry);
+    }
+
+    fn take_back(&mut self, entry: Entry) {
+        self.next_id = self.next_id.max(entry.id);
+        match self.entries.iter_mut().rev().find(|other| other.id == entry.id) {
+            Some(began) => *began = entry,
+            None => self.push(entry),
+        }
+    }
+
+    fn write(&mut self, line: &Line) {
+        if let Some(file) = &mut self.file {
+            file.append(line);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::docker::{ContainerId, ContainerName, ContainerState, RestartPolicy};
+
+    fn container() -> ContainerRef {
+        ContainerRef {
+            id: ContainerId::parse("0123456789abcdef").unwrap(),
+            name: ContainerName::parse("backend-1").unwrap(),
+            state: ContainerState::Running,
+            started_at: None,
+            restart_policy: RestartPolicy::No,
+            stop_signal: None,
+            command: Vec::new(),
+            start_period: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn the_journal_is_bounded_and_newest_first() {
+        let journal = Journal::default();
+        let (name, address) = (UpstreamName::parse("backend").unwrap(), "10.0.0.1:80".parse().unwrap());
+        for _ in 0..ENTRIES_MAX + 10 {
+            let id = journal.open(&name, address, &container(), AskedBy::Policy, "timeout");
+            journal.close(id, Outcome::Healed, Duration::from_millis(7));
+        }
+        let entries = journal.entries();
+        assert_eq!(entries.len(), ENTRIES_MAX);
+        assert_eq!((entries[0].id, entries[0].took_ms), (ENTRIES_MAX as u64 + 10, 7));
+        journal.edit(1, |_| panic!("an entry that is gone"));
+        assert_eq!(journal.totals(), Totals { healed: ENTRIES_MAX as u64 + 10, ..Totals::default() });
+    }
+
+    #[test]
+    fn entries_are_json() {
+        let journal = Journal::default();
+        let (name, address) = (UpstreamName::parse("backend").unwrap(), "[::1]:80".parse().unwrap());
+        journal.open(&name, address, &container(), AskedBy::Policy, "no answer in time");
+        let json = serde_json::to_value(journal.entries()).unwrap();
+        assert_eq!(json[0]["backend"], "[::1]:80");
+        assert_eq!(json[0]["result"], "running");
+        assert_eq!(json[0]["container_id"], "0123456789abcdef");
+        assert!(json[0]["started_at"].as_str().unwrap().ends_with('Z'));
+    }
+
+    #[test]
+    fn the_reason_for_doing_nothing_keeps_its_time_while_it_is_the_same() {
+        let journal = Journal::default();
+        let (name, address) = (UpstreamName::parse("a").unwrap(), "10.0.0.1:80".parse().unwrap());
+        journal.set_idle(&name, address, Some("cooling down for 9 s more".into()), true);
+        let first = journal.idle();
+        journal.set_idle(&name, address, Some("cooling down for 8 s more".into()), false);
+        assert_eq!(journal.idle()[0].since, first[0].since);
+        assert_eq!(journal.idle()[0].reason, "cooling down for 8 s more");
+        journal.set_idle(&name, address, None, false);
+        assert!(journal.idle().is_empty());
+    }
+
+    #[test]
+    fn a_restart_of_the_edge_forgets_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("heals.jsonl");
+        let (name, address) = (UpstreamName::parse("api").unwrap(), "10.0.0.1:80".parse().unwrap());
+        let (now, hour) = (SystemTime::now(), Duration::from_secs(3600));
+        let first = Journal::in_file(&path).unwrap();
+        let id = first.open(&name, address, &container(), AskedBy::Policy, "timeout");
+        first.edit(id, |entry| entry.logs = "last words".to_owned());
+        first.close(id, Outcome::Healed, Duration::from_millis(7));
+        first.open(&name, address, &container(), AskedBy::Policy, "timeout");
+        first.pause(Some(&name), Some(now + hour));
+        first.pause(None, Some(now + hour * 2));
+        first.pause(None, None);
+        drop(first);
+
+        let second = Journal::in_file(&path).unwrap();
+        let entries = second.entries();
+        assert_eq!(
+            entries.iter().map(|entry| entry.result).collect::<Vec<_>>(),
+            [Outcome::Interrupted, Outcome::Healed]
+        );
+        assert_eq!((entries[1].logs.as_str(), entries[1].took_ms), ("last words", 7));
+        assert_eq!(second.open(&name, address, &container(), AskedBy::Policy, "timeout"), 3);
+        let left = second.paused(&name, now).unwrap();
+        assert!(Duration::ZERO < left && left <= hour);
+        assert_eq!(second.paused(&UpstreamName::parse("page").unwrap(), now), None);
+        assert_eq!(second.pauses(now).len(), 1);
+        assert!(second.pauses(now + hour).is_empty(), "a pause ends by itself");
+    }
+}

@@ -1,0 +1,228 @@
+//! Decides when a sick backend may be repaired. Reads nothing but its arguments: no clock, no network, nothing async.
+
+mod reason;
+mod record;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::config::model::HealSpec;
+use crate::docker::ContainerState;
+use crate::types::UpstreamName;
+
+pub use reason::{GaveUp, Reason};
+pub use record::{Ended, Record};
+
+/// No heal this soon after the edge started: what is sick may be the edge's own view.
+pub const EDGE_GRACE: Duration = Duration::from_secs(10);
+/// No heal this soon after a reload of what fell sick after it: the new settings may be at fault.
+pub const RELOAD_GRACE: Duration = Duration::from_secs(5);
+/// A container that has not been up since its start is given this long.
+pub const START_GRACE: Duration = Duration::from_secs(30);
+/// Up for this long in a row, a backend is well again: failures are forgotten and giving up ends.
+pub const STABLE: Duration = Duration::from_secs(60);
+/// How long dependents may take to notice that what they need is back.
+pub const SETTLE: Duration = Duration::from_secs(10);
+/// Upstreams that fall sick within this time fall together.
+pub const TOGETHER: Duration = Duration::from_secs(15);
+/// When everything is sick for this long, healing is worth a try after all.
+pub const SUPPRESSED_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// The world around one backend at the moment of the decision.
+#[derive(Debug, Clone)]
+pub struct View<'a> {
+    /// The check's verdict.
+    pub is_up: bool,
+    /// Down by enough failed checks.
+    pub is_sick: bool,
+    /// Requests are answered well although the check fails.
+    pub serves: bool,
+    /// Since when it is sick.
+    pub sick_since: Option<Instant>,
+    /// Other backends of the upstream that are up.
+    pub others_up: u32,
+    /// Another backend of the upstream that is being repaired.
+    pub sibling: Option<SocketAddr>,
+    /// Something this upstream needs that explains the sickness.
+    pub need: Option<Need<'a>>,
+    /// Since when every checked upstream is sick, where they fell together.
+    pub everything_sick_since: Option<Instant>,
+    /// An operator wants no heals until then.
+    pub paused_until: Option<Instant>,
+    /// Its container is being stopped or replaced.
+    pub planned: bool,
+    /// Its upstream is slow under load.
+    pub overloaded: bool,
+    /// An operator's command is at work on its upstream.
+    pub by_hand: bool,
+    /// When the edge started.
+    pub started: Instant,
+    /// When the configuration in force was loaded, if it is not the first.
+    pub reloaded: Option<Instant>,
+    /// What is known of the container.
+    pub sight: Sight<'a>,
+}
+
+/// A dependency that explains a sickness.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need<'a> {
+    /// No backend of it is up.
+    Sick(&'a UpstreamName),
+    /// It was sick a moment ago.
+    JustBack(&'a UpstreamName),
+}
+
+/// What is known of a backend's container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight<'a> {
+    /// Nobody has looked.
+    NotLooked,
+    /// Docker is not to be reached, and why.
+    NoDocker(&'a str),
+    /// It was not found, and why.
+    NotFound(&'a str),
+    /// There it is.
+    Found {
+        /// What it is doing.
+        state: ContainerState,
+        /// Time since its PID 1 was started.
+        age: Option<Duration>,
+        /// How long its own health check gives it to start.
+        start_period: Duration,
+        /// It is being repaired, or was a moment ago, on behalf of this other backend.
+        shared_with: Option<SocketAddr>,
+    },
+}
+
+/// What to do about a backend now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Run the ladder; before the container was looked at: look.
+    Heal,
+    /// Nothing.
+    Ignore(Reason),
+    /// Stop trying until it recovers, and say so loudly.
+    GiveUp(GaveUp),
+}
+
+/// What to do about one backend.
+pub fn decide(record: &Record, spec: &HealSpec, view: &View<'_>, now: Instant) -> Decision {
+    match first_reason(record, spec, view, now) {
+        Some(reason) => return Decision::Ignore(reason),
+        None if spec.budget.count <= record.ladders_since(now.checked_sub(spec.budget.window)) => {
+            let ladders = spec.budget.count;
+            return Decision::GiveUp(GaveUp::Budget { ladders, window: spec.budget.window });
+        }
+        None => {}
+    }
+    match container_reason(record, view, now) {
+        Some(reason) => Decision::Ignore(reason),
+        None => Decision::Heal,
+    }
+}
+
+/// Everything but the budget and the container.
+fn first_reason(record: &Record, spec: &HealSpec, view: &View<'_>, now: Instant) -> Option<Reason> {
+    let since = |start: Instant| now.saturating_duration_since(start);
+    if view.is_up {
+        return Some(Reason::Well);
+    }
+    if !view.is_sick {
+        return Some(Reason::NotSick);
+    }
+    if let Some(left) = view.paused_until.map(|until| until.saturating_duration_since(now)).filter(|l| !l.is_zero()) {
+        return Some(Reason::Paused(left));
+    }
+    if view.by_hand {
+        return Some(Reason::ByHand);
+    }
+    if view.planned {
+        return Some(Reason::Planned);
+    }
+    if record.has_given_up() {
+        return Some(Reason::GaveUp);
+    }
+    if since(view.started) < EDGE_GRACE {
+        return Some(Reason::EdgeStarted);
+    }
+    let fell_after = |reload: &Instant| view.sick_since.is_none_or(|sick| *reload <= sick);
+    if view.reloaded.filter(fell_after).is_some_and(|reload| since(reload) < RELOAD_GRACE) {
+        return Some(Reason::JustReloaded);
+    }
+    if view.overloaded {
+        return Some(Reason::Overloaded);
+    }
+    if view.everything_sick_since.is_some_and(|start| since(start) < SUPPRESSED_MAX) {
+        return Some(Reason::EverythingSick);
+    }
+    match view.need {
+        Some(Need::Sick(name)) => return Some(Reason::NeedSick(name.clone())),
+        Some(Need::JustBack(name)) => return Some(Reason::NeedJustBack(name.clone())),
+        None => {}
+    }
+    if let Some(sibling) = view.sibling {
+        return Some(Reason::Sibling(sibling));
+    }
+    if view.serves && view.others_up < spec.min_up {
+        return Some(Reason::MinUp { others: view.others_up, min_up: spec.min_up });
+    }
+    record.pause(now).map(Reason::CoolingDown)
+}
+
+fn container_reason(record: &Record, view: &View<'_>, now: Instant) -> Option<Reason> {
+    let (state, age, start_period, shared_with) = match view.sight {
+        Sight::NotLooked => return None,
+        Sight::NoDocker(why) => return Some(Reason::NoDocker(why.to_owned())),
+        Sight::NotFound(why) => return Some(Reason::NoContainer(why.to_owned())),
+        Sight::Found { state, age, start_period, shared_with } => (state, age, start_period, shared_with),
+    };
+    match state {
+        ContainerState::Running | ContainerState::Unknown => {}
+        ContainerState::Paused | ContainerState::Restarting | ContainerState::Exited | ContainerState::Removing => {
+            return Some(Reason::ContainerIs(state));
+        }
+    }
+    if let Some(other) = shared_with {
+        return Some(Reason::SameContainer(other));
+    }
+    let was_up = |age: Duration| {
+        let started = now.checked_sub(age);
+        record.last_up().is_some_and(|up| started.is_none_or(|started| started < up))
+    };
+    let grace = start_period.max(START_GRACE);
+    age.filter(|age| *age < grace && !was_up(*age)).map(|age| Reason::ContainerStarting(age, grace))
+}
+
+/// One upstream, as far as [`everything_sick`] cares.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolView<'a> {
+    /// Its name.
+    pub name: &'a UpstreamName,
+    /// What it needs.
+    pub needs: &'a [UpstreamName],
+    /// Backends with a check.
+    pub checked: usize,
+    /// Those that are sick.
+    pub sick: usize,
+    /// When the last of them fell sick.
+    pub since: Option<Instant>,
+}
+
+/// Since when every checked upstream is sick, if they fell together and none explains another.
+///
+/// Then it is the network, the host or the edge itself. A dead database with all that needs it is not that: there is one
+/// root, and it is healed.
+pub fn everything_sick(pools: &[PoolView<'_>]) -> Option<Instant> {
+    let checked: Vec<_> = pools.iter().filter(|pool| pool.checked != 0).collect();
+    if checked.iter().any(|pool| pool.sick < pool.checked) {
+        return None;
+    }
+    let explains = |need: &UpstreamName| checked.iter().any(|pool| pool.name == need);
+    let roots = checked.iter().filter(|pool| !pool.needs.iter().any(explains));
+    let since: Vec<Instant> = roots.filter_map(|pool| pool.since).collect();
+    let (first, last) = (since.iter().min()?, since.iter().max()?);
+    (2 <= since.len() && last.saturating_duration_since(*first) <= TOGETHER).then_some(*last)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! Why nothing is done about a backend, or nothing any more, in the words that operators read.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::docker::ContainerState;
+use crate::types::UpstreamName;
+
+use super::{EDGE_GRACE, RELOAD_GRACE, SETTLE, STABLE};
+
+/// Why healing a backend ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GaveUp {
+    /// The budget is spent and it is sick again.
+    Budget {
+        /// Ladders run in the window.
+        ladders: u32,
+        /// The window.
+        window: Duration,
+    },
+    /// None of the steps can run in its container.
+    Unrunnable,
+}
+
+/// Why nothing is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// It is up.
+    Well,
+    /// Its check has not failed often enough.
+    NotSick,
+    /// Given up before.
+    GaveUp,
+    /// An operator wants no heals for so long.
+    Paused(Duration),
+    /// Its container is being stopped or replaced by whoever runs the stack.
+    Planned,
+    /// All of its upstream is slow under load, not sick.
+    Overloaded,
+    /// `remora heal` or `remora reload` is at work on its upstream.
+    ByHand,
+    /// The edge has just started.
+    EdgeStarted,
+    /// The configuration has just changed.
+    JustReloaded,
+    /// Every upstream fell sick together.
+    EverythingSick,
+    /// A dependency is sick.
+    NeedSick(UpstreamName),
+    /// A dependency was sick a moment ago.
+    NeedJustBack(UpstreamName),
+    /// One heal per upstream at a time.
+    Sibling(SocketAddr),
+    /// It still serves, and too few others are up.
+    MinUp {
+        /// Others that are up.
+        others: u32,
+        /// How many must be.
+        min_up: u32,
+    },
+    /// The pause after the last ladder is not over.
+    CoolingDown(Duration),
+    /// Docker is not to be reached.
+    NoDocker(String),
+    /// The container was not found.
+    NoContainer(String),
+    /// Docker or an operator owns the container's state.
+    ContainerIs(ContainerState),
+    /// The container was started a moment ago, and has so long to come up.
+    ContainerStarting(Duration, Duration),
+    /// Another backend of the same container is being repaired or has just been.
+    SameContainer(SocketAddr),
+}
+
+impl fmt::Display for GaveUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Budget { ladders, window } => {
+                write!(f, "sick again after {ladders} heals in {window:?}; no more until it is up for {STABLE:?}")
+            }
+            Self::Unrunnable => write!(f, "no step of its `heal` can run in its container; no more until it recovers"),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Well => f.write_str("it is up"),
+            Self::NotSick => f.write_str("its check has not failed often enough"),
+            Self::GaveUp => write!(f, "given up; it is probed on, and healed again after {STABLE:?} of being up"),
+            Self::Paused(left) => write!(f, "healing is paused for {:.0} s more", left.as_secs_f64().ceil()),
+            Self::Planned => f.write_str("its container is being stopped or replaced, which is a plan and no sickness"),
+            Self::Overloaded => f.write_str("its upstream is overloaded, and a heal would only take capacity away"),
+            Self::ByHand => f.write_str("an operator's command is at work on its upstream"),
+            Self::EdgeStarted => write!(f, "the edge started less than {EDGE_GRACE:?} ago"),
+            Self::JustReloaded => write!(f, "the configuration changed less than {RELOAD_GRACE:?} ago"),
+            Self::EverythingSick => f.write_str(
+                "suppressed: global: every upstream fell sick together, so it is the network, the host or the edge",
+            ),
+            Self::NeedSick(name) => write!(f, "it needs `{name}`, which is not up"),
+            Self::NeedJustBack(name) => write!(f, "it needs `{name}`, which came back less than {SETTLE:?} ago"),
+            Self::Sibling(address) => write!(f, "{address} of the same upstream is being healed first"),
+            Self::MinUp { others, min_up } => {
+                write!(f, "it still answers requests, and {others} others are up where `min_up` wants {min_up}")
+            }
+            Self::CoolingDown(pause) => write!(f, "cooling down for {:.0} s more", pause.as_secs_f64().ceil()),
+            Self::NoDocker(why) => write!(f, "no Docker: {why}"),
+            Self::NoContainer(why) => f.write_str(why),
+            Self::ContainerIs(state) => write!(f, "its container is {state}"),
+            Self::ContainerStarting(age, grace) => {
+                write!(f, "its container started {:.0} s ago and has {grace:?} to come up", age.as_secs_f64())
+            }
+            Self::SameContainer(address) => write!(f, "its container is healed for {address}"),
+        }
+    }
+}
+
+impl Reason {
+    /// The same reason whatever numbers it carries: a change of these alone is not worth a log line.
+    pub fn is_like(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+}

@@ -1,0 +1,111 @@
+//! What is remembered about one backend: ladders for the budget, failures for the pause, and whether it was given up.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::config::model::HealSpec;
+
+use super::STABLE;
+
+/// Longest pause between two ladders, however often they failed, where `cooldown` is not longer.
+const PAUSE_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// What is remembered about one backend.
+#[derive(Debug, Clone, Default)]
+pub struct Record {
+    /// When ladders began, as far as the budget's window reaches.
+    ladders: VecDeque<Instant>,
+    /// Ladders in a row that did not help.
+    failures: u32,
+    not_before: Option<Instant>,
+    up_since: Option<Instant>,
+    last_up: Option<Instant>,
+    gave_up: Option<Instant>,
+}
+
+/// How a ladder ended, as far as the policy cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The check passes again.
+    Healed,
+    /// It does not.
+    Failed,
+    /// No step could be run at all, and trying again will not change that.
+    Unrunnable,
+    /// Nothing was done, for a reason outside: it does not count.
+    Refunded,
+}
+
+impl Record {
+    /// Takes note of the check's verdict.
+    pub fn observe(&mut self, is_up: bool, now: Instant) {
+        if !is_up {
+            self.up_since = None;
+            return;
+        }
+        self.last_up = Some(now);
+        let since = *self.up_since.get_or_insert(now);
+        if STABLE <= now.saturating_duration_since(since) {
+            self.failures = 0;
+            self.gave_up = None;
+        }
+    }
+
+    /// When the next ladder may begin, if it has to wait.
+    pub(super) fn pause(&self, now: Instant) -> Option<Duration> {
+        self.not_before.map(|end| end.saturating_duration_since(now)).filter(|pause| !pause.is_zero())
+    }
+
+    /// When it was last seen up.
+    pub(super) fn last_up(&self) -> Option<Instant> {
+        self.last_up
+    }
+
+    /// A ladder begins.
+    pub fn begin(&mut self, now: Instant) {
+        self.ladders.push_back(now);
+    }
+
+    /// The ladder that began last has ended.
+    ///
+    /// The pause before the next one doubles with every ladder in a row that did not help, and is longer by up to a fifth
+    /// as `jitter` says, from 0 to 1: what fell sick together shall not be healed together for ever.
+    pub fn end(&mut self, ended: Ended, spec: &HealSpec, jitter: f64, now: Instant) {
+        match ended {
+            Ended::Refunded => {
+                self.ladders.pop_back();
+                return;
+            }
+            Ended::Healed => self.failures = 0,
+            Ended::Failed => self.failures = self.failures.saturating_add(1),
+            Ended::Unrunnable => self.gave_up = Some(now),
+        }
+        let doublings = self.failures.saturating_sub(1).min(16);
+        let pause = spec.cooldown.saturating_mul(1 << doublings).min(PAUSE_MAX.max(spec.cooldown));
+        self.not_before = Some(now + pause.mul_f64(1.0 + 0.2 * jitter.clamp(0.0, 1.0)));
+    }
+
+    /// Healing this backend ends until it has recovered.
+    pub fn give_up(&mut self, now: Instant) {
+        self.gave_up = Some(now);
+    }
+
+    /// True once given up.
+    pub fn has_given_up(&self) -> bool {
+        self.gave_up.is_some()
+    }
+
+    /// Ladders that began after `start`.
+    pub(super) fn ladders_since(&self, start: Option<Instant>) -> u32 {
+        let counted = self.ladders.iter().filter(|at| start.is_none_or(|start| start < **at)).count();
+        u32::try_from(counted).unwrap_or(u32::MAX)
+    }
+
+    /// Forgets ladders that no budget asks about any more.
+    pub fn trim(&mut self, spec: &HealSpec, now: Instant) {
+        let start = now.checked_sub(spec.budget.window);
+        while self.ladders.front().is_some_and(|at| start.is_some_and(|start| *at <= start)) {
+            self.ladders.pop_front();
+        }
+    }
+}
