@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bollard::models::{ContainerInspectResponse, ContainerSummary, EventMessage};
+use bollard::models::{ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, EventMessage};
 use bollard::query_parameters::{EventsOptions, ListContainersOptions};
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
@@ -70,7 +70,15 @@ impl Docker {
         let options = ListContainersOptions { all: true, ..Default::default() };
         let listed = self.call(CALL_LIMIT, |docker| async move { docker.list_containers(Some(options)).await }).await?;
         let mut known = Known::default();
-        listed.iter().for_each(|summary| known.list(summary));
+        for summary in &listed {
+            known.list(summary);
+            // What was started while nobody listened is there now.
+            if let Some(seen) = known.running(summary)
+                && tell.send(seen).await.is_err()
+            {
+                return Ok(());
+            }
+        }
         let mut filters = HashMap::from([
             ("type".to_owned(), vec!["container".to_owned()]),
             ("event".to_owned(), ACTIONS.map(str::to_owned).to_vec()),
@@ -131,6 +139,15 @@ impl Known {
         let addresses = ends.into_iter().flatten().flat_map(|(_, end)| [&end.ip_address, &end.global_ipv6_address]);
         let name = summary.names.as_ref().and_then(|names| names.first());
         self.add(summary.id.as_deref(), name.map(String::as_str), addresses.flatten());
+    }
+
+    fn running(&self, summary: &ContainerSummary) -> Option<Seen> {
+        if summary.state != Some(ContainerSummaryStateEnum::RUNNING) {
+            return None;
+        }
+        let id = ContainerId::parse(summary.id.as_deref()?).ok()?;
+        let (container, addresses) = self.0.get(&id)?.clone();
+        Some(Seen { addresses, container, what: Happening::Starts })
     }
 
     fn inspected(&mut self, answer: &ContainerInspectResponse) {

@@ -57,6 +57,8 @@ pub(super) struct Report {
     pub acted: bool,
     /// The journal's entry.
     pub id: u64,
+    /// Who wanted it.
+    pub asked_by: AskedBy,
 }
 
 /// What a step led to.
@@ -70,7 +72,7 @@ impl Attempt {
     /// Runs the ladder. Dropping the future lets requests back at once and leaves the container as it is.
     pub(super) async fn run(mut self, surgeon: &dyn Surgeon, journal: &Journal) -> Report {
         let (started, patient, container) = (Instant::now(), Arc::clone(&self.patient), self.container.clone());
-        let id = journal.open(patient.upstream(), patient.address(), &container, self.asked_by, &patient.cause());
+        let id = journal.open(patient.upstream(), patient.address(), &container, self.asked_by, &self.cause());
         let (before, whom) = (patient.tally(), patient.whom());
         let held = patient.hold_out();
         let ladder = async {
@@ -88,7 +90,7 @@ impl Attempt {
         journal.close(id, outcome, took);
         patient.count_ladder(outcome, took);
         self.tell_end(outcome, took);
-        Report { outcome, past: self.past, acted, id }
+        Report { outcome, past: self.past, acted, id, asked_by: self.asked_by }
     }
 
     /// The beginning of every line about this ladder.
@@ -96,11 +98,15 @@ impl Attempt {
         format!("heal backend {} ({})", self.patient.address(), self.container.name)
     }
 
+    fn cause(&self) -> String {
+        if self.patient.is_up() { "an operator asks for it".to_owned() } else { self.patient.cause() }
+    }
+
     async fn drain(&self, journal: &Journal, id: u64) {
         let started = Instant::now();
         let in_flight = self.patient.in_flight();
         let (who, upstream) = (self.who(), self.patient.upstream());
-        log::info!("{who}: starts, {}; out of rotation of {upstream}, {in_flight} in flight", self.patient.cause());
+        log::info!("{who}: starts, {}; out of rotation of {upstream}, {in_flight} in flight", self.cause());
         // What hangs will not finish what it has; waiting would only keep it out for longer.
         let hangs = || self.patient.is_silent() && DRAIN_SILENT < started.elapsed();
         while self.patient.in_flight() != 0 && started.elapsed() < self.spec.drain && !hangs() {

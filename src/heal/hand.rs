@@ -174,11 +174,13 @@ impl Rounds {
         let pool = self.free_pool(name)?;
         let targets: Vec<_> = pool.patients.iter().filter(|one| !one.is_leaving()).cloned().collect();
         let min_up = pool.spec.heal.as_ref().map_or(0, |heal| heal.min_up);
+        // Alone, its requests may wait.
+        let is_held = targets.len() == 1 && !pool.spec.hold.is_zero();
         match targets.len() {
             0 => Err(format!("`{name}` has no backend")),
-            count if count <= min_up as usize && pool.spec.hold.is_zero() => Err(format!(
+            count if count <= min_up as usize && !is_held => Err(format!(
                 "`{name}` has {count} backends, and `min_up` wants {min_up} up beside the one that is reloaded; add a replica, or \
-                 set `hold` so that requests wait"
+                 set `hold` so that the requests of an only one wait"
             )),
             _ => Ok((pool, targets)),
         }

@@ -33,7 +33,7 @@ impl Rounds {
         let Ok(backend) = entry.backend.parse::<SocketAddr>() else { return };
         let ended_at = (began + Duration::from_millis(entry.took_ms)).min(now);
         let ended = match entry.result {
-            _ if entry.asked_by == AskedBy::Drill => return,
+            _ if matches!(entry.asked_by, AskedBy::Drill | AskedBy::Reload) => return,
             Outcome::Healed => Ended::Healed,
             Outcome::Failed | Outcome::Interrupted | Outcome::Running => Ended::Failed,
             Outcome::Unrunnable => Ended::Unrunnable,

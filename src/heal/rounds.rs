@@ -275,8 +275,8 @@ impl Rounds {
 
     fn on_ended(&mut self, key: &Key, container: &ContainerId, report: &Report, now: Instant) {
         let ended = match report.outcome {
-            // A drill shows that healing works; it is no sickness to be counted.
-            _ if self.drilled.contains(key) => Ended::Refunded,
+            // There was no sickness to be counted.
+            _ if matches!(report.asked_by, AskedBy::Drill | AskedBy::Reload) => Ended::Refunded,
             Outcome::Healed => Ended::Healed,
             Outcome::Failed | Outcome::Running | Outcome::Interrupted => Ended::Failed,
             Outcome::Unrunnable => Ended::Unrunnable,
@@ -331,6 +331,8 @@ impl Rounds {
                 return false;
             }
             Reason::GaveUp => {}
+            // At the start everyone is new, and whoever stops a container has been told so.
+            Reason::EdgeStarted | Reason::Planned => log::debug!("heal backend {backend} of {upstream}: {reason}"),
             _ if is_new => log::info!("heal backend {backend} of {upstream}: nothing done: {reason}"),
             _ => {}
         }

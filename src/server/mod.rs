@@ -191,7 +191,9 @@ fn open_journal(spec: &JournalSpec) -> Result<Journal, RunError> {
             Journal::in_file(path).map_err(|cause| RunError::Journal { path: path.clone(), cause })?
         }
         JournalFile::Auto => Journal::in_file(Path::new(USUAL_JOURNAL)).unwrap_or_else(|error| {
-            log::debug!("heals are kept in memory alone: {USUAL_JOURNAL}: {error}");
+            if error.kind() != io::ErrorKind::NotFound {
+                log::warn!("heals are kept in memory alone: {USUAL_JOURNAL}: {error}");
+            }
             Journal::default()
         }),
     };

@@ -87,7 +87,9 @@ impl Source for View {
     }
 
     fn heals(&self) -> serde_json::Value {
-        serde_json::to_value(self.journal.entries()).unwrap_or_default()
+        let mut entries = self.journal.entries();
+        entries.reverse();
+        serde_json::to_value(entries).unwrap_or_default()
     }
 
     async fn reload(&self) -> Result<Reloaded, String> {

@@ -12,6 +12,7 @@
     reason = "a test fails by panicking, prints its figures and may spawn"
 )]
 
+mod commands;
 mod load;
 mod scenarios;
 mod stack;
@@ -28,7 +29,12 @@ async fn the_manager_stack() {
     scenarios::a_hung_pm2_app_is_healed(&stack).await;
     scenarios::a_killed_database_is_healed(&stack).await;
     scenarios::a_killed_replica_costs_nothing_more(&stack).await;
+    commands::a_rolling_reload_costs_nothing(&stack).await;
+    commands::a_drill_shows_that_healing_works(&stack).await;
+    commands::a_paused_container_is_a_plan(&stack).await;
+    commands::replacing_every_replica_costs_nothing(&stack).await;
     scenarios::scaling_costs_nothing(&stack).await;
     scenarios::edits_cost_nothing(&stack).await;
+    commands::the_journal_and_a_pause_survive_the_edge(&stack).await;
     scenarios::stopping_is_quick_and_clean(&stack).await;
 }

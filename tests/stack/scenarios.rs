@@ -9,9 +9,9 @@ use serde_json::Value;
 use crate::load::{Load, Outcome, get, send};
 use crate::stack::{Stack, eventually, text};
 
-const RATE: u32 = 200;
+pub const RATE: u32 = 200;
 
-fn tell(what: &str, outcome: &Outcome, rest: &str) {
+pub fn tell(what: &str, outcome: &Outcome, rest: &str) {
     let seconds = |time: Option<Duration>| time.map_or("-".into(), |time| format!("{:.1}", time.as_secs_f64()));
     println!(
         "{what}: {} sent, {} failed, {} slower than 1 s, harm from {} s to {} s{rest} {:?}",
