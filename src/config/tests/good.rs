@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::model::{
     AccessLog, CertificateSpec, CheckKind, Config, DockerSpec, LaneChoice, LimitsSpec, ListenAddress, ListenSpec,
-    Origins, Preset, Step, TlsSpec, TlsVersion, UpstreamSpec,
+    Origins, Preset, SidecarSpec, Step, TlsSpec, TlsVersion, UpstreamSpec,
 };
 use crate::config::{Loaded, load, load_text};
 use crate::types::{ByteSize, UpstreamName};
@@ -59,6 +59,8 @@ fn every_key_can_be_set() {
     assert_eq!(tls, [None, None, None, None, Some(one), Some(two.clone()), Some(two)]);
     assert_eq!((process.threads, process.log.access), (2, AccessLog::Json));
     assert_eq!(process.lane, LaneChoice::Full);
+    let sidecar = SidecarSpec { path: "/run/remora/heal.sock".into(), docker: Some("/var/run/docker.sock".into()) };
+    assert_eq!(process.docker, DockerSpec::Sidecar(sidecar));
     let limits = LimitsSpec {
         body: ByteSize(0),
         keepalive: Duration::ZERO,
