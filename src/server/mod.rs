@@ -2,6 +2,7 @@
 
 mod publish;
 mod renew;
+mod sidecar;
 mod signals;
 mod view;
 mod ward;
@@ -18,14 +19,17 @@ use crate::admin::{self, AdminError, AdminListener};
 use crate::config::model::{Config, DockerSpec, ProcessSpec};
 use crate::docker::Docker;
 use crate::front::{self, BindError, Bound, Guard};
-use crate::heal::{HealTools, Healer, Journal};
+use crate::heal::{HealTools, Healer, Journal, Surgeon};
 use crate::proxy::{Edge, EdgeSettings};
 use crate::relay;
-use crate::reload::{self, Load, Parts, Reload};
+use crate::reload::{self, Load, Parts, Publish, Reload};
+use crate::sidecar::Sidecar;
 use crate::snapshot::{Snapshot, SnapshotCell};
 use crate::telemetry::{self, AccessLogger, Metrics};
 use crate::types::{Active, OwnedTask};
 use crate::upstream::{SystemResolver, UpstreamTools};
+
+pub use sidecar::{SidecarError, SidecarStart, run_sidecar};
 
 use publish::Publisher;
 use renew::Renewing;
@@ -166,7 +170,7 @@ async fn serve(
     Ok(())
 }
 
-fn start_reload(source: FileSource, publisher: Publisher, running: Config, metrics: &Arc<Metrics>) -> Reload {
+fn start_reload<P: Publish>(source: FileSource, publisher: P, running: Config, metrics: &Arc<Metrics>) -> Reload {
     let FileSource { loader, watch, .. } = source;
     Reload::start(Parts { loader, publisher, running, generation: 1, watch, metrics: Arc::clone(metrics) })
 }
@@ -178,15 +182,13 @@ fn start_healer(
     changed: &Arc<watch::Sender<u64>>,
     journal: &Arc<Journal>,
 ) -> Option<Healer> {
-    if *docker == DockerSpec::Off {
-        return None;
-    }
+    let surgeon: Arc<dyn Surgeon> = match docker {
+        DockerSpec::Off => return None,
+        DockerSpec::Sidecar(spec) => Arc::new(Sidecar::at(spec.path.clone())),
+        DockerSpec::Auto | DockerSpec::Socket(_) => Arc::new(Docker::connect(docker)),
+    };
     let ward = Wards { snapshots: Arc::clone(snapshots), changed: Arc::clone(changed) };
-    Some(Healer::start(HealTools {
-        ward: Arc::new(ward),
-        surgeon: Arc::new(Docker::connect(docker)),
-        journal: Arc::clone(journal),
-    }))
+    Some(Healer::start(HealTools { ward: Arc::new(ward), surgeon, journal: Arc::clone(journal) }))
 }
 
 /// Waits for a signal and ends as it says: at once, or as soon as nothing is in flight.
