@@ -20,3 +20,5 @@ mod gunicorn;
 mod healer;
 #[cfg(test)]
 mod others;
+#[cfg(test)]
+mod sidecar;
