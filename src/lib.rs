@@ -18,6 +18,7 @@ pub mod relay;
 pub mod reload;
 pub mod routing;
 pub mod server;
+pub mod sidecar;
 pub mod snapshot;
 pub mod telemetry;
 pub mod types;

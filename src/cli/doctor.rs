@@ -9,10 +9,11 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::net::TcpStream;
 
-use crate::config::model::{Config, HealSpec, ServerSpec, UpstreamSpec};
+use crate::config::model::{Config, DockerSpec, HealSpec, ServerSpec, SidecarSpec, UpstreamSpec};
 use crate::docker::{Docker, DockerError, FindError};
 use crate::heal::{Finding, Verdict, examine};
 use crate::reload::FileLoader;
+use crate::sidecar::Sidecar;
 use crate::telemetry::one_line;
 use crate::upstream::{Resolve as _, SystemResolver};
 
@@ -81,24 +82,92 @@ fn is_mount_point(mounts: &str, file: &Path) -> bool {
 }
 
 async fn look(config: &Config) -> Vec<Case> {
-    let docker = Docker::connect(&config.process.docker);
+    let eyes = match &config.process.docker {
+        DockerSpec::Sidecar(spec) => {
+            let docker = Docker::connect(&spec.daemon());
+            if docker.ping().await.is_ok() { Eyes::Sidecar(docker) } else { Eyes::Edge }
+        }
+        whole => Eyes::Both(Docker::connect(whole)),
+    };
     let mut cases = Vec::new();
+    if let (Eyes::Edge, DockerSpec::Sidecar(spec)) = (&eyes, &config.process.docker) {
+        cases.push(ask_sidecar(spec).await);
+    }
     for upstream in config.site.upstreams.values() {
         let Some(heal) = &upstream.heal else { continue };
+        if let Eyes::Sidecar(docker) = &eyes {
+            cases.extend(look_at_members(docker, upstream, heal).await);
+            continue;
+        }
+        let docker = if let Eyes::Both(docker) = &eyes { Some(docker) } else { None };
         for server in &upstream.servers {
-            cases.extend(look_at_server(&docker, upstream, heal, server).await);
+            cases.extend(look_at_server(docker, upstream, heal, server).await);
         }
     }
     cases
 }
 
-async fn look_at_server(docker: &Docker, upstream: &UpstreamSpec, heal: &HealSpec, server: &ServerSpec) -> Vec<Case> {
-    let case = |backend: String, container, findings| Case {
-        upstream: Some(upstream.name.to_string()),
-        backend: Some(backend),
-        container,
-        findings,
+/// What can be seen from where the doctor runs.
+enum Eyes {
+    /// Containers and their ports.
+    Both(Docker),
+    /// Containers: the Docker socket is here, and no network.
+    Sidecar(Docker),
+    /// Ports: the Docker socket is with the sidecar.
+    Edge,
+}
+
+async fn ask_sidecar(spec: &SidecarSpec) -> Case {
+    let sidecar = match Sidecar::at(spec.path.clone()).status().await {
+        Ok(standing) => Finding {
+            about: "sidecar".to_owned(),
+            verdict: Verdict::Works,
+            note: format!("answers on {}; Docker: {}", spec.path.display(), standing.docker),
+        },
+        Err(error) => broken("sidecar", &error.to_string()),
     };
+    let elsewhere = "is not to be seen from here, where no Docker socket is; ask where it is, too: \
+                     docker-compose exec sidecar remora doctor";
+    let inside = Finding {
+        about: "containers".to_owned(),
+        verdict: Verdict::Doubtful,
+        note: format!("what is in them {elsewhere}"),
+    };
+    Case { upstream: None, backend: None, container: None, findings: vec![sidecar, inside] }
+}
+
+/// The containers of an upstream, as the sidecar would find them.
+async fn look_at_members(docker: &Docker, upstream: &UpstreamSpec, heal: &HealSpec) -> Vec<Case> {
+    let servers: Vec<_> = upstream.servers.iter().map(|server| server.address.clone()).collect();
+    let written = || servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let members = match docker.members(&servers).await {
+        Ok(members) if members.is_empty() => {
+            let note = "no container of this project belongs to these servers";
+            return vec![case_of(upstream, written(), None, vec![broken("container", note)])];
+        }
+        Ok(members) => members,
+        Err(error) => return vec![case_of(upstream, written(), None, vec![broken("container", &error.to_string())])],
+    };
+    let mut cases = Vec::new();
+    for (addresses, container) in members {
+        let backend = addresses.first().map_or_else(written, ToString::to_string);
+        let findings = examine(docker, &container, &heal.steps).await;
+        cases.push(case_of(upstream, backend, Some(container.name.to_string()), findings));
+    }
+    cases
+}
+
+fn case_of(upstream: &UpstreamSpec, backend: String, container: Option<String>, findings: Vec<Finding>) -> Case {
+    Case { upstream: Some(upstream.name.to_string()), backend: Some(backend), container, findings }
+}
+
+async fn look_at_server(
+    docker: Option<&Docker>,
+    upstream: &UpstreamSpec,
+    heal: &HealSpec,
+    server: &ServerSpec,
+) -> Vec<Case> {
+    let case = |backend, container, findings| case_of(upstream, backend, container, findings);
     let written = server.address.to_string();
     let addresses = match SystemResolver.resolve(&server.address).await {
         Ok(addresses) if !addresses.is_empty() => addresses,
@@ -108,6 +177,10 @@ async fn look_at_server(docker: &Docker, upstream: &UpstreamSpec, heal: &HealSpe
     let mut cases = Vec::new();
     for address in addresses {
         let mut findings = vec![reach(address).await];
+        let Some(docker) = docker else {
+            cases.push(case(address.to_string(), None, findings));
+            continue;
+        };
         let container = match docker.find(address, server.address.host()).await {
             Ok(container) => {
                 findings.extend(examine(docker, &container, &heal.steps).await);

@@ -9,6 +9,7 @@ mod file;
 mod heal;
 mod reload;
 mod run;
+mod sidecar;
 mod status;
 mod terminal;
 mod view;
@@ -46,6 +47,8 @@ enum Command {
     Drill(drill::Arguments),
     /// Show routes, upstreams, backends and heals of the running edge.
     Status(status::Arguments),
+    /// Hold the Docker socket in the edge's stead: heal what it asks for, as this file says and no more often.
+    Sidecar(sidecar::Arguments),
 }
 
 /// How a command ended. Scripts depend on the numbers.
@@ -96,6 +99,7 @@ fn dispatch(command: Command) -> Exit {
         Command::Heal(arguments) => heal::run(&arguments),
         Command::Drill(arguments) => drill::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Sidecar(arguments) => sidecar::run(&arguments),
     };
     done.unwrap_or_else(|error| {
         terminal::complain(&format!("remora: {error:#}"));
@@ -105,7 +109,7 @@ fn dispatch(command: Command) -> Exit {
 
 /// What a failure means to a script, where it is more than a failure.
 fn exit_of(error: &anyhow::Error) -> Exit {
-    if error.is::<file::NoFile>() {
+    if error.is::<file::NoFile>() || error.is::<sidecar::NotConfigured>() {
         return Exit::Refused;
     }
     match error.downcast_ref() {
@@ -128,7 +132,7 @@ mod tests {
     #[test]
     fn commands_are_understood() {
         #[rustfmt::skip]
-        let rows: [(&[&str], bool); 15] = [
+        let rows: [(&[&str], bool); 18] = [
             (&["run"],                                  true),
             (&["run", "remora.yaml"],                   true),
             (&["check", "remora.yaml"],                 true),
@@ -137,6 +141,9 @@ mod tests {
             (&["doctor", "remora.yaml", "--json"],      true),
             (&["reload"],                               true),
             (&["reload", "--admin", "127.0.0.1:9902"],  true),
+            (&["sidecar", "f.yaml", "--state", "/x"],   true),
+            (&["sidecar", "--status"],                  true),
+            (&["sidecar", "--status", "--state", "x"],  false),
             (&["status", "--json"],                     true),
             (&["status", "--watch"],                    true),
             (&["status", "--json", "--watch"],          false),
@@ -159,6 +166,7 @@ mod tests {
             (anyhow::Error::from(client::ClientError::BadVariable("x".to_owned())), Exit::Usage),
             (client::ClientError::NotRunning(address).into(), Exit::Failed),
             (file::NoFile("a".to_owned()).into(), Exit::Refused),
+            (sidecar::NotConfigured("a".to_owned()).into(), Exit::Refused),
             (anyhow::anyhow!("anything else"), Exit::Failed),
         ];
         for (error, exit) in rows {

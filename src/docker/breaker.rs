@@ -10,7 +10,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// Remembers how the latest calls to the daemon ended.
 #[derive(Debug, Default)]
-pub(super) struct Breaker {
+pub struct Breaker {
     state: State,
 }
 
@@ -27,16 +27,22 @@ enum State {
 
 /// What an operator should hear about, once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Change {
+pub enum Change {
     /// It answers, for the first time or again.
-    Answers { again: bool },
+    Answers {
+        /// It did not before.
+        again: bool,
+    },
     /// It does not, or for another reason than before.
     Fails(DockerError),
 }
 
 impl Breaker {
-    /// The remembered error while the daemon is not to be asked.
-    pub(super) fn check(&self, now: Instant) -> Result<(), DockerError> {
+    /// Whether the daemon may be asked.
+    ///
+    /// # Errors
+    /// The remembered error while it may not.
+    pub fn check(&self, now: Instant) -> Result<(), DockerError> {
         match &self.state {
             State::Open { error, until, .. } if now < *until => Err(error.clone()),
             State::Open { .. } | State::Untried | State::Closed => Ok(()),
@@ -44,7 +50,7 @@ impl Breaker {
     }
 
     /// The error it is open for, due to be retried or not.
-    pub(super) fn error(&self) -> Option<&DockerError> {
+    pub fn error(&self) -> Option<&DockerError> {
         match &self.state {
             State::Open { error, .. } => Some(error),
             State::Untried | State::Closed => None,
@@ -52,12 +58,12 @@ impl Breaker {
     }
 
     /// True once a call has succeeded and none failed since.
-    pub(super) fn is_closed(&self) -> bool {
+    pub fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed)
     }
 
     /// A call was answered.
-    pub(super) fn succeeded(&mut self) -> Option<Change> {
+    pub fn succeeded(&mut self) -> Option<Change> {
         let change = match &self.state {
             State::Untried => Some(Change::Answers { again: false }),
             State::Open { .. } => Some(Change::Answers { again: true }),
@@ -68,7 +74,7 @@ impl Breaker {
     }
 
     /// A call failed because of the daemon.
-    pub(super) fn failed(&mut self, error: &DockerError, now: Instant) -> Option<Change> {
+    pub fn failed(&mut self, error: &DockerError, now: Instant) -> Option<Change> {
         let (same, pause) = match &self.state {
             // A second caller that was under way when the first failed adds nothing.
             State::Open { until, .. } if now < *until => return None,

@@ -72,7 +72,8 @@ impl Docker {
     /// A handle to the daemon of `spec`. Does no I/O: the daemon is asked when there is something to ask.
     pub fn connect(spec: &DockerSpec) -> Self {
         let place = match spec {
-            DockerSpec::Off => Place::Off,
+            // The edge of a sidecar has no Docker of its own.
+            DockerSpec::Off | DockerSpec::Sidecar(_) => Place::Off,
             DockerSpec::Socket(path) => Place::Socket { path: path.clone(), expected: true },
             DockerSpec::Auto => usual_place(env::var("DOCKER_HOST").ok().as_deref()),
         };

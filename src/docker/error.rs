@@ -28,6 +28,9 @@ pub enum DockerError {
     /// Something came back that is not Docker's.
     #[error("the Docker daemon's reply was not understood: {0}")]
     Malformed(String),
+    /// `remora sidecar`, which would ask the daemon in the edge's stead, is not to be reached.
+    #[error("the sidecar does not answer: {0}")]
+    NoSidecar(String),
     /// The daemon, or a proxy in front of it, refused.
     #[error("the Docker daemon refused ({status}): {message}")]
     Refused {
@@ -42,7 +45,7 @@ impl DockerError {
     /// True when the daemon itself is at fault, so that asking again at once is pointless.
     pub(super) fn opens_breaker(&self) -> bool {
         match self {
-            Self::NoSocket(_) | Self::Denied(_) | Self::Silent(_) | Self::Malformed(_) => true,
+            Self::NoSocket(_) | Self::Denied(_) | Self::Silent(_) | Self::Malformed(_) | Self::NoSidecar(_) => true,
             Self::Off | Self::Refused { .. } => false,
         }
     }
@@ -102,9 +105,36 @@ pub enum FindError {
     /// The address is the edge's own.
     #[error("{0} is the edge itself")]
     Own(SocketAddr),
+    /// There is no such backend as far as the sidecar's file goes.
+    #[error("{address} is no backend of `{upstream}` as the sidecar's file has it: {why}")]
+    Stranger {
+        /// The address asked for.
+        address: SocketAddr,
+        /// The upstream asked for.
+        upstream: String,
+        /// What does not fit.
+        why: String,
+    },
+    /// The sidecar keeps to its own limits.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// Docker could not be asked.
     #[error(transparent)]
     Docker(#[from] DockerError),
+}
+
+/// Why the sidecar did nothing although it could have. Its limits are its own and do not depend on who asks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("refused by the sidecar: {why}{}", again(*again_in))]
+pub struct Refusal {
+    /// In words.
+    pub why: String,
+    /// When it may be asked again, where time alone will change the answer.
+    pub again_in: Option<Duration>,
+}
+
+fn again(after: Option<Duration>) -> String {
+    after.map(|after| format!("; again in {:.0} s", after.as_secs_f64().ceil())).unwrap_or_default()
 }
 
 /// Why a command did not run in a container, or was not seen to end.
@@ -170,6 +200,9 @@ pub enum ExecError {
         /// The signal.
         signal: &'static str,
     },
+    /// The sidecar keeps to its own limits: nothing was done.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// Docker could not be asked, or refused.
     #[error(transparent)]
     Docker(#[from] DockerError),
@@ -181,16 +214,19 @@ impl ExecError {
         match self {
             Self::NotFound { .. } | Self::NotExecutable { .. } | Self::BadCommand(_) | Self::WouldDisarm { .. } => true,
             Self::Docker(DockerError::Refused { status, .. }) => *status == 403,
-            Self::TimedOut { .. } | Self::Busy { .. } | Self::NotRunning { .. } | Self::Gone(_) | Self::Docker(_) => {
-                false
-            }
+            Self::TimedOut { .. }
+            | Self::Busy { .. }
+            | Self::NotRunning { .. }
+            | Self::Gone(_)
+            | Self::Refused(_)
+            | Self::Docker(_) => false,
         }
     }
 
     /// True when nothing was done and it is not the command's fault: no attempt is counted.
     pub fn is_elsewhere(&self) -> bool {
         match self {
-            Self::NotRunning { .. } | Self::Gone(_) => true,
+            Self::NotRunning { .. } | Self::Gone(_) | Self::Refused(_) => true,
             Self::Docker(error) => error.opens_breaker() || *error == DockerError::Off,
             Self::NotFound { .. }
             | Self::NotExecutable { .. }

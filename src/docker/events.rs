@@ -5,15 +5,19 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bollard::models::{ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, EventMessage};
+use bollard::models::{
+    ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, EndpointSettings, EventMessage,
+};
 use bollard::query_parameters::{EventsOptions, ListContainersOptions};
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
+use crate::types::ServerAddress;
+
 use super::client::{CALL_LIMIT, Docker};
 use super::container::{ContainerId, ContainerName};
 use super::error::DockerError;
-use super::identity::PROJECT_LABEL;
+use super::identity::{PROJECT_LABEL, SERVICE_LABEL};
 
 /// Pause before the daemon is listened to again after it fell silent; the breaker makes it longer where it stays so.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -44,14 +48,39 @@ pub enum Happening {
 
 /// Where containers were last seen: one that has ended has no address any more.
 #[derive(Debug, Default)]
-struct Known(HashMap<ContainerId, (ContainerName, Vec<IpAddr>)>);
+struct Known(HashMap<ContainerId, Place>);
+
+#[derive(Debug, Clone)]
+struct Place {
+    container: ContainerName,
+    addresses: Vec<IpAddr>,
+    /// Its compose service, and its aliases as far as they are known.
+    names: Vec<String>,
+}
+
+/// Whom a listener wants to hear of.
+type Wanted<'w> = &'w (dyn Fn(&Place) -> bool + Send + Sync);
 
 impl Docker {
     /// Tells what happens to containers until nobody listens any more. Listens again, after a pause, where the daemon
     /// goes away; what happened meanwhile is not told.
     pub async fn watch(&self, tell: mpsc::Sender<Seen>) {
+        self.watch_some(tell, &|_| true).await;
+    }
+
+    /// The same for the containers of servers alone, which are asked for at each event. A container that is known by
+    /// nothing but an alias counts from its next start on.
+    pub async fn watch_members(
+        &self,
+        tell: mpsc::Sender<Seen>,
+        servers: impl Fn() -> Vec<ServerAddress> + Send + Sync,
+    ) {
+        self.watch_some(tell, &|place| servers().iter().any(|server| place.is_of(server))).await;
+    }
+
+    async fn watch_some(&self, tell: mpsc::Sender<Seen>, wanted: Wanted<'_>) {
         while !tell.is_closed() {
-            match self.listen(&tell).await {
+            match self.listen(&tell, wanted).await {
                 Ok(()) => {}
                 Err(DockerError::Off) => return,
                 Err(error) => log::debug!("docker: events are not to be had: {error}"),
@@ -63,7 +92,7 @@ impl Docker {
         }
     }
 
-    async fn listen(&self, tell: &mpsc::Sender<Seen>) -> Result<(), DockerError> {
+    async fn listen(&self, tell: &mpsc::Sender<Seen>, wanted: Wanted<'_>) -> Result<(), DockerError> {
         // From before the list, so that nothing falls between the two.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let project = self.scope().await?.project.or_else(|| self.pinned_project.get().cloned());
@@ -72,8 +101,10 @@ impl Docker {
         let mut known = Known::default();
         for summary in &listed {
             known.list(summary);
+            let label = summary.labels.as_ref().and_then(|labels| labels.get(PROJECT_LABEL));
+            let is_ours = project.is_none() || label == project.as_ref();
             // What was started while nobody listened is there now.
-            if let Some(seen) = known.running(summary)
+            if let Some(seen) = known.running(summary, wanted).filter(|_| is_ours)
                 && tell.send(seen).await.is_err()
             {
                 return Ok(());
@@ -97,14 +128,14 @@ impl Docker {
             };
             // An end is a daemon that goes away.
             let Some(Ok(event)) = event else { return Ok(()) };
-            let Some(seen) = self.read_event(&mut known, &event).await else { continue };
+            let Some(seen) = self.read_event(&mut known, &event, wanted).await else { continue };
             if tell.send(seen).await.is_err() {
                 return Ok(());
             }
         }
     }
 
-    async fn read_event(&self, known: &mut Known, event: &EventMessage) -> Option<Seen> {
+    async fn read_event(&self, known: &mut Known, event: &EventMessage, wanted: Wanted<'_>) -> Option<Seen> {
         let id = ContainerId::parse(event.actor.as_ref()?.id.as_deref()?).ok()?;
         let what = happening(event)?;
         if what == Happening::Starts
@@ -112,11 +143,13 @@ impl Docker {
         {
             known.inspected(&answer);
         }
-        let (container, addresses) = known.0.get(&id)?.clone();
+        let place = known.0.get(&id)?.clone();
         if event.action.as_deref() == Some("destroy") {
             known.0.remove(&id);
         }
-        Some(Seen { addresses, container, what })
+        let is_wanted = wanted(&place);
+        let Place { container, addresses, .. } = place;
+        is_wanted.then_some(Seen { addresses, container, what })
     }
 }
 
@@ -133,35 +166,56 @@ fn happening(event: &EventMessage) -> Option<Happening> {
     }
 }
 
+impl Place {
+    fn is_of(&self, server: &ServerAddress) -> bool {
+        let host = server.host();
+        let mut names = self.names.iter().map(String::as_str).chain([self.container.as_str()]);
+        server.ip().is_some_and(|ip| self.addresses.contains(&ip)) || names.any(|name| name.eq_ignore_ascii_case(host))
+    }
+}
+
 impl Known {
     fn list(&mut self, summary: &ContainerSummary) {
         let ends = summary.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
-        let addresses = ends.into_iter().flatten().flat_map(|(_, end)| [&end.ip_address, &end.global_ipv6_address]);
         let name = summary.names.as_ref().and_then(|names| names.first());
-        self.add(summary.id.as_deref(), name.map(String::as_str), addresses.flatten());
+        self.add(summary.id.as_deref(), name.map(String::as_str), summary.labels.as_ref(), ends);
     }
 
-    fn running(&self, summary: &ContainerSummary) -> Option<Seen> {
+    fn running(&self, summary: &ContainerSummary, wanted: Wanted<'_>) -> Option<Seen> {
         if summary.state != Some(ContainerSummaryStateEnum::RUNNING) {
             return None;
         }
         let id = ContainerId::parse(summary.id.as_deref()?).ok()?;
-        let (container, addresses) = self.0.get(&id)?.clone();
-        Some(Seen { addresses, container, what: Happening::Starts })
+        let place = self.0.get(&id)?;
+        wanted(place).then(|| Seen {
+            addresses: place.addresses.clone(),
+            container: place.container.clone(),
+            what: Happening::Starts,
+        })
     }
 
     fn inspected(&mut self, answer: &ContainerInspectResponse) {
         let ends = answer.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
-        let addresses = ends.into_iter().flatten().flat_map(|(_, end)| [&end.ip_address, &end.global_ipv6_address]);
-        self.add(answer.id.as_deref(), answer.name.as_deref(), addresses.flatten());
+        let labels = answer.config.as_ref().and_then(|config| config.labels.as_ref());
+        self.add(answer.id.as_deref(), answer.name.as_deref(), labels, ends);
     }
 
-    fn add<'a>(&mut self, id: Option<&str>, name: Option<&str>, addresses: impl Iterator<Item = &'a String>) {
-        let (Some(Ok(id)), Some(Ok(name))) = (id.map(ContainerId::parse), name.map(ContainerName::parse)) else {
+    fn add(
+        &mut self,
+        id: Option<&str>,
+        name: Option<&str>,
+        labels: Option<&HashMap<String, String>>,
+        ends: Option<&HashMap<String, EndpointSettings>>,
+    ) {
+        let (Some(Ok(id)), Some(Ok(container))) = (id.map(ContainerId::parse), name.map(ContainerName::parse)) else {
             return;
         };
-        let addresses: HashSet<IpAddr> = addresses.filter_map(|text| text.parse().ok()).collect();
-        self.0.insert(id, (name, addresses.into_iter().collect()));
+        let ends = || ends.into_iter().flat_map(HashMap::values);
+        let texts = ends().flat_map(|end| [&end.ip_address, &end.global_ipv6_address]).flatten();
+        let addresses: HashSet<IpAddr> = texts.filter_map(|text| text.parse().ok()).collect();
+        let mut names: Vec<String> = ends().flat_map(|end| end.aliases.iter().flatten().cloned()).collect();
+        names.extend(labels.and_then(|labels| labels.get(SERVICE_LABEL)).cloned());
+        self.0.insert(id, Place { container, addresses: addresses.into_iter().collect(), names });
     }
 }
 
@@ -170,6 +224,23 @@ mod tests {
     use bollard::models::EventActor;
 
     use super::*;
+
+    #[test]
+    fn members_are_known_by_service_name_alias_or_address() {
+        let place = Place {
+            container: ContainerName::parse("shop_backend_1").unwrap(),
+            addresses: vec!["172.18.0.3".parse().unwrap()],
+            names: vec!["backend".to_owned(), "api".to_owned()],
+        };
+        #[rustfmt::skip]
+        let rows = [
+            ("backend:80", true), ("API:80", true), ("shop_backend_1:80", true), ("172.18.0.3:80", true),
+            ("database:80", false), ("172.18.0.4:80", false),
+        ];
+        for (server, is_of) in rows {
+            assert_eq!(place.is_of(&ServerAddress::parse(server).unwrap()), is_of, "{server}");
+        }
+    }
 
     #[test]
     fn only_what_ends_or_begins_a_container_counts() {

@@ -54,6 +54,7 @@ fn kind(error: &ExecError) -> &'static str {
         ExecError::WouldDisarm { .. } => "disarm P",
         ExecError::Docker(DockerError::Refused { status: 403, .. }) => "forbidden P",
         ExecError::Docker(DockerError::Refused { .. }) => "refused",
+        ExecError::Refused(_) => "refused E",
         ExecError::Docker(_) => "docker E",
     };
     assert_eq!(word.ends_with('P'), error.is_permanent(), "{error}");

@@ -25,9 +25,7 @@ impl Docker {
         if scope.project.is_none() {
             scope.project = self.pinned_project.get().cloned();
         }
-        let options = ListContainersOptions { all: true, ..Default::default() };
-        let listed = self.call(CALL_LIMIT, |docker| async move { docker.list_containers(Some(options)).await }).await?;
-        let candidates: Vec<Candidate> = listed.iter().filter_map(Candidate::read).collect();
+        let candidates = self.candidates().await?;
         let chosen = choose(&candidates, &scope, address, server)?;
         if let (None, Some(project)) = (&scope.project, &chosen.project)
             && self.pinned_project.set(project.clone()).is_ok()
@@ -43,25 +41,32 @@ impl Docker {
         ContainerRef::from_inspect(&answer)
             .ok_or_else(|| FindError::Docker(DockerError::Malformed(format!("inspect of `{}`", chosen.name))))
     }
+
+    /// Every container there is, running or not.
+    pub(super) async fn candidates(&self) -> Result<Vec<Candidate>, DockerError> {
+        let options = ListContainersOptions { all: true, ..Default::default() };
+        let listed = self.call(CALL_LIMIT, |docker| async move { docker.list_containers(Some(options)).await }).await?;
+        Ok(listed.iter().filter_map(Candidate::read).collect())
+    }
 }
 
 /// One line of the list of containers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Candidate {
-    id: ContainerId,
-    name: ContainerName,
-    project: Option<String>,
+pub(super) struct Candidate {
+    pub id: ContainerId,
+    pub name: ContainerName,
+    pub project: Option<String>,
     service: Option<String>,
     /// `docker compose run`: named like a service, not part of it.
-    is_oneoff: bool,
+    pub is_oneoff: bool,
     /// Network id and address; none when it does not run.
-    addresses: Vec<(String, IpAddr)>,
+    pub addresses: Vec<(String, IpAddr)>,
     /// Ports of the host that lead to it.
     published: Vec<(IpAddr, u16)>,
 }
 
 impl Candidate {
-    fn read(summary: &ContainerSummary) -> Option<Self> {
+    pub(super) fn read(summary: &ContainerSummary) -> Option<Self> {
         let label = |key: &str| summary.labels.as_ref().and_then(|labels| labels.get(key)).cloned();
         let networks = summary.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
         let mut addresses = Vec::new();
@@ -99,13 +104,13 @@ impl Candidate {
         }
     }
 
-    fn is_called(&self, server: &str) -> bool {
+    pub(super) fn is_called(&self, server: &str) -> bool {
         let service = self.service.as_deref().is_some_and(|service| service.eq_ignore_ascii_case(server));
         service || self.name.as_str().eq_ignore_ascii_case(server)
     }
 }
 
-fn choose<'c>(
+pub(super) fn choose<'c>(
     candidates: &'c [Candidate],
     scope: &Scope,
     address: SocketAddr,

@@ -47,7 +47,7 @@ fn chosen(candidates: &[Candidate], scope: &Scope, address: &str, server: &str) 
         Err(FindError::Ambiguous { count, .. }) => format!("ambiguous {count}"),
         Err(FindError::Foreign { owner, .. }) => format!("foreign: {owner}"),
         Err(FindError::Own(_)) => "own".into(),
-        Err(FindError::Docker(error)) => error.to_string(),
+        Err(error @ (FindError::Docker(_) | FindError::Stranger { .. } | FindError::Refused(_))) => error.to_string(),
     }
 }
 

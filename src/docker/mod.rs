@@ -13,12 +13,14 @@ mod exec;
 mod find;
 mod identity;
 mod logs;
+mod member;
 mod output;
 mod signal;
 
+pub use breaker::{Breaker, Change};
 pub use client::{Docker, DockerStatus};
 pub use container::{ContainerId, ContainerName, ContainerRef, ContainerState, InvalidContainerName, RestartPolicy};
-pub use error::{DockerError, ExecError, FindError};
+pub use error::{DockerError, ExecError, FindError, Refusal};
 pub use events::{Happening, Seen};
 pub use exec::{Command, ExecOutcome};
 pub use signal::SentBy;

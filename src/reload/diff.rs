@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::config::model::{
     AccessLog, CertificateSpec, DockerSpec, JournalFile, JournalSpec, LaneChoice, LimitsSpec, ListenSpec, LogSpec,
-    ProcessSpec, RouteSpec, SiteSpec, TlsSpec, TlsVersion,
+    ProcessSpec, RouteSpec, SidecarSpec, SiteSpec, TlsSpec, TlsVersion,
 };
 use crate::telemetry::metrics::route_label;
 
@@ -124,6 +124,10 @@ fn docker_access(docker: &DockerSpec) -> String {
     match docker {
         DockerSpec::Auto => "auto".to_owned(),
         DockerSpec::Socket(path) => path.display().to_string(),
+        DockerSpec::Sidecar(SidecarSpec { path, docker }) => {
+            let socket = docker.as_ref().map(|socket| format!(" with {}", socket.display())).unwrap_or_default();
+            format!("the sidecar at {}{socket}", path.display())
+        }
         DockerSpec::Off => "off".to_owned(),
     }
 }

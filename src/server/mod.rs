@@ -2,6 +2,7 @@
 
 mod publish;
 mod renew;
+mod sidecar;
 mod signals;
 mod view;
 mod ward;
@@ -18,14 +19,17 @@ use crate::admin::{self, AdminError, AdminListener};
 use crate::config::model::{Config, DockerSpec, JournalFile, JournalSpec, ProcessSpec};
 use crate::docker::Docker;
 use crate::front::{self, BindError, Bound, Guard};
-use crate::heal::{HealTools, Healer, Journal};
+use crate::heal::{HealTools, Healer, Journal, Surgeon};
 use crate::proxy::{Edge, EdgeSettings};
 use crate::relay;
-use crate::reload::{self, Load, Parts, Reload};
+use crate::reload::{self, Load, Parts, Publish, Reload};
+use crate::sidecar::Sidecar;
 use crate::snapshot::{Snapshot, SnapshotCell};
 use crate::telemetry::{self, AccessLogger, Metrics, Webhook};
 use crate::types::{Active, OwnedTask};
 use crate::upstream::{SystemResolver, UpstreamTools};
+
+pub use sidecar::{SidecarError, SidecarStart, run_sidecar};
 
 use publish::Publisher;
 use renew::Renewing;
@@ -178,7 +182,7 @@ async fn serve(
     Ok(())
 }
 
-fn start_reload(source: FileSource, publisher: Publisher, running: Config, metrics: &Arc<Metrics>) -> Reload {
+fn start_reload<P: Publish>(source: FileSource, publisher: P, running: Config, metrics: &Arc<Metrics>) -> Reload {
     let FileSource { loader, watch, .. } = source;
     Reload::start(Parts { loader, publisher, running, generation: 1, watch, metrics: Arc::clone(metrics) })
 }
@@ -205,14 +209,12 @@ fn open_journal(spec: &JournalSpec) -> Result<Journal, RunError> {
 
 /// Starts healing, unless the file says there is no Docker.
 fn start_healer(docker: &DockerSpec, ward: Wards, journal: &Arc<Journal>) -> Option<Healer> {
-    if *docker == DockerSpec::Off {
-        return None;
-    }
-    Some(Healer::start(HealTools {
-        ward: Arc::new(ward),
-        surgeon: Arc::new(Docker::connect(docker)),
-        journal: Arc::clone(journal),
-    }))
+    let surgeon: Arc<dyn Surgeon> = match docker {
+        DockerSpec::Off => return None,
+        DockerSpec::Sidecar(spec) => Arc::new(Sidecar::at(spec.path.clone())),
+        DockerSpec::Auto | DockerSpec::Socket(_) => Arc::new(Docker::connect(docker)),
+    };
+    Some(Healer::start(HealTools { ward: Arc::new(ward), surgeon, journal: Arc::clone(journal) }))
 }
 
 /// Waits for a signal and ends as it says: at once, or as soon as nothing is in flight.

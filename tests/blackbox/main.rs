@@ -26,6 +26,7 @@ mod malformed;
 mod networks;
 mod reload;
 mod routes;
+mod sidecar;
 mod signals;
 mod slow;
 mod streams;

@@ -52,6 +52,11 @@ impl Box {
     /// `docker run -d` with compose's labels; `options` go before the image, `command` after it.
     pub fn run(service: &str, options: &[&str], image: &str, command: &[&str]) -> Self {
         let project = format!("remora-test-{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+        Self::run_in(project, service, options, image, command)
+    }
+
+    /// The same in the project of another one.
+    pub fn run_in(project: String, service: &str, options: &[&str], image: &str, command: &[&str]) -> Self {
         let name = format!("{project}_{service}_1");
         let labels = [
             format!("com.docker.compose.project={project}"),

@@ -17,17 +17,17 @@ use crate::bench::{Box as Container, docker, get};
 use crate::gunicorn::{STARTS, freeze, start};
 
 /// Probed by a GET; down after one failure, up after two passes.
-struct Probed {
+pub struct Probed {
     upstream: UpstreamName,
     address: SocketAddr,
     server: ServerAddress,
-    up: AtomicBool,
+    pub up: AtomicBool,
     passes: AtomicU32,
     since: Instant,
 }
 
 impl Probed {
-    async fn look(&self) -> bool {
+    pub async fn look(&self) -> bool {
         let address = self.address;
         let ask = move || get(address, "/", Duration::from_millis(500)).is_ok_and(|(status, _)| status == 200);
         let passed = tokio::task::spawn_blocking(ask).await.unwrap();
@@ -132,7 +132,7 @@ fn spec(steps: Vec<Step>) -> Arc<UpstreamSpec> {
 }
 
 /// A sick Gunicorn, its healer at work since longer than the edge's grace would last.
-fn ward_of(container: &Container, steps: Vec<Step>) -> (Arc<Probed>, HealTools) {
+pub fn ward_of(container: &Container, steps: Vec<Step>) -> (Arc<Probed>, HealTools) {
     let patient = Arc::new(Probed {
         upstream: UpstreamName::parse("backend").unwrap(),
         address: container.address(80),
@@ -150,7 +150,7 @@ fn ward_of(container: &Container, steps: Vec<Step>) -> (Arc<Probed>, HealTools) 
     (patient, tools)
 }
 
-async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let wait = async {
         while !is_so() {
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -22,3 +22,5 @@ mod gunicorn;
 mod healer;
 #[cfg(test)]
 mod others;
+#[cfg(test)]
+mod sidecar;

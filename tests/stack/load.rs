@@ -11,7 +11,7 @@ use hyper_util::client::legacy::{self, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::stack::PORT;
+use crate::stack::port;
 
 /// How long a client waits, as the clients in the tables of other proxies do.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,7 +32,7 @@ fn client() -> &'static legacy::Client<HttpConnector, Full<Bytes>> {
 pub async fn send(method: Method, path: &str, body: &str) -> Result<Answer, Failure> {
     let request = Request::builder()
         .method(method)
-        .uri(format!("http://127.0.0.1:{PORT}{path}"))
+        .uri(format!("http://127.0.0.1:{}{path}", port()))
         .header("content-type", "application/json")
         .body(Full::new(Bytes::from(body.to_owned())))?;
     let exchange = async {

@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::Value;
 
 use crate::load::{Load, Outcome, get, send};
-use crate::stack::{Stack, eventually, text};
+use crate::stack::{Kind, Stack, eventually, text};
 
 pub const RATE: u32 = 200;
 
@@ -49,7 +49,11 @@ pub async fn a_reader_of_a_tutorial_finds_everything(stack: &Stack) {
     assert!(log.contains("is up"), "the log tells changes of health: {log}");
     let table = text(&stack.compose(&["exec", "-T", "manager", "remora", "status"]).stdout);
     assert!(table.contains("backend") && table.contains("database"), "{table}");
-    let doctor = text(&stack.compose(&["exec", "-T", "manager", "remora", "doctor"]).stdout);
+    let with_docker = match stack.kind {
+        Kind::Whole => "manager",
+        Kind::Split => "sidecar",
+    };
+    let doctor = text(&stack.compose(&["exec", "-T", with_docker, "remora", "doctor"]).stdout);
     assert!(doctor.contains("systemd knows `mysql`") && doctor.contains("everything would work"), "{doctor}");
     eventually("Docker calls the manager healthy", || async {
         let manager = &stack.containers("manager")[0];

@@ -8,13 +8,56 @@ use serde_json::Value;
 
 use crate::load::get;
 
-const PROJECT: &str = "remora-e2e";
-pub const PORT: u16 = 18480;
+/// The port of the host that leads to the edge: `STACK_PORT`, or one that hardly anybody else takes.
+pub fn port() -> String {
+    std::env::var("STACK_PORT").unwrap_or_else(|_| "18480".to_owned())
+}
 /// Longest wait for anything that should happen.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Which of the two manager stacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// compose.yml: the edge has the Docker socket.
+    Whole,
+    /// compose.split.yml: its sidecar has.
+    Split,
+}
+
+impl Kind {
+    fn project(self) -> &'static str {
+        match self {
+            Self::Whole => "remora-e2e",
+            Self::Split => "remora-e2e-split",
+        }
+    }
+
+    fn compose_file(self) -> &'static str {
+        match self {
+            Self::Whole => "deploy/manager/compose.yml",
+            Self::Split => "deploy/manager/compose.split.yml",
+        }
+    }
+
+    fn conf(self) -> &'static str {
+        match self {
+            Self::Whole => "conf/remora.yaml",
+            Self::Split => "deploy/manager/split/remora.yaml",
+        }
+    }
+
+    /// The services that are Remora.
+    fn own(self) -> &'static [&'static str] {
+        match self {
+            Self::Whole => &["manager"],
+            Self::Split => &["manager", "sidecar"],
+        }
+    }
+}
+
 /// A running stack; taken down when dropped.
 pub struct Stack {
+    pub kind: Kind,
     folder: tempfile::TempDir,
 }
 
@@ -45,14 +88,19 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl Fn
 
 impl Stack {
     /// `docker-compose up -d --scale backend=N --scale frontend=M`, and waits until everything answers through the edge.
-    pub async fn up(backends: usize, frontends: usize) -> Self {
+    pub async fn up(kind: Kind, backends: usize, frontends: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let conf = folder.path().join("conf");
         std::fs::create_dir(&conf).unwrap();
-        std::fs::copy(root().join("conf/remora.yaml"), conf.join("remora.yaml")).unwrap();
-        let mount = format!("services: {{ manager: {{ volumes: [\"{}:/etc/remora:ro\"] }} }}\n", conf.display());
-        std::fs::write(folder.path().join("test.yml"), format!("version: \"3.7\"\n{mount}")).unwrap();
-        let stack = Self { folder };
+        std::fs::copy(root().join(kind.conf()), conf.join("remora.yaml")).unwrap();
+        // Another build may be tried without touching the image that others use.
+        let image = std::env::var("REMORA_IMAGE").map(|image| format!("image: \"{image}\", ")).unwrap_or_default();
+        let mut test = "services:\n".to_owned();
+        for service in kind.own() {
+            test.push_str(&format!("  {service}: {{ {image}volumes: [\"{}:/etc/remora:ro\"] }}\n", conf.display()));
+        }
+        std::fs::write(folder.path().join("test.yml"), test).unwrap();
+        let stack = Self { kind, folder };
         stack.compose(&["down", "-v", "--remove-orphans", "-t", "5"]);
         let start = Instant::now();
         stack.scale(&[("backend", backends), ("frontend", frontends)]);
@@ -71,12 +119,12 @@ impl Stack {
     /// Runs docker-compose on this stack; panics where it fails.
     pub fn compose(&self, arguments: &[&str]) -> Output {
         let output = Command::new("docker-compose")
-            .args(["-p", PROJECT, "-f"])
-            .arg(root().join("deploy/manager/compose.yml"))
+            .args(["-p", self.kind.project(), "-f"])
+            .arg(root().join(self.kind.compose_file()))
             .arg("-f")
             .arg(self.folder.path().join("test.yml"))
             .args(arguments)
-            .env("REMORA_PORT", PORT.to_string())
+            .env("REMORA_PORT", port())
             .env("SAMPLE_FAULTS", "1")
             .output()
             .unwrap();
@@ -149,17 +197,29 @@ impl Stack {
     }
 
     pub fn manager_log(&self) -> String {
-        let output = self.compose(&["logs", "--no-color", "manager"]);
-        text(&output.stdout)
+        self.log("manager")
+    }
+
+    pub fn log(&self, service: &str) -> String {
+        text(&self.compose(&["logs", "--no-color", service]).stdout)
+    }
+
+    /// What a command prints in a service's container, whether it fails or not, and its own user's or root's.
+    pub fn exec(&self, service: &str, words: &[&str]) -> String {
+        let container = self.containers(service).remove(0);
+        let output = Command::new("docker").args(["exec", &container]).args(words).output().unwrap();
+        text(&output.stdout) + &text(&output.stderr)
     }
 }
 
 impl Drop for Stack {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = self.manager_log();
-            let told: Vec<_> = log.lines().filter(|line| !line.contains("] \"")).collect();
-            println!("--- the manager's log, without access\n{}", told.join("\n"));
+            for service in self.kind.own() {
+                let log = self.log(service);
+                let told: Vec<_> = log.lines().filter(|line| !line.contains("] \"")).collect();
+                println!("--- the {service}'s log, without access\n{}", told.join("\n"));
+            }
         }
         if std::env::var_os("KEEP_STACK").is_none() {
             self.compose(&["down", "-v", "--remove-orphans", "-t", "5"]);

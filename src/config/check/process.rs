@@ -8,7 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use log::LevelFilter;
 
-use super::super::model::{AccessLog, DockerSpec, LaneChoice, LogSpec, ProcessSpec};
+use super::super::model::{AccessLog, DockerSpec, LaneChoice, LogSpec, ProcessSpec, SidecarSpec};
 use super::super::problem::{Problem, Problems, quoted};
 use super::super::raw::{RawDocker, RawFile, RawLog};
 use super::super::read::{Form, Item, choice, field, one_or_many, open, text};
@@ -16,6 +16,10 @@ use super::journal::journal;
 use super::leaf::{HOUR, all, auto_or, duration};
 use super::limits::limits;
 use super::listen::listen;
+
+const DOCKER_FORMS: &str = "`auto`, `off`, `{ socket: /var/run/docker.sock }` or `{ sidecar: /run/remora/heal.sock }`";
+/// What fits into a socket's address on Linux (unix(7)), with its closing NUL.
+const SOCKET_PATH_MAX: usize = 107;
 
 /// Takes the process half out of a file; paths in it are relative to `folder`.
 pub(super) fn process(raw: &mut RawFile, at: &Item, folder: &Path, problems: &mut Problems) -> Option<ProcessSpec> {
@@ -109,21 +113,40 @@ fn docker(item: Option<Item>, problems: &mut Problems) -> Option<DockerSpec> {
         choice(&item, &words, problems)?;
         return Some(if text(&item, problems)? == "off" { DockerSpec::Off } else { DockerSpec::Auto });
     }
-    if item.entries().iter().any(|(key, _)| key == "sidecar") {
-        let problem = Problem::new(&item.place.key("sidecar").of_key(), "`sidecar` is not available yet");
-        return problems.add(problem.help("write `socket:` and the path of Docker's socket"));
-    }
-    let mut raw: RawDocker = open(&item, "`auto`, `off` or `{ socket: /var/run/docker.sock }`", problems)?;
-    let Some(socket) = field!(raw.socket, item) else {
-        let problem = Problem::new(&item.place, "`docker` names no socket");
-        return problems.add(problem.help("write `auto`, `off` or `{ socket: /var/run/docker.sock }`"));
+    let mut raw: RawDocker = open(&item, DOCKER_FORMS, problems)?;
+    let (sidecar, socket) = (field!(raw.sidecar, item), field!(raw.socket, item));
+    let docker = socket.as_ref().map(|socket| {
+        socket_path(socket, "write the path of Docker's socket, such as `/var/run/docker.sock`", problems)
+    });
+    let Some(sidecar) = sidecar else {
+        let Some(path) = docker else {
+            let problem = Problem::new(&item.place, "`docker` names no socket");
+            return problems.add(problem.help(format!("write {DOCKER_FORMS}")));
+        };
+        return path.map(DockerSpec::Socket);
     };
-    let path = text(&socket, problems)?;
-    if path.starts_with('/') {
-        return Some(DockerSpec::Socket(PathBuf::from(path)));
+    let path =
+        socket_path(&sidecar, "write the path of the sidecar's socket, such as `/run/remora/heal.sock`", problems);
+    let docker = docker.map_or(Some(None), |path| path.map(Some));
+    let (path, docker) = (path?, docker?);
+    if docker.as_ref() == Some(&path) {
+        let message = format!("{} is both the sidecar's socket and Docker's", quoted(&path.to_string_lossy()));
+        return problems.add(Problem::new(&sidecar.place, message).help("give the sidecar a socket of its own"));
     }
-    let problem = Problem::new(&socket.place, format!("{} is not an absolute path", quoted(&path)));
-    problems.add(problem.help("write the path of Docker's socket, such as `/var/run/docker.sock`"))
+    Some(DockerSpec::Sidecar(SidecarSpec { path, docker }))
+}
+
+fn socket_path(item: &Item, help: &str, problems: &mut Problems) -> Option<PathBuf> {
+    let path = text(item, problems)?;
+    let said = quoted(&path);
+    let message = if !path.starts_with('/') {
+        format!("{said} is not an absolute path")
+    } else if SOCKET_PATH_MAX < path.len() {
+        format!("{said} is longer than the {SOCKET_PATH_MAX} bytes that the path of a socket may have")
+    } else {
+        return Some(PathBuf::from(path));
+    };
+    problems.add(Problem::new(&item.place, message).help(help.to_owned()))
 }
 
 /// Networks whose proxies are believed.

@@ -13,7 +13,9 @@ use crate::types::UpstreamName;
 
 pub use heal::{Budget, HealSpec, Preset, Signal, Step};
 pub use listen::{CertificateSpec, ListenAddress, ListenSpec, TlsSpec, TlsVersion};
-pub use process::{AccessLog, DockerSpec, JournalFile, JournalSpec, LaneChoice, LimitsSpec, LogSpec, ProcessSpec};
+pub use process::{
+    AccessLog, DockerSpec, JournalFile, JournalSpec, LaneChoice, LimitsSpec, LogSpec, ProcessSpec, SidecarSpec,
+};
 pub use route::{CorsSpec, ErrorFormat, Origins, RouteSpec};
 pub use upstream::{
     Balance, CheckKind, CheckSpec, RetryOn, RetrySpec, ServerSpec, StatusRanges, Timeouts, UpstreamSpec,

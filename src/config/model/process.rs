@@ -154,6 +154,24 @@ pub enum DockerSpec {
     Auto,
     /// A socket that must be there for healing to work.
     Socket(PathBuf),
+    /// By way of `remora sidecar`, the only process that holds Docker's socket; the edge has none.
+    Sidecar(SidecarSpec),
     /// No Docker: sick backends are ejected, not healed.
     Off,
+}
+
+/// Where the sidecar is, for the edge, and where it finds Docker itself. Both read the same words of the same file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SidecarSpec {
+    /// The unix socket it listens on.
+    pub path: PathBuf,
+    /// Docker's socket, for the sidecar alone. Default: the usual place.
+    pub docker: Option<PathBuf>,
+}
+
+impl SidecarSpec {
+    /// Where the sidecar itself reaches the Docker daemon.
+    pub fn daemon(&self) -> DockerSpec {
+        self.docker.clone().map_or(DockerSpec::Auto, DockerSpec::Socket)
+    }
 }

@@ -39,7 +39,7 @@ pub(super) struct RawFile {
     /// What is logged and how.
     #[schemars(with = "RawLog")]
     pub log: Option<Value>,
-    /// Where the Docker daemon is reached: `auto` (default), `off`, or a socket.
+    /// Where the Docker daemon is reached: `auto` (default), `off`, a socket, or a sidecar.
     #[schemars(with = "form::Docker")]
     pub docker: Option<Value>,
     /// Where heals are written down and who is told of them: `auto` (default), `off`, a file, or the long form.
@@ -143,14 +143,17 @@ pub(super) struct RawJournal {
     pub webhook: Option<Value>,
 }
 
-/// Where the Docker daemon is reached.
+/// Where the Docker daemon is reached: by its socket, or by way of a sidecar.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(rename = "DockerSocket", extend("required" = ["socket"]))]
+#[schemars(rename = "DockerSocket", extend("anyOf" = [{ "required": ["socket"] }, { "required": ["sidecar"] }]))]
 pub(super) struct RawDocker {
-    /// Path of the daemon's socket.
+    /// Path of the daemon's socket; beside `sidecar`, the sidecar's own way to it. Default the usual place.
     #[schemars(with = "form::Text")]
     pub socket: Option<Value>,
+    /// Path of the socket of `remora sidecar`, which holds Docker's in the edge's stead.
+    #[schemars(with = "form::Text")]
+    pub sidecar: Option<Value>,
 }
 
 /// Limits towards clients.

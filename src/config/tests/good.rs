@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::model::{
     AccessLog, CertificateSpec, CheckKind, Config, DockerSpec, JournalFile, LaneChoice, LimitsSpec, ListenAddress,
-    ListenSpec, Origins, Preset, Step, TlsSpec, TlsVersion, UpstreamSpec,
+    ListenSpec, Origins, Preset, SidecarSpec, Step, TlsSpec, TlsVersion, UpstreamSpec,
 };
 use crate::config::{Loaded, load, load_text};
 use crate::types::{ByteSize, UpstreamName};
@@ -61,6 +61,8 @@ fn every_key_can_be_set() {
     assert_eq!(process.lane, LaneChoice::Full);
     assert_eq!(process.journal.file, JournalFile::At("/srv/heals.jsonl".into()));
     assert_eq!(process.journal.webhook.as_deref(), Some("https://hooks.example.com/x?token=1"));
+    let sidecar = SidecarSpec { path: "/run/remora/heal.sock".into(), docker: Some("/var/run/docker.sock".into()) };
+    assert_eq!(process.docker, DockerSpec::Sidecar(sidecar));
     let limits = LimitsSpec {
         body: ByteSize(0),
         keepalive: Duration::ZERO,

@@ -116,6 +116,8 @@ pub enum StepResult {
     NotStarted,
     /// Docker, or the sidecar, could not be asked.
     Unavailable,
+    /// The sidecar did not want it now: its own limits stand against it.
+    Held,
     /// It was left out, for a reason that stands beside it.
     Skipped,
 }
@@ -139,6 +141,7 @@ impl StepResult {
             Self::Gone => "gone",
             Self::NotStarted => "not_started",
             Self::Unavailable => "unavailable",
+            Self::Held => "held",
             Self::Skipped => "skipped",
         }
     }
@@ -155,6 +158,7 @@ impl StepResult {
             ExecError::NotRunning { state: ContainerState::Restarting, .. } => Self::Restarting,
             ExecError::NotRunning { .. } => Self::NotRunning,
             ExecError::Gone(_) => Self::Gone,
+            ExecError::Refused(_) => Self::Held,
             ExecError::Docker(DockerError::Refused { status: 403, .. }) => Self::Refused,
             ExecError::Docker(DockerError::Refused { .. }) => Self::NotStarted,
             ExecError::Docker(_) => Self::Unavailable,

@@ -12,7 +12,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 pub use client::{Client, raw};
-pub use edge::{Running, TestEdge, free_port, is_full_lane, lane};
+pub use edge::{Lines, Running, TestEdge, free_port, is_full_lane, lane};
 pub use link::{Link, Weather};
 pub use origin::Origin;
 pub use raw_origin::{OK, Peer, RawOrigin};

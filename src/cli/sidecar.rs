@@ -1,0 +1,77 @@
+//! `remora sidecar [FILE]`
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::bail;
+
+use crate::config::model::{DockerSpec, SidecarSpec};
+use crate::reload::FileLoader;
+use crate::server::{FileSource, SidecarStart, run_sidecar};
+use crate::sidecar::{Sidecar, Standing};
+
+use super::{Exit, file, terminal};
+
+/// How long a sidecar may take to say how it is.
+const WITHIN: Duration = Duration::from_secs(5);
+
+/// Hold the Docker socket in the edge's stead: heal what the edge asks for, as this file says and no more often.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The configuration, which names `docker: { sidecar: PATH }`; else /etc/remora/remora.yaml, else conf/remora.yaml
+    file: Option<PathBuf>,
+    /// Folder for the counters of heals, which outlive the process; nobody else's
+    #[arg(long, value_name = "FOLDER", default_value = "/var/lib/remora")]
+    state: PathBuf,
+    /// Say how the running sidecar is; exit code 1 when it does not answer
+    #[arg(long, conflicts_with = "state")]
+    status: bool,
+}
+
+/// The file has no sidecar in it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} names no sidecar; write `docker: {{ sidecar: /run/remora/heal.sock }}`, for the edge and for the sidecar")]
+pub(super) struct NotConfigured(pub(super) String);
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let file = file::choose(arguments.file.as_deref())?;
+    let loader = FileLoader::new(file.clone());
+    let loaded = match file::load(&loader) {
+        Ok(loaded) => loaded,
+        Err(report) => {
+            terminal::complain(&report);
+            return Ok(Exit::Refused);
+        }
+    };
+    let DockerSpec::Sidecar(spec) = loaded.config.process.docker.clone() else {
+        return Err(NotConfigured(file.display().to_string()).into());
+    };
+    if arguments.status {
+        return status(&spec);
+    }
+    let source = FileSource { file, loader: Box::new(loader), watch: loaded.watch };
+    run_sidecar(SidecarStart { config: loaded.config, spec, source, state: arguments.state.clone() })?;
+    Ok(Exit::Done)
+}
+
+fn status(spec: &SidecarSpec) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let sidecar = Sidecar::at(spec.path.clone());
+    let asked = runtime.block_on(async { tokio::time::timeout(WITHIN, sidecar.status()).await });
+    match asked {
+        Ok(Ok(standing)) => {
+            terminal::say(&shown(&standing))?;
+            Ok(Exit::Done)
+        }
+        Ok(Err(error)) => bail!("{error}"),
+        Err(_) => bail!("the sidecar at {} did not answer in {WITHIN:?}", spec.path.display()),
+    }
+}
+
+fn shown(standing: &Standing) -> String {
+    let Standing { docker, upstreams, steps, running, refused, closed } = standing;
+    format!(
+        "Docker: {docker}\nupstreams with a heal: {upstreams}\nsteps: {steps} run, {running} running, {refused} refused\n\
+         connections closed: {closed}"
+    )
+}

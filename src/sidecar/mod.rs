@@ -1,0 +1,96 @@
+//! Healing without Docker's socket in the edge: a second process, `remora sidecar`, holds it, and the edge asks that one.
+//!
+//! What the edge may say is closed (`wire`): heal *upstream* on *backend*, step *n*. What is done comes from the sidecar's own
+//! file, in whose container from Docker, and how often from the sidecar's own counters (`gate`, `ledger`). So whoever takes
+//! over the edge can cause the configured heals at the configured rate, and nothing else.
+
+mod books;
+mod client;
+mod desk;
+mod failure;
+mod gate;
+mod ledger;
+mod line;
+mod listener;
+mod rate;
+mod wire;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::config::model::SiteSpec;
+use crate::docker::Docker;
+use crate::types::{OwnedTask, ServerAddress};
+
+pub use client::Sidecar;
+pub use ledger::LedgerError;
+pub use listener::{BindError, Bound, bind};
+pub use wire::Standing;
+
+use books::Books;
+use desk::Desk;
+
+/// How often it is looked whether the last step has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// The sidecar's own file, as last read well.
+#[derive(Debug)]
+pub struct Rules(ArcSwap<SiteSpec>);
+
+impl Rules {
+    /// The rules of a file.
+    pub fn new(site: SiteSpec) -> Self {
+        Self(ArcSwap::from_pointee(site))
+    }
+
+    /// The rules from now on.
+    pub fn replace(&self, site: SiteSpec) {
+        self.0.store(Arc::new(site));
+    }
+
+    fn current(&self) -> Arc<SiteSpec> {
+        self.0.load_full()
+    }
+
+    /// The servers of every upstream that has a `heal`.
+    fn servers(&self) -> Vec<ServerAddress> {
+        let site = self.current();
+        let healed = site.upstreams.values().filter(|upstream| upstream.heal.is_some());
+        healed.flat_map(|upstream| upstream.servers.iter().map(|server| server.address.clone())).collect()
+    }
+}
+
+/// A sidecar at work. It takes nothing on any more once this is dropped.
+#[must_use = "dropping this ends the sidecar"]
+pub struct Service {
+    desk: Arc<Desk>,
+    listening: OwnedTask,
+}
+
+impl Service {
+    /// Answers on a socket. The counters are kept in `folder`, which must be nobody else's.
+    ///
+    /// # Errors
+    /// When the folder cannot be written, or another sidecar uses it.
+    pub fn start(docker: Docker, rules: Arc<Rules>, bound: Bound, folder: &Path) -> Result<Self, LedgerError> {
+        let desk = Arc::new(Desk::new(docker, rules, Books::open(folder)?));
+        Ok(Self { listening: OwnedTask::spawn(listener::run(bound, Arc::clone(&desk))), desk })
+    }
+
+    /// Takes nothing on any more and waits for steps that run, for `grace` at most.
+    pub async fn end(self, grace: Duration) {
+        let Self { desk, listening } = self;
+        drop(listening);
+        let idle = async {
+            while desk.running() != 0 {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        if tokio::time::timeout(grace, idle).await.is_err() {
+            log::warn!("ending while a step runs; it is counted, and ends by itself in its container");
+        }
+    }
+}
