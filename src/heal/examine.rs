@@ -111,7 +111,7 @@ async fn look(docker: &Docker, container: &ContainerRef, steps: &[Step]) -> Resu
         Step::Exec(argv) => argv.first().map(String::as_str),
         Step::Signal(_) | Step::Preset(_) | Step::Restart => None,
     });
-    let words = ["sh", "-c", LOOK, "sh", "systemctl", "supervisorctl"].into_iter().chain(programs);
+    let words = ["sh", "-c", LOOK, "sh", "systemctl"].into_iter().chain(programs);
     Ok(read_facts(&docker.exec(container, &Command::new(words), LIMIT).await?.stdout))
 }
 
@@ -234,25 +234,41 @@ impl Examined<'_> {
                     _ => broken(found.stderr.trim()),
                 })
             }
+            Preset::UvicornReload | Preset::UvicornKillWorkers => {
+                let found = self.run(&preset::look_at_uvicorn()).await?;
+                Ok(match found.code {
+                    0 => works(format!("uvicorn runs: {}", found.stdout.trim())),
+                    _ => broken(found.stderr.trim()),
+                })
+            }
             Preset::Pm2Reload(app) | Preset::Pm2Restart(app) => self.pm2(app).await,
             Preset::Systemd(unit) => self.systemd(facts, unit).await,
-            Preset::Supervisor(_) if !facts.programs.contains("supervisorctl") => {
-                Ok(broken("`supervisorctl` is not in this image"))
-            }
-            Preset::Supervisor(program) => {
-                let found = self.run(&Command::new(["supervisorctl", "status", program])).await?;
-                let said = found.stdout.trim().lines().next().unwrap_or_default().to_owned();
-                // 3 is a program that does not run, which is what a restart is for.
-                Ok(if matches!(found.code, 0 | 3) && !said.contains("ERROR") { works(said) } else { broken(said) })
-            }
+            Preset::Supervisor(program) => self.supervisor(program).await,
         }
+    }
+
+    async fn supervisor(&self, program: &str) -> Result<Said, ExecError> {
+        let found = self.run(&preset::find_supervisor()).await?;
+        let Some(daemon) = preset::daemons(&found.stdout).into_iter().next() else {
+            return Ok(broken("no supervisord runs here"));
+        };
+        let told = match self.run(&preset::tell_supervisor(&daemon, "status", program)).await {
+            Err(ExecError::NotFound { .. }) => {
+                return Ok(broken("supervisord runs, and there is no `supervisorctl` command to tell it"));
+            }
+            other => other?,
+        };
+        let said = format!("{} {}", told.stdout.trim(), told.stderr.trim());
+        let said = said.trim().lines().next().unwrap_or_default().to_owned();
+        // 3 is a program that does not run, which is what a restart is for.
+        Ok(if matches!(told.code, 0 | 3) && !said.contains("ERROR") { works(said) } else { broken(said) })
     }
 
     /// The first daemon that listens is the one that is told.
     async fn pm2(&self, app: &str) -> Result<Said, ExecError> {
         let found = self.run(&preset::find_pm2()).await?;
         let mut last = broken("no PM2 daemon runs here");
-        for daemon in preset::pm2_daemons(&found.stdout) {
+        for daemon in preset::daemons(&found.stdout) {
             // `describe` knows no `all`, and `ls` no names.
             let verb = if app == "all" { "ls" } else { "describe" };
             let told = match self.run(&preset::tell_pm2(&daemon, verb, app)).await {
@@ -337,7 +353,11 @@ fn reached(family: &str) -> Said {
         return works(format!("reaches `{name}` (PID {pid}{more})"));
     }
     let pids = children.iter().map(|child| child.0).collect::<Vec<_>>().join(" ");
-    let remedy = if name.starts_with("gunicorn") { "`heal: gunicorn`" } else { "a pattern for the first alone" };
+    let remedy = match name.get(..8).unwrap_or(name) {
+        "gunicorn" => "`heal: gunicorn`",
+        "uvicorn" => "`heal: uvicorn`",
+        _ => "a pattern for the first alone",
+    };
     doubtful(format!(
         "reaches `{name}` (PID {pid}) and its workers too ({pids}), which may end at once with the requests in them; {remedy} \
          spares them"

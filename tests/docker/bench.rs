@@ -6,8 +6,9 @@ use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use remora::config::model::DockerSpec;
-use remora::docker::{ContainerRef, Docker};
+use remora::config::model::{DockerSpec, Preset, Step};
+use remora::docker::{ContainerRef, Docker, ExecError};
+use remora::heal::{Done, Finding, Surgeon, examine};
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
@@ -36,6 +37,34 @@ pub fn image(names: &[&str]) -> String {
         Some(name) => (*name).to_owned(),
         None => panic!("none of {names:?} is here: run `make images`"),
     }
+}
+
+/// Deadline of one step.
+pub const LIMIT: Duration = Duration::from_secs(15);
+
+/// Runs one step in a container, as the healer would.
+pub async fn perform(docker: &Docker, container: &Box, step: &Step) -> Result<Done, ExecError> {
+    docker.perform(&container.found(docker).await, step, LIMIT).await
+}
+
+/// Runs a preset, whose command must at least start.
+pub async fn cure(docker: &Docker, container: &Box, preset: Preset) -> Done {
+    perform(docker, container, &Step::Preset(preset)).await.expect("the preset's command starts")
+}
+
+/// What the doctor says of one step.
+pub async fn judged(docker: &Docker, container: &Box, step: Step) -> Finding {
+    examine(docker, &container.found(docker).await, &[step]).await.remove(0)
+}
+
+/// Gunicorn and uvicorn in a slim image, without procps.
+pub fn slim() -> String {
+    image(&["remora-test/slim:latest"])
+}
+
+/// The same with procps, tini and supervisor.
+pub fn programs() -> String {
+    image(&["remora-test/programs:latest"])
 }
 
 pub fn debian() -> String {
@@ -87,6 +116,18 @@ impl Box {
         docker.find(self.address(80), "nobody").await.expect("found by its address")
     }
 
+    /// Waits until a GET of `/` on port 80 is answered.
+    pub fn answers(&self) -> SocketAddr {
+        let address = self.address(80);
+        eventually("it answers", || get(address, "/", Duration::from_millis(500)).is_ok());
+        address
+    }
+
+    /// Id and start of the container, which no heal but a restart may change.
+    pub fn identity(&self) -> String {
+        self.inspect("{{.Id}} {{.State.StartedAt}} {{.RestartCount}}")
+    }
+
     /// Pids and arguments of everything that runs in it, one process a line.
     pub fn processes(&self) -> String {
         self.shell("for f in /proc/[0-9]*; do echo \"${f#/proc/} $(tr '\\0' ' ' <$f/cmdline)\"; done 2>/dev/null")
@@ -105,10 +146,19 @@ impl Drop for Box {
 
 /// Status and body of a GET, or what went wrong.
 pub fn get(address: SocketAddr, path: &str, limit: Duration) -> Result<(u16, String), String> {
+    ask("GET", address, path, limit)
+}
+
+/// The same of a POST without a body.
+pub fn post(address: SocketAddr, path: &str, limit: Duration) -> Result<(u16, String), String> {
+    ask("POST", address, path, limit)
+}
+
+fn ask(method: &str, address: SocketAddr, path: &str, limit: Duration) -> Result<(u16, String), String> {
     let run = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect_timeout(&address, limit)?;
         stream.set_read_timeout(Some(limit))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
         Ok(String::from_utf8_lossy(&answer).into_owned())

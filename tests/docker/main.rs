@@ -20,3 +20,7 @@ mod gunicorn;
 mod healer;
 #[cfg(test)]
 mod others;
+#[cfg(test)]
+mod supervisor;
+#[cfg(test)]
+mod uvicorn;
