@@ -1,8 +1,7 @@
 """A tiny app, WSGI and ASGI, that can be made sick: what the tests and `make healing` put behind Gunicorn, uvicorn and others.
 
 /?SECONDS     answers after so long with the number of its process
-/health       200, or 500 while sick
-/_fault/sick  ?SECONDS of 500 from every process of this container (POST)
+/_fault/sick  500 from every process of this container that has started before, until it ends (POST)
 /_fault/hang  this thread, or this event loop, does nothing else any more (POST)
 """
 
@@ -11,16 +10,16 @@ import os
 import socket
 import time
 
-SICK_UNTIL = "/tmp/sick-until"
+SICK = "/tmp/sick"
+STARTED = time.time()
 FAULTS = os.environ.get("SAMPLE_FAULTS") == "1"
 HOSTNAME = socket.gethostname()
 
 
 def is_sick():
     try:
-        with open(SICK_UNTIL) as file:
-            return time.time() < float(file.read())
-    except (OSError, ValueError):
+        return STARTED < os.stat(SICK).st_mtime
+    except OSError:
         return False
 
 
@@ -34,9 +33,7 @@ def seconds(query, default=0.0):
 def answer(path, method, query):
     """Status, text and how long to wait before it; `None` is for ever."""
     if FAULTS and method == "POST" and path == "/_fault/sick":
-        with open(SICK_UNTIL + ".new", "w") as file:
-            file.write(str(time.time() + seconds(query, 60)))
-        os.replace(SICK_UNTIL + ".new", SICK_UNTIL)
+        open(SICK, "w").close()
         return 200, "sick", 0
     if FAULTS and method == "POST" and path == "/_fault/hang":
         return 200, "hung", None
