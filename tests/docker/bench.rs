@@ -71,6 +71,11 @@ pub fn debian() -> String {
     image(&["remora-base/debian:bookworm", "debian:bookworm-slim"])
 }
 
+/// A name for a compose project of a test's own.
+pub fn project() -> String {
+    format!("remora-test-{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
+}
+
 /// A container of a compose project of its own, removed when dropped.
 pub struct Box {
     pub name: String,
@@ -80,8 +85,13 @@ pub struct Box {
 impl Box {
     /// `docker run -d` with compose's labels; `options` go before the image, `command` after it.
     pub fn run(service: &str, options: &[&str], image: &str, command: &[&str]) -> Self {
-        let project = format!("remora-test-{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
-        let name = format!("{project}_{service}_1");
+        Self::run_in(&project(), service, options, image, command)
+    }
+
+    /// The same in a project that there is.
+    pub fn run_in(project: &str, service: &str, options: &[&str], image: &str, command: &[&str]) -> Self {
+        let (project, number) = (project.to_owned(), COUNTER.fetch_add(1, Ordering::Relaxed));
+        let name = format!("{project}_{service}_{number}");
         let labels = [
             format!("com.docker.compose.project={project}"),
             format!("com.docker.compose.service={service}"),
@@ -158,7 +168,10 @@ fn ask(method: &str, address: SocketAddr, path: &str, limit: Duration) -> Result
     let run = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect_timeout(&address, limit)?;
         stream.set_read_timeout(Some(limit))?;
-        write!(stream, "{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
         Ok(String::from_utf8_lossy(&answer).into_owned())
