@@ -1,6 +1,6 @@
 //! Whether a ladder would work in a container, found out without doing any of it: what `remora doctor` asks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -31,15 +31,21 @@ for program in "$@"; do
 done
 "#;
 
-/// Prints `pid parent name` of the processes `$@`.
+/// Prints `pid parent name` of the processes `$@`, and `above pid name` of their parents.
 const FAMILY: &str = r#"
 for pid in "$@"; do
     read -r comm <"/proc/$pid/comm" || continue
     while read -r key value _; do
-        if [ "$key" = PPid: ]; then echo "$pid $value $comm"; fi
+        if [ "$key" = PPid: ]; then
+            echo "$pid $value $comm"
+            if read -r comm <"/proc/$value/comm"; then echo "above $value $comm"; fi
+        fi
     done <"/proc/$pid/status"
 done 2>/dev/null
 "#;
+
+/// Programs whose children are workers that only they may be told about.
+const MASTERS: [&str; 5] = ["gunicorn", "uvicorn", "fastapi", "hypercorn", "python"];
 
 /// Inits that pass every signal on to their child.
 const PASS_ON: [&str; 4] = ["tini", "docker-init", "catatonit", "dumb-init"];
@@ -339,15 +345,27 @@ fn without_signal<'a>(arguments: &[&'a str]) -> (&'a str, Vec<&'a str>) {
 /// What it means that these processes are reached.
 fn reached(family: &str) -> Said {
     let mut all: Vec<(&str, &str, &str)> = Vec::new();
+    let mut above = BTreeMap::new();
     for line in family.lines() {
         let mut words = line.splitn(3, ' ');
-        if let (Some(pid), Some(parent), Some(name)) = (words.next(), words.next(), words.next()) {
-            all.push((pid, parent, name));
+        match (words.next(), words.next(), words.next()) {
+            (Some("above"), Some(pid), Some(name)) => _ = above.insert(pid, name),
+            (Some(pid), Some(parent), Some(name)) => all.push((pid, parent, name)),
+            _ => {}
         }
     }
     let is_child = |one: &&(&str, &str, &str)| all.iter().any(|other| other.0 == one.1);
     let (children, heads): (Vec<_>, Vec<_>) = all.iter().partition(is_child);
     let Some((pid, _, name)) = heads.first() else { return broken("the processes it matches have just ended") };
+    let is_master = |name: &&str| MASTERS.iter().any(|master| name.starts_with(master));
+    if let Some((parent, master)) =
+        heads.iter().find_map(|head| above.get_key_value(head.1)).filter(|(_, name)| is_master(name))
+    {
+        return doubtful(format!(
+            "reaches only workers of `{master}` (PID {parent}), such as `{name}` (PID {pid}), which may end at once with the \
+             requests in them"
+        ));
+    }
     if children.is_empty() {
         let more = if heads.len() == 1 { String::new() } else { format!(", and {} more", heads.len() - 1) };
         return works(format!("reaches `{name}` (PID {pid}{more})"));
@@ -424,6 +442,8 @@ mod tests {
             ("7 1 gunicorn\n8 1 gunicorn\n",                 Verdict::Works,    "and 1 more"),
             ("1 0 gunicorn\n8 1 gunicorn\n9 1 gunicorn\n",   Verdict::Doubtful, "workers too (8 9)"),
             ("5 1 my app\n8 5 my app\n",                     Verdict::Doubtful, "a pattern for"),
+            ("7 1 python3\nabove 1 uvicorn\n",                Verdict::Doubtful, "only workers of `uvicorn` (PID 1)"),
+            ("7 1 gunicorn\nabove 1 sh\n8 1 gunicorn\n",      Verdict::Works,    "and 1 more"),
             ("",                                             Verdict::Broken,   "just ended"),
         ];
         for (family, verdict, note) in rows {

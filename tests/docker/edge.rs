@@ -46,6 +46,11 @@ impl Edge {
         edge
     }
 
+    /// Its configuration.
+    pub fn file(&self) -> std::path::PathBuf {
+        self.folder.path().join("remora.yaml")
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }

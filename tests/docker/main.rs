@@ -31,6 +31,8 @@ mod others;
 #[cfg(test)]
 mod routes;
 #[cfg(test)]
+mod seeds;
+#[cfg(test)]
 mod supervisor;
 #[cfg(test)]
 mod uvicorn;

@@ -127,9 +127,9 @@ pub async fn force(program: &Program, container: &str, to: SocketAddr, sickness:
         }
         Sickness::Deadlocked => {
             for _ in 0..200 {
-                // One at a time, and none too many: what waits to be accepted would hang whoever accepts it after the cure.
-                let _hangs =
-                    load::once(Method::POST, to, "/_fault/hang?seconds=3600", Duration::from_millis(150)).await;
+                // One at a time: what waits to be accepted would hang whoever accepts it after the cure.
+                let path = "/_fault/hang?seconds=3600";
+                let _hangs = load::once(Method::POST, to, path, Duration::from_millis(150)).await;
                 if !Stack::is_well(to, program.path).await {
                     return;
                 }

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use http::Method;
-use serde_json::json;
 
 use crate::cases::force;
 use crate::edge;
@@ -59,11 +58,8 @@ fn program(service: &str) -> Program {
 pub async fn run(report: &mut Report) {
     let (length, seed) = (Duration::from_secs(number("FAULT_SECONDS", 3600)), number("SEED", 1));
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let environment = json!({ "SAMPLE_FAULTS": "1", "MYSQL_HOST": "database", "MYSQL_DATABASE": "x", "MYSQL_USER": "x", "MYSQL_PASSWORD": "x" });
     let mut services = program("database").services(false);
-    services["backend"] = json!({ "image": "remora-backend:latest", "restart": "unless-stopped", "environment": environment, "dns_opt": ["timeout:1", "attempts:1"] });
-    services["frontend"] =
-        json!({ "image": "remora-frontend:latest", "restart": "unless-stopped", "environment": environment });
+    services["frontend"] = program("frontend").services(false)["backend"].clone();
     let configuration = std::fs::read_to_string(root.join("conf/remora.yaml")).unwrap();
     let configuration = format!("{configuration}\nlog: {{ access: off }}\n");
     let stack = Stack::start(services, &configuration, Some(&root.join("upstreams")), &COUNTS).await;
@@ -78,7 +74,7 @@ pub async fn run(report: &mut Report) {
     let mut random = fastrand::Rng::with_seed(seed);
     let (start, mut done) = (Instant::now(), BTreeMap::<String, usize>::new());
     while start.elapsed() < length {
-        tokio::time::sleep(Duration::from_millis(random.u64(500..20_000))).await;
+        tokio::time::sleep(Duration::from_millis(random.u64(500..12_000))).await;
         let (service, count) = COUNTS[random.usize(..COUNTS.len())];
         let (replica, fault) = (random.usize(..count), FAULTS[random.usize(..FAULTS.len())]);
         let seconds = random.u64(1..15);
@@ -178,14 +174,10 @@ async fn settle(stack: &Stack, clock: DateTime<Utc>, before: (usize, usize), rep
         }
     }
     let tally = |word: &str| log.iter().filter(|line| line.text.contains(word)).count();
-    report.line(
-        "faults",
-        &format!(
-            "{} ladders on {} containers: {} healed, {} in vain, {} postponed, {} recovered by themselves; {} times given up",
-            ladders.values().map(Vec::len).sum::<usize>(), ladders.len(), tally(": healed in"), tally("every step was tried"),
-            tally("looked at again soon"), tally("recovered by itself"), tally("gave up")
-        ),
-    );
+    let ends = [": healed in", "every step was tried", "looked at again soon", "recovered by itself", "gave up"];
+    let ends: Vec<String> = ends.iter().map(|word| format!("{} x \"{word}\"", tally(word))).collect();
+    let count: usize = ladders.values().map(Vec::len).sum();
+    report.line("faults", &format!("{count} ladders on {} containers: {}", ladders.len(), ends.join(", ")));
     for (service, _) in COUNTS {
         for container in stack.containers(service) {
             // Docker's own checks are execs too, and come and go.

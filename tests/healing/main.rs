@@ -1,8 +1,8 @@
-//! What healing costs: forces a sickness on one of three replicas behind the real edge, under load, and takes the times.
+//! What healing costs: forces a sickness on one of three replicas behind the real edge, under load, and takes times.
 //!
-//! Not part of `make test`. `make healing` runs everything and writes `target/healing/RESULTS.md`; `make healing
-//! ONLY=gunicorn-pid1/frozen,overload` runs a part, by the beginnings of names. `HEALING_BINARY` is the edge to measure, else the
-//! one that Cargo has built for this test.
+//! Not part of `make test`. `make healing` runs everything and writes `target/healing/RESULTS.md`; with
+//! `ONLY=gunicorn-pid1/frozen,overload` a part, by the beginnings of names. `HEALING_BINARY` is the edge to measure, else
+//! the one that Cargo has built for this test; `HEALING_PROJECT` another name for the Compose project.
 
 #![allow(
     clippy::disallowed_methods,

@@ -95,8 +95,8 @@ pub const PROGRAMS: [Program; 10] = [
     Program {
         name: "supervisor",
         command: Some(
-            "printf '[program:web]\\ncommand=gunicorn -w 2 -b 0.0.0.0:8000 app:wsgi\\ndirectory=/srv\\nstopwaitsecs=2\\n\
-             stopasgroup=true\\nkillasgroup=true\\n' >/etc/supervisor/conf.d/web.conf; \
+            "printf '[program:web]\\ncommand=gunicorn -w 2 -b 0.0.0.0:8000 app:wsgi\\ndirectory=/srv\\n\
+             stopwaitsecs=2\\nstopasgroup=true\\nkillasgroup=true\\n' >/etc/supervisor/conf.d/web.conf; \
              exec supervisord -n -c /etc/supervisor/supervisord.conf",
         ),
         heal: "supervisorctl restart web",
@@ -147,7 +147,7 @@ impl Program {
                 json!({ "disable": true })
             }
         };
-        let url = format!("http://127.0.0.1:{}{}", self.port, if self.has_database() { "/health" } else { "/" });
+        let url = format!("http://127.0.0.1:{}{}", self.port, if self.has_database() { "/health" } else { self.path });
         let python = format!("import urllib.request as r; r.urlopen('{url}', timeout=2)");
         let node = format!("fetch('{url}').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))");
         let asked: &[&str] = if self.port == 3000 { &["node", "-e", &node] } else { &["python", "-c", &python] };
@@ -189,11 +189,11 @@ impl Program {
         let heal = |line: &str| if heals { format!(", heal: {line}") } else { String::new() };
         let port = self.port;
         let upstreams = if self.has_database() {
+            let check = "{ http: /health, every: 2s, timeout: 2s }"; // as in upstreams/backend
+            let (gunicorn, database) = (heal("gunicorn"), heal(self.heal));
             format!(
-                "  backend: {{ servers: backend:{port}, check: {{ http: /health, every: 2s, timeout: 2s }}, needs: [database], hold: \
-                 10s{} }}\n  database: {{ servers: database:3306, check: tcp{} }}\n",
-                heal("gunicorn"),
-                heal(self.heal)
+                "  backend: {{ servers: backend:{port}, check: {check}, needs: [database], hold: 10s{gunicorn} }}\n  \
+                 database: {{ servers: database:3306, check: tcp{database} }}\n"
             )
         } else {
             format!("  backend: {{ servers: backend:{port}, check: /health, hold: 10s{} }}\n", heal(self.heal))

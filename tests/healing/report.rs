@@ -27,8 +27,8 @@ pub struct Report {
     problems: Vec<String>,
 }
 
-const HEAD: &str = "| case | out of rotation | heal starts | check passes | serves again | last harm | failed | slower than 1 s | of | container | |\n\
-                    |---|---|---|---|---|---|---|---|---|---|---|";
+const HEAD: &str = "| case | out of rotation | heal starts | check passes | serves again | last harm | failed \
+                    | slower than 1 s | of | container | |\n|---|---|---|---|---|---|---|---|---|---|---|";
 
 fn seconds(time: Option<f64>) -> String {
     time.map_or_else(|| "–".into(), |time| format!("{time:.1} s"))

@@ -140,10 +140,10 @@ impl Special {
                 let again = calm.elapsed();
                 let same = before == containers.iter().map(|one| Identity::of(one)).collect::<Vec<_>>();
                 let failed = 100.0 * outcome.failed() as f64 / outcome.sent().max(1) as f64;
-                report.line(
-                    name,
-                    &format!("capacity {capacity}/s, {count} heals, containers the same: {same}, {failed:.0} % failed, all up {:.1} s after the last request; {}", again.as_secs_f64(), sum(&outcome, since)),
-                );
+                let again = format!("all up {:.1} s after the last request", again.as_secs_f64());
+                let what =
+                    format!("capacity {capacity}/s, {count} heals, containers the same: {same}, {failed:.0} % failed");
+                report.line(name, &format!("{what}, {again}; {}", sum(&outcome, since)));
                 if count != 0 {
                     report.problem(name, &format!("{count} heals of what was only busy"));
                 }

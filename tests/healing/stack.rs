@@ -13,7 +13,6 @@ use crate::host::{address, docker};
 use crate::load;
 use crate::programs::Program;
 
-const PROJECT: &str = "remora-healing";
 /// The healer's grace after its start, and a little.
 const GRACE: Duration = Duration::from_secs(11);
 
@@ -27,6 +26,10 @@ pub struct Stack {
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn project() -> String {
+    std::env::var("HEALING_PROJECT").unwrap_or_else(|_| "remora-healing".into())
 }
 
 fn binary() -> PathBuf {
@@ -103,7 +106,7 @@ impl Stack {
 
     fn try_compose(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new("docker-compose");
-        command.current_dir(root()).args(["-p", PROJECT, "-f"]).arg(self.folder.path().join("compose.json"));
+        command.current_dir(root()).args(["-p", &project(), "-f"]).arg(self.folder.path().join("compose.json"));
         command.args(arguments).output().unwrap()
     }
 
