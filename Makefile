@@ -39,6 +39,7 @@ stack: setup ## end to end in real Docker, on the manager stack
 	@scripts/images.sh
 	cargo test --locked --test docker -- --ignored --test-threads=1
 	cargo test --locked --test stack -- --ignored --nocapture
+	ONLY=gunicorn-slim/frozen cargo test --locked --test healing -- --ignored --nocapture
 
 healing: setup ## force sicknesses and take the times; ONLY=gunicorn-pid1/frozen, FAULT_SECONDS, SEED; see README
 	@scripts/docker-up.sh

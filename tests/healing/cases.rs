@@ -15,7 +15,6 @@ use crate::programs::{Program, Sickness};
 use crate::report::{Report, Row};
 use crate::stack::{Stack, within};
 
-const RATE: u32 = 300;
 /// Longest wait for a cure.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -26,7 +25,10 @@ pub async fn run(program: &Program, chosen: &[(Sickness, String)], report: &mut 
     }
     let stack = Stack::up(program, true).await;
     for (index, (sickness, name)) in chosen.iter().enumerate() {
-        one(&stack, program, index, *sickness, name, report).await;
+        let kept = one(&stack, program, index, *sickness, name, report).await;
+        if !kept && *sickness != Sickness::Killed {
+            report.problem(name, "the container was restarted");
+        }
     }
 }
 
@@ -61,13 +63,21 @@ fn autoheal(containers: &[String], stopped: &AtomicBool) {
     }
 }
 
-async fn one(stack: &Stack, program: &Program, index: usize, sickness: Sickness, name: &str, report: &mut Report) {
+/// False when the container is not what it was.
+async fn one(
+    stack: &Stack,
+    program: &Program,
+    index: usize,
+    sickness: Sickness,
+    name: &str,
+    report: &mut Report,
+) -> bool {
     let containers = stack.containers(program.sick);
     let container = containers[index % containers.len()].clone();
     let port = if program.has_database() { 3306 } else { program.port };
     let before = (Identity::of(&container), address(&container, port).unwrap());
     let who = if program.has_database() { String::new() } else { Stack::hostname(&container) };
-    let load = Load::start(stack.front(), program.path, RATE);
+    let load = Load::start(stack.front(), program.path, program.rate);
     tokio::time::sleep(Duration::from_secs(3)).await;
     let (since, clock) = (Instant::now(), Utc::now());
     force(program, &container, before.1, sickness).await;
@@ -78,7 +88,8 @@ async fn one(stack: &Stack, program: &Program, index: usize, sickness: Sickness,
         let after = address(&container, port);
         let is_back = match after {
             Some(to) if !program.has_database() => Stack::is_well(to, program.path).await,
-            Some(_) => stack.is_up("database", 1) && stack.is_up("backend", 3),
+            // A database is well when everybody who needs it is.
+            Some(_) => all_well(stack, program).await && stack.is_up("database", 1),
             None => false,
         };
         // A sickness that the edge never saw is over when the replica is well; else when the edge says so.
@@ -114,6 +125,18 @@ async fn one(stack: &Stack, program: &Program, index: usize, sickness: Sickness,
         docker(&["restart", "-t", "1", &container]);
         stack.all_up(program.sick, containers.len(), Duration::from_secs(120)).await;
     }
+    after == before.0
+}
+
+/// Whether every replica answers by itself.
+async fn all_well(stack: &Stack, program: &Program) -> bool {
+    for container in stack.containers("backend") {
+        let Some(to) = address(&container, program.port) else { return false };
+        if !Stack::is_well(to, program.path).await {
+            return false;
+        }
+    }
+    true
 }
 
 /// Makes one container sick.
