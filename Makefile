@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # The benchmark suite is a package of its own.
 PEERS_CRATE := --manifest-path benches/peers/Cargo.toml --target-dir target/bench/build
-.PHONY: help demo test lint unit corpora attacks fuzz stack images setup bench micro
+.PHONY: help demo test lint unit corpora attacks fuzz stack healing images setup bench micro
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,13 @@ stack: setup ## end to end in real Docker, on the manager stack
 	@scripts/images.sh
 	cargo test --locked --test docker -- --ignored --test-threads=1
 	cargo test --locked --test stack -- --ignored --nocapture
+	ONLY=gunicorn-slim/frozen cargo test --locked --test healing -- --ignored --nocapture
+
+healing: setup ## force sicknesses and take the times; ONLY=gunicorn-pid1/frozen, FAULT_SECONDS, SEED; see README
+	@scripts/docker-up.sh
+	@scripts/images.sh
+	cargo build --release --locked
+	HEALING_BINARY=target/release/remora cargo test --locked --test healing -- --ignored --nocapture
 
 FUZZ_SECONDS ?= 3600
 fuzz: setup corpora ## fuzz the parsers, FUZZ_SECONDS=3600 each; needs a nightly toolchain

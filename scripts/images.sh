@@ -3,7 +3,7 @@
 #
 #   scripts/images.sh                      all of them
 #   scripts/images.sh bases                only the base images
-#   scripts/images.sh backend frontend     only these (of: edge, backend, frontend, database)
+#   scripts/images.sh backend frontend     only these (of: edge, backend, frontend, database, tests)
 #   scripts/images.sh env                  makes the bases and prints them as VAR=image lines, for `docker-compose build`:
 #                                          export $(scripts/images.sh env)
 #
@@ -153,6 +153,14 @@ frontend() {
     build frontend remora-frontend:latest --build-arg "NODE_IMAGE=$NODE_IMAGE" upstreams/frontend
 }
 database() { need_debian; build database remora-database:latest --build-arg "BASE_IMAGE=$BASE_IMAGE" upstreams/database; }
+# What only tests/docker and `make healing` run: Gunicorn and uvicorn without procps; the same with procps, tini, supervisor.
+tests() {
+    need_python
+    local what
+    for what in slim programs; do
+        build "tests-$what" "remora-test/$what:latest" --target "$what" --build-arg "PYTHON_IMAGE=$PYTHON_IMAGE" tests/docker/images
+    done
+}
 edge() {
     need_debian
     if [ -z "${REMORA_BINARY:-}" ]; then
@@ -173,12 +181,12 @@ edge() {
 }
 
 docker version >/dev/null 2>&1 || die "Docker does not answer: run scripts/docker-up.sh"
-[ $# -gt 0 ] || set -- backend frontend database edge
+[ $# -gt 0 ] || set -- backend frontend database edge tests
 for what in "$@"; do
     case $what in
     bases) need_debian; need_python; need_node; need_rust ;;
     env) need_debian; need_python; need_node; need_rust; printf '%s=%s\n' BASE_IMAGE "$BASE_IMAGE" PYTHON_IMAGE "$PYTHON_IMAGE" NODE_IMAGE "$NODE_IMAGE" RUST_IMAGE "$RUST_IMAGE" ;;
-    backend | frontend | database | edge) "$what" ;;
-    *) die "unknown image '$what': one of bases, env, backend, frontend, database, edge" ;;
+    backend | frontend | database | edge | tests) "$what" ;;
+    *) die "unknown image '$what': one of bases, env, backend, frontend, database, edge, tests" ;;
     esac
 done

@@ -152,6 +152,20 @@ fn every_fault_has_tests_that_exist() {
 }
 
 #[test]
+fn every_failure_of_docker_has_tests_that_exist() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/docker");
+    let table = fs::read_to_string(folder.join("README.md")).unwrap();
+    let rows: Vec<_> = table.lines().filter(|line| line.starts_with("| ") && line.contains("::")).collect();
+    assert!(30 < rows.len(), "only {} rows", rows.len());
+    for row in rows {
+        for (module, test) in row.split('`').filter_map(|word| word.split_once("::")) {
+            let text = fs::read_to_string(folder.join(format!("{module}.rs"))).unwrap();
+            assert!(text.contains(&format!("fn {test}()")), "there is no {module}::{test}");
+        }
+    }
+}
+
+#[test]
 fn the_lock_file_has_no_version_with_a_known_hole() {
     let lock = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).unwrap();
     let version = |name: &str| -> Vec<u64> {

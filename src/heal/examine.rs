@@ -1,6 +1,6 @@
 //! Whether a ladder would work in a container, found out without doing any of it: what `remora doctor` asks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -31,15 +31,21 @@ for program in "$@"; do
 done
 "#;
 
-/// Prints `pid parent name` of the processes `$@`.
+/// Prints `pid parent name` of the processes `$@`, and `above pid name` of their parents.
 const FAMILY: &str = r#"
 for pid in "$@"; do
     read -r comm <"/proc/$pid/comm" || continue
     while read -r key value _; do
-        if [ "$key" = PPid: ]; then echo "$pid $value $comm"; fi
+        if [ "$key" = PPid: ]; then
+            echo "$pid $value $comm"
+            if read -r comm <"/proc/$value/comm"; then echo "above $value $comm"; fi
+        fi
     done <"/proc/$pid/status"
 done 2>/dev/null
 "#;
+
+/// Programs whose children are workers that only they may be told about.
+const MASTERS: [&str; 5] = ["gunicorn", "uvicorn", "fastapi", "hypercorn", "python"];
 
 /// Inits that pass every signal on to their child.
 const PASS_ON: [&str; 4] = ["tini", "docker-init", "catatonit", "dumb-init"];
@@ -111,7 +117,7 @@ async fn look(docker: &Docker, container: &ContainerRef, steps: &[Step]) -> Resu
         Step::Exec(argv) => argv.first().map(String::as_str),
         Step::Signal(_) | Step::Preset(_) | Step::Restart => None,
     });
-    let words = ["sh", "-c", LOOK, "sh", "systemctl", "supervisorctl"].into_iter().chain(programs);
+    let words = ["sh", "-c", LOOK, "sh", "systemctl"].into_iter().chain(programs);
     Ok(read_facts(&docker.exec(container, &Command::new(words), LIMIT).await?.stdout))
 }
 
@@ -234,25 +240,41 @@ impl Examined<'_> {
                     _ => broken(found.stderr.trim()),
                 })
             }
+            Preset::UvicornReload | Preset::UvicornKillWorkers => {
+                let found = self.run(&preset::look_at_uvicorn()).await?;
+                Ok(match found.code {
+                    0 => works(format!("uvicorn runs: {}", found.stdout.trim())),
+                    _ => broken(found.stderr.trim()),
+                })
+            }
             Preset::Pm2Reload(app) | Preset::Pm2Restart(app) => self.pm2(app).await,
             Preset::Systemd(unit) => self.systemd(facts, unit).await,
-            Preset::Supervisor(_) if !facts.programs.contains("supervisorctl") => {
-                Ok(broken("`supervisorctl` is not in this image"))
-            }
-            Preset::Supervisor(program) => {
-                let found = self.run(&Command::new(["supervisorctl", "status", program])).await?;
-                let said = found.stdout.trim().lines().next().unwrap_or_default().to_owned();
-                // 3 is a program that does not run, which is what a restart is for.
-                Ok(if matches!(found.code, 0 | 3) && !said.contains("ERROR") { works(said) } else { broken(said) })
-            }
+            Preset::Supervisor(program) => self.supervisor(program).await,
         }
+    }
+
+    async fn supervisor(&self, program: &str) -> Result<Said, ExecError> {
+        let found = self.run(&preset::find_supervisor()).await?;
+        let Some(daemon) = preset::daemons(&found.stdout).into_iter().next() else {
+            return Ok(broken("no supervisord runs here"));
+        };
+        let told = match self.run(&preset::tell_supervisor(&daemon, "status", program)).await {
+            Err(ExecError::NotFound { .. }) => {
+                return Ok(broken("supervisord runs, and there is no `supervisorctl` command to tell it"));
+            }
+            other => other?,
+        };
+        let said = format!("{} {}", told.stdout.trim(), told.stderr.trim());
+        let said = said.trim().lines().next().unwrap_or_default().to_owned();
+        // 3 is a program that does not run, which is what a restart is for.
+        Ok(if matches!(told.code, 0 | 3) && !said.contains("ERROR") { works(said) } else { broken(said) })
     }
 
     /// The first daemon that listens is the one that is told.
     async fn pm2(&self, app: &str) -> Result<Said, ExecError> {
         let found = self.run(&preset::find_pm2()).await?;
         let mut last = broken("no PM2 daemon runs here");
-        for daemon in preset::pm2_daemons(&found.stdout) {
+        for daemon in preset::daemons(&found.stdout) {
             // `describe` knows no `all`, and `ls` no names.
             let verb = if app == "all" { "ls" } else { "describe" };
             let told = match self.run(&preset::tell_pm2(&daemon, verb, app)).await {
@@ -323,21 +345,37 @@ fn without_signal<'a>(arguments: &[&'a str]) -> (&'a str, Vec<&'a str>) {
 /// What it means that these processes are reached.
 fn reached(family: &str) -> Said {
     let mut all: Vec<(&str, &str, &str)> = Vec::new();
+    let mut above = BTreeMap::new();
     for line in family.lines() {
         let mut words = line.splitn(3, ' ');
-        if let (Some(pid), Some(parent), Some(name)) = (words.next(), words.next(), words.next()) {
-            all.push((pid, parent, name));
+        match (words.next(), words.next(), words.next()) {
+            (Some("above"), Some(pid), Some(name)) => _ = above.insert(pid, name),
+            (Some(pid), Some(parent), Some(name)) => all.push((pid, parent, name)),
+            _ => {}
         }
     }
     let is_child = |one: &&(&str, &str, &str)| all.iter().any(|other| other.0 == one.1);
     let (children, heads): (Vec<_>, Vec<_>) = all.iter().partition(is_child);
     let Some((pid, _, name)) = heads.first() else { return broken("the processes it matches have just ended") };
+    let is_master = |name: &&str| MASTERS.iter().any(|master| name.starts_with(master));
+    if let Some((parent, master)) =
+        heads.iter().find_map(|head| above.get_key_value(head.1)).filter(|(_, name)| is_master(name))
+    {
+        return doubtful(format!(
+            "reaches only workers of `{master}` (PID {parent}), such as `{name}` (PID {pid}), which may end at once with the \
+             requests in them"
+        ));
+    }
     if children.is_empty() {
         let more = if heads.len() == 1 { String::new() } else { format!(", and {} more", heads.len() - 1) };
         return works(format!("reaches `{name}` (PID {pid}{more})"));
     }
     let pids = children.iter().map(|child| child.0).collect::<Vec<_>>().join(" ");
-    let remedy = if name.starts_with("gunicorn") { "`heal: gunicorn`" } else { "a pattern for the first alone" };
+    let remedy = match name.get(..8).unwrap_or(name) {
+        "gunicorn" => "`heal: gunicorn`",
+        "uvicorn" => "`heal: uvicorn`",
+        _ => "a pattern for the first alone",
+    };
     doubtful(format!(
         "reaches `{name}` (PID {pid}) and its workers too ({pids}), which may end at once with the requests in them; {remedy} \
          spares them"
@@ -404,6 +442,8 @@ mod tests {
             ("7 1 gunicorn\n8 1 gunicorn\n",                 Verdict::Works,    "and 1 more"),
             ("1 0 gunicorn\n8 1 gunicorn\n9 1 gunicorn\n",   Verdict::Doubtful, "workers too (8 9)"),
             ("5 1 my app\n8 5 my app\n",                     Verdict::Doubtful, "a pattern for"),
+            ("7 1 python3\nabove 1 uvicorn\n",                Verdict::Doubtful, "only workers of `uvicorn` (PID 1)"),
+            ("7 1 gunicorn\nabove 1 sh\n8 1 gunicorn\n",      Verdict::Works,    "and 1 more"),
             ("",                                             Verdict::Broken,   "just ended"),
         ];
         for (family, verdict, note) in rows {

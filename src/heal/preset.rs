@@ -50,6 +50,127 @@ else
 fi
 "#;
 
+/// uvicorn under a shell alone. `$1` is `reload`, `kill`, or `look`, which does nothing.
+///
+/// Only a parent of `--workers` takes HUP; to any other uvicorn it is the end, so who does not handle the signal is not sent it.
+/// Its workers carry no name of their own: they are the children that Python's multiprocessing spawned, beside a tracker. The
+/// parent starts a new worker, and then waits for the old one for ever and looks after nobody meanwhile (measured: a reload
+/// with a blocked event loop), so an old worker that is still there after two seconds without a change is killed.
+const UVICORN: &str = r#"
+status() {
+    while read -r key value _; do
+        if [ "$key" = "$2:" ]; then echo "$value"; return; fi
+    done <"/proc/$1/status"
+}
+is_uvicorn() {
+    read -r comm <"/proc/$1/comm" || return 1
+    case $comm in uvicorn* | fastapi*) return 0 ;; python* | pypy*) ;; *) return 1 ;; esac
+    tr '\0' '\n' <"/proc/$1/cmdline" | {
+        while IFS= read -r word; do
+            case $word in uvicorn | */uvicorn | fastapi | */fastapi) exit 0 ;; esac
+        done
+        exit 1
+    }
+}
+spawned() {
+    read -r comm <"/proc/$1/comm" || return 1
+    case $comm in python* | pypy*) ;; *) return 1 ;; esac
+    case $(tr '\0' ' ' <"/proc/$1/cmdline") in *"from multiprocessing.spawn import spawn_main"*) return 0 ;; esac
+    return 1
+}
+# HUP, TTIN and TTOU, as uvicorn since 0.30 handles them.
+takes_hup() {
+    mask=$(status "$1" SigCgt)
+    [ "${#mask}" = 16 ] && [ $((0x${mask#????????} & 0x300001)) = $((0x300001)) ]
+}
+workers() {
+    for folder in /proc/[0-9]*; do
+        if spawned "${folder#/proc/}" && [ "$(status "${folder#/proc/}" PPid)" = "$parent" ]; then printf '%s ' "${folder#/proc/}"; fi
+    done 2>/dev/null
+}
+parent="" single=""
+for folder in /proc/[0-9]*; do
+    pid=${folder#/proc/}
+    if is_uvicorn "$pid"; then
+        if takes_hup "$pid"; then parent=$pid; else single=$pid; fi
+    elif spawned "$pid"; then
+        # `uvicorn.run(…, workers=4)` in a program of any name.
+        above=$(status "$pid" PPid)
+        if takes_hup "$above"; then parent=$above; fi
+    fi
+done 2>/dev/null
+if [ -z "$parent" ] && [ -n "$single" ]; then
+    echo "uvicorn ($single) runs without --workers, or is older than 0.30: it cannot reload, and HUP would end it" >&2; exit 3
+elif [ -z "$parent" ]; then
+    echo "no uvicorn runs here" >&2; exit 3
+fi
+old=$(workers)
+if [ "$1" = look ]; then
+    echo "parent $parent, workers $old"
+elif [ -z "$old" ]; then
+    echo "uvicorn has no workers" >&2; exit 3
+elif [ "$1" = kill ]; then
+    kill -KILL $old && echo "KILL to workers ${old}of parent $parent"
+else
+    kill -HUP "$parent" || exit 1
+    echo "HUP to parent $parent"
+    seen=$old quiet=0
+    while :; do
+        sleep 0.2
+        now=$(workers) left=""
+        for pid in $old; do case " $now" in *" $pid "*) left="$left $pid" ;; esac; done
+        if [ -z "$left" ]; then echo "its workers are new"; exit 0; fi
+        if [ "$now" = "$seen" ]; then quiet=$((quiet + 1)); else quiet=0 seen=$now; fi
+        if [ "$quiet" -ge 10 ]; then kill -KILL $left && echo "KILL to old workers$left, which did not end"; exit; fi
+    done
+fi
+"#;
+
+/// Prints `pid uid gid` of every supervisord.
+const SUPERVISOR_FIND: &str = r#"
+for folder in /proc/[0-9]*; do
+    read -r comm <"$folder/comm" || continue
+    case $comm in supervisord* | python* | pypy*) ;; *) continue ;; esac
+    tr '\0' '\n' <"$folder/cmdline" | {
+        while IFS= read -r word; do
+            case $word in supervisord | */supervisord | supervisor.supervisord) exit 0 ;; esac
+        done
+        exit 1
+    } || continue
+    uid="" gid=""
+    while read -r key _ value _; do
+        case $key in Uid:) uid=$value ;; Gid:) gid=$value ;; esac
+    done <"$folder/status"
+    echo "${folder#/proc/} $uid $gid"
+done 2>/dev/null
+"#;
+
+/// `$1` is supervisord's process, `$2` the verb, `$3` the program. Run as supervisord's own user.
+///
+/// supervisorctl looks for a file of its own in its folder and in `/etc`, and knows nothing of the `-c` that supervisord was
+/// started with; the socket is open to supervisord's user alone.
+const SUPERVISOR_RUN: &str = r#"
+pid=$1 file="" next="" beside=""
+set -f
+IFS='
+'
+for word in $(tr '\0' '\n' <"/proc/$pid/cmdline"); do
+    if [ -n "$next" ]; then file=$word next=""; fi
+    case $word in
+        -c | --configuration) next=yes ;;
+        --configuration=*) file=${word#*=} ;;
+        -c?*) file=${word#-c} ;;
+        */supervisord) beside=${word%/*} ;;
+    esac
+done
+unset IFS
+cd "/proc/$pid/cwd" 2>/dev/null || cd /
+PATH="$PATH${beside:+:$beside}"
+export PATH
+if ! command -v supervisorctl >/dev/null; then echo "no supervisorctl command in $PATH" >&2; exit 127; fi
+exec supervisorctl ${file:+-c "$file"} "$2" "$3"
+"#;
+
 /// Prints `pid uid gid` of every PM2 daemon: `God Daemon`, or pm2-runtime, which is one.
 const PM2_FIND: &str = r#"
 for folder in /proc/[0-9]*; do
@@ -116,6 +237,8 @@ pub(super) enum Cure {
         /// The app's name.
         app: String,
     },
+    /// supervisor: the daemon must be found first. The program's name.
+    Supervisor(String),
 }
 
 /// The commands of a preset.
@@ -128,16 +251,15 @@ pub(super) fn cure(preset: &Preset) -> Result<Cure, InvalidName> {
     match preset {
         Preset::GunicornReload => Ok(Cure::Command(script(GUNICORN, "reload"))),
         Preset::GunicornKillWorkers => Ok(Cure::Command(script(GUNICORN, "kill"))),
+        Preset::UvicornReload => Ok(Cure::Command(script(UVICORN, "reload"))),
+        Preset::UvicornKillWorkers => Ok(Cure::Command(script(UVICORN, "kill"))),
         Preset::Pm2Reload(app) => pm2("reload", app),
         Preset::Pm2Restart(app) => pm2("restart", app),
         Preset::Systemd(unit) => {
             let unit = name(unit, "a systemd unit", "_.@:\\-")?;
             Ok(Cure::Command(script(SYSTEMD, &unit).by("0")))
         }
-        Preset::Supervisor(program) => {
-            let program = name(program, "a supervisor program", "_.:*-")?;
-            Ok(Cure::Command(Command::new(["supervisorctl", "restart", &program])))
-        }
+        Preset::Supervisor(program) => Ok(Cure::Supervisor(name(program, "a supervisor program", "_.:*-")?)),
     }
 }
 
@@ -146,33 +268,52 @@ pub(super) fn look_at_gunicorn() -> Command {
     Command::new(["sh", "-c", GUNICORN, "sh", "look"])
 }
 
+/// The command that tells which processes are uvicorn's, and ends with an error where none can reload.
+pub(super) fn look_at_uvicorn() -> Command {
+    Command::new(["sh", "-c", UVICORN, "sh", "look"])
+}
+
+/// The command that lists supervisor's daemons.
+pub(super) fn find_supervisor() -> Command {
+    Command::new(["sh", "-c", SUPERVISOR_FIND])
+}
+
+/// The command that tells supervisord about a program, as supervisord's own user.
+pub(super) fn tell_supervisor(daemon: &Daemon, verb: &str, program: &str) -> Command {
+    tell(SUPERVISOR_RUN, daemon, verb, program)
+}
+
 /// The command that lists PM2's daemons.
 pub(super) fn find_pm2() -> Command {
     Command::new(["sh", "-c", PM2_FIND])
 }
 
-/// A running PM2 daemon.
+/// A running daemon: PM2's or supervisor's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pm2Daemon {
+pub(super) struct Daemon {
     pid: u32,
     uid: u32,
     gid: u32,
 }
 
-/// Reads the answer of [`find_pm2`]. At most three are tried.
-pub(super) fn pm2_daemons(output: &str) -> Vec<Pm2Daemon> {
+/// Reads the answer of [`find_pm2`] or [`find_supervisor`]. At most three are tried.
+pub(super) fn daemons(output: &str) -> Vec<Daemon> {
     let parse = |line: &str| {
         let mut numbers = line.split_whitespace().map(|word| word.parse().ok());
-        let daemon = Pm2Daemon { pid: numbers.next()??, uid: numbers.next()??, gid: numbers.next()?? };
+        let daemon = Daemon { pid: numbers.next()??, uid: numbers.next()??, gid: numbers.next()?? };
         numbers.next().is_none().then_some(daemon)
     };
     output.lines().filter_map(parse).take(3).collect()
 }
 
 /// The command that tells a daemon to reload or restart an app, as the daemon's own user.
-pub(super) fn tell_pm2(daemon: &Pm2Daemon, verb: &str, app: &str) -> Command {
+pub(super) fn tell_pm2(daemon: &Daemon, verb: &str, app: &str) -> Command {
+    tell(PM2_RUN, daemon, verb, app)
+}
+
+fn tell(script: &str, daemon: &Daemon, verb: &str, name: &str) -> Command {
     let user = format!("{}:{}", daemon.uid, daemon.gid);
-    Command::new(["sh", "-c", PM2_RUN, "sh", &daemon.pid.to_string(), verb, app]).by(user)
+    Command::new(["sh", "-c", script, "sh", &daemon.pid.to_string(), verb, name]).by(user)
 }
 
 /// What PM2 7 says, with exit code 1, after it has restarted a cluster-mode app all the same (measured).
@@ -202,15 +343,18 @@ mod tests {
         let argv = |preset| match cure(&preset).unwrap() {
             Cure::Command(command) => (command.argv, command.user),
             Cure::Pm2 { verb, app } => (vec!["pm2".into(), verb.into(), app], None),
+            Cure::Supervisor(program) => (vec!["supervisorctl".into(), program], None),
         };
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
         let (systemd, user) = argv(Preset::Systemd("mysql".into()));
         assert_eq!((&systemd[3..], user.as_deref()), (&words(&["sh", "mysql"])[..], Some("0")));
-        assert_eq!(argv(Preset::Supervisor("web:*".into())).0, words(&["supervisorctl", "restart", "web:*"]));
+        assert_eq!(argv(Preset::Supervisor("web:*".into())).0, words(&["supervisorctl", "web:*"]));
         assert_eq!(argv(Preset::Pm2Reload("app".into())).0, words(&["pm2", "reload", "app"]));
         assert_eq!(argv(Preset::Pm2Restart("all".into())).0, words(&["pm2", "restart", "all"]));
         assert_eq!(argv(Preset::GunicornReload).0[4], "reload");
         assert_eq!(argv(Preset::GunicornKillWorkers).0[4], "kill");
+        assert_eq!(argv(Preset::UvicornReload).0[4], "reload");
+        assert_eq!(argv(Preset::UvicornKillWorkers).0[4], "kill");
         for text in ["", "-f", "--help", "a b", "a;b", "$(id)", "a\nb", "a/b", "..", &"x".repeat(129)] {
             assert!(cure(&Preset::Systemd(text.into())).is_err(), "{text}");
             assert!(cure(&Preset::Pm2Reload(text.into())).is_err(), "{text}");
@@ -220,12 +364,12 @@ mod tests {
 
     #[test]
     fn daemons_are_numbers_or_nothing() {
-        let daemon = |pid, uid, gid| Pm2Daemon { pid, uid, gid };
-        assert_eq!(pm2_daemons("1 1000 1000\n17 0 0\n"), [daemon(1, 1000, 1000), daemon(17, 0, 0)]);
+        let daemon = |pid, uid, gid| Daemon { pid, uid, gid };
+        assert_eq!(daemons("1 1000 1000\n17 0 0\n"), [daemon(1, 1000, 1000), daemon(17, 0, 0)]);
         for text in ["", "1", "1 2", "1 2 x", "1 2 3 4", "-1 0 0", "$(id) 0 0"] {
-            assert!(pm2_daemons(text).is_empty(), "{text}");
+            assert!(daemons(text).is_empty(), "{text}");
         }
-        assert_eq!(pm2_daemons(&"1 2 3\n".repeat(9)).len(), 3);
+        assert_eq!(daemons(&"1 2 3\n".repeat(9)).len(), 3);
         let command = tell_pm2(&daemon(7, 1000, 1001), "reload", "a");
         assert_eq!(command.user.as_deref(), Some("1000:1001"));
         assert_eq!(command.argv[3..], ["sh", "7", "reload", "a"]);

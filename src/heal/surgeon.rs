@@ -126,6 +126,7 @@ async fn perform_preset(
     match preset::cure(preset).map_err(|error| ExecError::BadCommand(error.to_string()))? {
         Cure::Command(command) => docker.exec(container, &command, limit).await.map(Done::from),
         Cure::Pm2 { verb, app } => perform_pm2(docker, container, verb, &app, limit).await,
+        Cure::Supervisor(program) => perform_supervisor(docker, container, &program, limit).await,
     }
 }
 
@@ -140,7 +141,7 @@ async fn perform_pm2(
     let started = Instant::now();
     let found = docker.exec(container, &preset::find_pm2(), limit).await?;
     let mut last = Done { code: Some(3), output: "no PM2 daemon runs here".into(), took: found.took };
-    for daemon in preset::pm2_daemons(&found.stdout) {
+    for daemon in preset::daemons(&found.stdout) {
         let rest = limit.saturating_sub(started.elapsed()).max(Duration::from_secs(1));
         let outcome = docker.exec(container, &preset::tell_pm2(&daemon, verb, app), rest).await?;
         last = Done { took: started.elapsed(), ..Done::from(outcome) };
@@ -152,6 +153,23 @@ async fn perform_pm2(
         }
     }
     Ok(last)
+}
+
+/// Finds supervisord and talks to it as its own user, with its own file.
+async fn perform_supervisor(
+    docker: &Docker,
+    container: &ContainerRef,
+    program: &str,
+    limit: Duration,
+) -> Result<Done, ExecError> {
+    let started = Instant::now();
+    let found = docker.exec(container, &preset::find_supervisor(), limit).await?;
+    let Some(daemon) = preset::daemons(&found.stdout).into_iter().next() else {
+        return Ok(Done { code: Some(3), output: "no supervisord runs here".into(), took: found.took });
+    };
+    let rest = limit.saturating_sub(started.elapsed()).max(Duration::from_secs(1));
+    let outcome = docker.exec(container, &preset::tell_supervisor(&daemon, "restart", program), rest).await?;
+    Ok(Done { took: started.elapsed(), ..Done::from(outcome) })
 }
 
 impl From<ExecOutcome> for Done {

@@ -6,8 +6,9 @@ use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use remora::config::model::DockerSpec;
-use remora::docker::{ContainerRef, Docker};
+use remora::config::model::{DockerSpec, Preset, Step};
+use remora::docker::{ContainerRef, Docker, ExecError};
+use remora::heal::{Done, Finding, examine, run_step};
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
@@ -38,8 +39,41 @@ pub fn image(names: &[&str]) -> String {
     }
 }
 
+/// Deadline of one step.
+pub const LIMIT: Duration = Duration::from_secs(15);
+
+/// Runs one step in a container, as the healer would.
+pub async fn perform(docker: &Docker, container: &Box, step: &Step) -> Result<Done, ExecError> {
+    run_step(docker, &container.found(docker).await, step, LIMIT).await
+}
+
+/// Runs a preset, whose command must at least start.
+pub async fn cure(docker: &Docker, container: &Box, preset: Preset) -> Done {
+    perform(docker, container, &Step::Preset(preset)).await.expect("the preset's command starts")
+}
+
+/// What the doctor says of one step.
+pub async fn judged(docker: &Docker, container: &Box, step: Step) -> Finding {
+    examine(docker, &container.found(docker).await, &[step]).await.remove(0)
+}
+
+/// Gunicorn and uvicorn in a slim image, without procps.
+pub fn slim() -> String {
+    image(&["remora-test/slim:latest"])
+}
+
+/// The same with procps, tini and supervisor.
+pub fn programs() -> String {
+    image(&["remora-test/programs:latest"])
+}
+
 pub fn debian() -> String {
     image(&["remora-base/debian:bookworm", "debian:bookworm-slim"])
+}
+
+/// A name for a compose project of a test's own.
+pub fn project() -> String {
+    format!("remora-test-{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A container of a compose project of its own, removed when dropped.
@@ -51,13 +85,13 @@ pub struct Box {
 impl Box {
     /// `docker run -d` with compose's labels; `options` go before the image, `command` after it.
     pub fn run(service: &str, options: &[&str], image: &str, command: &[&str]) -> Self {
-        let project = format!("remora-test-{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
-        Self::run_in(project, service, options, image, command)
+        Self::run_in(&project(), service, options, image, command)
     }
 
-    /// The same in the project of another one.
-    pub fn run_in(project: String, service: &str, options: &[&str], image: &str, command: &[&str]) -> Self {
-        let name = format!("{project}_{service}_1");
+    /// The same in a project that there is.
+    pub fn run_in(project: &str, service: &str, options: &[&str], image: &str, command: &[&str]) -> Self {
+        let (project, number) = (project.to_owned(), COUNTER.fetch_add(1, Ordering::Relaxed));
+        let name = format!("{project}_{service}_{number}");
         let labels = [
             format!("com.docker.compose.project={project}"),
             format!("com.docker.compose.service={service}"),
@@ -92,6 +126,18 @@ impl Box {
         docker.find(self.address(80), "nobody").await.expect("found by its address")
     }
 
+    /// Waits until a GET of `/` on port 80 is answered.
+    pub fn answers(&self) -> SocketAddr {
+        let address = self.address(80);
+        eventually("it answers", || get(address, "/", Duration::from_millis(500)).is_ok());
+        address
+    }
+
+    /// Id and start of the container, which no heal but a restart may change.
+    pub fn identity(&self) -> String {
+        self.inspect("{{.Id}} {{.State.StartedAt}} {{.RestartCount}}")
+    }
+
     /// Pids and arguments of everything that runs in it, one process a line.
     pub fn processes(&self) -> String {
         self.shell("for f in /proc/[0-9]*; do echo \"${f#/proc/} $(tr '\\0' ' ' <$f/cmdline)\"; done 2>/dev/null")
@@ -110,10 +156,22 @@ impl Drop for Box {
 
 /// Status and body of a GET, or what went wrong.
 pub fn get(address: SocketAddr, path: &str, limit: Duration) -> Result<(u16, String), String> {
+    ask("GET", address, path, limit)
+}
+
+/// The same of a POST without a body.
+pub fn post(address: SocketAddr, path: &str, limit: Duration) -> Result<(u16, String), String> {
+    ask("POST", address, path, limit)
+}
+
+fn ask(method: &str, address: SocketAddr, path: &str, limit: Duration) -> Result<(u16, String), String> {
     let run = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect_timeout(&address, limit)?;
         stream.set_read_timeout(Some(limit))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
         Ok(String::from_utf8_lossy(&answer).into_owned())

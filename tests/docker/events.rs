@@ -1,12 +1,12 @@
 //! What Docker does with containers is heard as it happens, and what a heal does is not mistaken for it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use remora::docker::{Happening, Seen};
+use remora::types::OwnedTask;
 use tokio::sync::mpsc;
 
-use crate::bench::{Box, debian, docker, say};
+use crate::bench::{Box, debian, docker, eventually, say};
 
 /// The next thing heard of a container.
 async fn next(heard: &mut mpsc::Receiver<Seen>, name: &str) -> Happening {
@@ -21,7 +21,7 @@ async fn next(heard: &mut mpsc::Receiver<Seen>, name: &str) -> Happening {
     tokio::time::timeout(Duration::from_secs(20), wait).await.expect("heard in time")
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Docker: make stack"]
 async fn stops_starts_and_pauses_are_heard_and_a_reload_is_not() {
     let one = Box::run(
@@ -32,11 +32,8 @@ async fn stops_starts_and_pauses_are_heard_and_a_reload_is_not() {
     );
     let address = one.address(80);
     let (tell, mut heard) = mpsc::channel(64);
-    let daemon = Arc::new(docker());
-    let ear = tokio::spawn({
-        let daemon = Arc::clone(&daemon);
-        async move { daemon.watch(tell).await }
-    });
+    let daemon = docker();
+    let ear = OwnedTask::spawn(async move { daemon.watch(tell).await });
     let first = heard.recv().await.unwrap();
     assert_eq!(first.what, Happening::Starts, "who runs already is told first");
     say(&["kill", "-s", "HUP", &one.name]);
@@ -64,5 +61,5 @@ async fn stops_starts_and_pauses_are_heard_and_a_reload_is_not() {
     while next(&mut heard, &one.name).await == Happening::Stops {}
     assert_eq!(one.address(80).port(), address.port());
     drop(heard);
-    tokio::time::timeout(Duration::from_secs(10), ear).await.expect("it ends when nobody listens").unwrap();
+    eventually("it ends when nobody listens", || ear.is_finished());
 }

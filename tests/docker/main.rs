@@ -11,16 +11,32 @@ mod daemon;
 #[cfg(test)]
 mod doctor;
 #[cfg(test)]
+mod edge;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod exec;
 #[cfg(test)]
 mod find;
 #[cfg(test)]
+mod guarded;
+#[cfg(test)]
 mod gunicorn;
 #[cfg(test)]
 mod healer;
 #[cfg(test)]
+mod ladders;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod others;
 #[cfg(test)]
+mod routes;
+#[cfg(test)]
+mod seeds;
+#[cfg(test)]
 mod sidecar;
+#[cfg(test)]
+mod supervisor;
+#[cfg(test)]
+mod uvicorn;

@@ -169,7 +169,7 @@ async fn a_frozen_gunicorn_is_healed_by_way_of_the_sidecar() {
 async fn only_containers_of_the_upstreams_own_servers_are_touched() {
     let backend = sleeper("backend");
     let project = backend.project.clone();
-    let database = Container::run_in(project.clone(), "database", &[], &debian(), &["sleep", "3600"]);
+    let database = Container::run_in(&project, "database", &[], &debian(), &["sleep", "3600"]);
     let stranger = sleeper("backend");
     let upstreams =
         "  backend: { servers: backend:80, heal: { exec: [touch, /healed] } }\n  database: { servers: database:80 }\n";
@@ -403,7 +403,7 @@ async fn a_dead_daemon_is_told_as_if_it_were_asked_directly() {
 #[ignore = "needs Docker: make test"]
 async fn what_happens_to_servers_containers_is_told_and_nothing_else() {
     let backend = sleeper("backend");
-    let database = Container::run_in(backend.project.clone(), "database", &[], &debian(), &["sleep", "3600"]);
+    let database = Container::run_in(&backend.project, "database", &[], &debian(), &["sleep", "3600"]);
     let upstreams = "  backend: { servers: backend:80, heal: gunicorn }\n  database: { servers: database:80 }\n";
     let sidecar = Process::start(&backend.project, upstreams, "");
     let (tell, mut told) = tokio::sync::mpsc::channel(16);

@@ -17,13 +17,14 @@ fn refused(message: impl Into<String>, help: impl Into<String>) -> Refused {
 }
 
 /// The words that stand for a whole repair.
-const WORDS: [&str; 3] = ["gunicorn", "pm2", "restart"];
+const WORDS: [&str; 4] = ["gunicorn", "uvicorn", "pm2", "restart"];
 
 /// The steps that a line means.
 pub(super) fn steps(line: &str) -> Result<Vec<Step>, Refused> {
     let line = line.trim();
     match line {
         "gunicorn" => return Ok(vec![Step::Preset(Preset::GunicornReload), Step::Preset(Preset::GunicornKillWorkers)]),
+        "uvicorn" => return Ok(vec![Step::Preset(Preset::UvicornReload), Step::Preset(Preset::UvicornKillWorkers)]),
         "pm2" => return Ok(vec![Step::Preset(Preset::Pm2Reload("all".into()))]),
         "restart" => return Ok(vec![Step::Restart]),
         "systemd" | "supervisor" | "signal" | "exec" => {
@@ -79,10 +80,12 @@ fn command(line: &str, words: &[&str]) -> Result<Step, Refused> {
             "write `restart` to restart the container",
         )),
         // As typed the signal would also reach the workers, who die of it at once: only the master reloads on HUP.
-        ["pkill" | "killall", options @ .., "gunicorn"]
+        // And a uvicorn without workers would end.
+        ["pkill" | "killall", options @ .., program @ ("gunicorn" | "uvicorn")]
             if signal_of(&without(options, &["-o", "-f", "-x"])) == Some(Signal::Hup) =>
         {
-            Ok(Step::Preset(Preset::GunicornReload))
+            let is_gunicorn = *program == "gunicorn";
+            Ok(Step::Preset(if is_gunicorn { Preset::GunicornReload } else { Preset::UvicornReload }))
         }
         [word] => one_word(word),
         [assignment, ..] if is_assignment(assignment) => {
@@ -174,6 +177,9 @@ mod tests {
         #[rustfmt::skip]
         let rows = [
             ("gunicorn", vec![Step::Preset(Preset::GunicornReload), Step::Preset(Preset::GunicornKillWorkers)]),
+            ("uvicorn", vec![Step::Preset(Preset::UvicornReload), Step::Preset(Preset::UvicornKillWorkers)]),
+            ("pkill -HUP uvicorn", preset(Preset::UvicornReload)),
+            ("pkill -KILL uvicorn", exec(&["pkill", "-KILL", "uvicorn"])),
             ("pm2", preset(Preset::Pm2Reload("all".into()))),
             ("restart", vec![Step::Restart]),
             ("pm2 restart app", preset(Preset::Pm2Restart("app".into()))),

@@ -52,6 +52,10 @@ pub enum Preset {
     GunicornReload,
     /// KILL to Gunicorn's workers alone; the master starts new ones. For workers that are hung.
     GunicornKillWorkers,
+    /// HUP to the parent of `uvicorn --workers` alone: new workers, one after another; old ones that hang are killed.
+    UvicornReload,
+    /// KILL to uvicorn's workers alone; the parent starts new ones.
+    UvicornKillWorkers,
     /// `pm2 reload APP`.
     Pm2Reload(String),
     /// `pm2 restart APP`.
@@ -134,6 +138,8 @@ impl fmt::Display for Preset {
         match self {
             Self::GunicornReload => f.write_str("gunicorn reload"),
             Self::GunicornKillWorkers => f.write_str("gunicorn kill workers"),
+            Self::UvicornReload => f.write_str("uvicorn reload"),
+            Self::UvicornKillWorkers => f.write_str("uvicorn kill workers"),
             Self::Pm2Reload(app) => write!(f, "pm2 reload {app}"),
             Self::Pm2Restart(app) => write!(f, "pm2 restart {app}"),
             Self::Systemd(unit) => write!(f, "systemctl restart {unit}"),
