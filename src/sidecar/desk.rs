@@ -266,9 +266,7 @@ fn terms(spec: &UpstreamSpec, heal: &HealSpec, step: Option<&Step>) -> Terms {
 /// False only where it is certain that nothing was done: in doubt a step counts.
 fn may_have_acted(result: &Result<Done, ExecError>) -> bool {
     match result {
-        Err(ExecError::NotRunning { .. } | ExecError::Gone(_) | ExecError::Busy { .. } | ExecError::Refused(_)) => {
-            false
-        }
+        Err(ExecError::NotRunning { .. } | ExecError::Gone(_) | ExecError::Refused(_)) => false,
         Err(ExecError::Docker(error)) => {
             !matches!(error, DockerError::Off | DockerError::NoSocket(_) | DockerError::Denied(_))
         }
@@ -278,6 +276,7 @@ fn may_have_acted(result: &Result<Done, ExecError>) -> bool {
             | ExecError::NotExecutable { .. }
             | ExecError::BadCommand(_)
             | ExecError::TimedOut { .. }
+            | ExecError::Busy { .. }
             | ExecError::WouldDisarm { .. },
         ) => true,
     }
