@@ -25,6 +25,8 @@ use super::wire::{self, Container, Reply, Request, Standing, Target, WORDS_MAX, 
 
 /// Requests that ask Docker something, per second, and how many at once.
 const QUESTIONS: (u32, u32) = (10, 40);
+/// How long Docker may take to say that it is there.
+const PING: Duration = Duration::from_secs(2);
 /// Between a step's end and the next one's beginning the check is given `verify`; its last probe and the way may take longer.
 const SLACK: Duration = Duration::from_secs(15);
 /// Backends whose container is remembered between `find` and the step.
@@ -62,7 +64,13 @@ impl Desk {
 
     pub(super) async fn answer(self: &Arc<Self>, request: Request) -> Reply {
         match request {
-            Request::Status => Reply::Status(self.standing()),
+            Request::Status => {
+                // What it says about Docker is to be of now, within bounds.
+                if self.questions.lock().take(Instant::now()) {
+                    let _ = tokio::time::timeout(PING, self.docker.ping()).await;
+                }
+                Reply::Status(self.standing())
+            }
             Request::Find(target) => self.find(target).await.map_or_else(|error| failed(&error), Reply::Container),
             Request::Logs(target) => self.logs(&target).await.map_or_else(|error| failed(&error), Reply::Logs),
             Request::Step { target, index, sum } => match self.step(target, index, sum).await {
@@ -258,9 +266,7 @@ fn terms(spec: &UpstreamSpec, heal: &HealSpec, step: Option<&Step>) -> Terms {
 /// False only where it is certain that nothing was done: in doubt a step counts.
 fn may_have_acted(result: &Result<Done, ExecError>) -> bool {
     match result {
-        Err(ExecError::NotRunning { .. } | ExecError::Gone(_) | ExecError::Busy { .. } | ExecError::Refused(_)) => {
-            false
-        }
+        Err(ExecError::NotRunning { .. } | ExecError::Gone(_) | ExecError::Refused(_)) => false,
         Err(ExecError::Docker(error)) => {
             !matches!(error, DockerError::Off | DockerError::NoSocket(_) | DockerError::Denied(_))
         }
@@ -270,6 +276,7 @@ fn may_have_acted(result: &Result<Done, ExecError>) -> bool {
             | ExecError::NotExecutable { .. }
             | ExecError::BadCommand(_)
             | ExecError::TimedOut { .. }
+            | ExecError::Busy { .. }
             | ExecError::WouldDisarm { .. },
         ) => true,
     }

@@ -4,7 +4,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::gate::Entry;
@@ -29,6 +29,11 @@ pub enum LedgerError {
         /// What the system said.
         cause: io::Error,
     },
+    /// Everybody may replace what is in it.
+    #[error(
+        "everybody may write to `{0}`, and so could reset the counters; name a folder of the sidecar's own with --state"
+    )]
+    OpenFolder(PathBuf),
     /// Another sidecar uses it.
     #[error("another sidecar keeps its counters in `{0}`; end it, or name another folder with --state")]
     Taken(PathBuf),
@@ -49,6 +54,9 @@ impl Ledger {
     /// Opens the ledger of a folder; also what it says, as far as it can be read.
     pub(super) fn open(folder: &Path) -> Result<(Self, Vec<Entry>), LedgerError> {
         let failed = |cause| LedgerError::Folder { folder: folder.to_owned(), cause };
+        if fs::metadata(folder).map_err(failed)?.permissions().mode() & 0o002 != 0 {
+            return Err(LedgerError::OpenFolder(folder.to_owned()));
+        }
         let mut options = OpenOptions::new();
         options.create(true).append(true).mode(0o600);
         let lock = options.open(folder.join(LOCK)).map_err(failed)?;
@@ -169,5 +177,6 @@ mod tests {
     fn a_folder_that_cannot_be_written_is_named() {
         let error = Ledger::open(Path::new("/nonexistent/remora")).unwrap_err().to_string();
         assert!(error.contains("/nonexistent/remora") && error.contains("--state"), "{error}");
+        assert!(matches!(Ledger::open(Path::new("/tmp")), Err(LedgerError::OpenFolder(_))));
     }
 }

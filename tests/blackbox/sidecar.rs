@@ -83,7 +83,10 @@ async fn it_starts_where_it_is_safe_and_says_what_is_wrong_elsewhere() {
 
     let (running, _) = place.start().await;
     let status = place.status();
-    assert!(status.status.success() && text(&status.stdout).contains("Docker: not asked yet"), "{status:?}");
+    assert!(
+        status.status.success() && text(&status.stdout).contains("Docker: there is no Docker socket"),
+        "{status:?}"
+    );
     refused(&place, 1, "a sidecar answers on");
     drop(running);
     assert!(place.socket().exists(), "a killed one leaves its socket, and the next one takes its place");

@@ -35,6 +35,10 @@ async fn the_manager_stacks() {
 /// What both stacks have to pass.
 async fn pass(stack: &Stack) {
     scenarios::a_reader_of_a_tutorial_finds_everything(stack).await;
+    if stack.kind == Kind::Split {
+        split::nothing_is_left_to_take_over(stack).await;
+        split::without_its_sidecar_the_edge_serves(stack).await;
+    }
     scenarios::replicas_take_turns(stack).await;
     scenarios::frozen_gunicorn_workers_are_healed(stack).await;
     scenarios::a_hung_pm2_app_is_healed(stack).await;
@@ -47,9 +51,5 @@ async fn pass(stack: &Stack) {
     scenarios::scaling_costs_nothing(stack).await;
     scenarios::edits_cost_nothing(stack).await;
     commands::the_journal_and_a_pause_survive_the_edge(stack).await;
-    if stack.kind == Kind::Split {
-        split::nothing_is_left_to_take_over(stack).await;
-        split::without_its_sidecar_the_edge_serves(stack).await;
-    }
     scenarios::stopping_is_quick_and_clean(stack).await;
 }
