@@ -74,6 +74,12 @@ impl Refusal {
         }
     }
 
+    /// 503, for more than the backends can answer.
+    pub const fn overloaded() -> Self {
+        let detail = "the service has more requests than it can answer; try again shortly";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail, ErrorReason::Overload)
+    }
+
     /// Nobody took the request: what the last one did, or 503 where none was tried.
     pub const fn nobody(last: Option<Failure>, held: bool) -> Self {
         match last {

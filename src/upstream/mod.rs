@@ -9,13 +9,17 @@ mod evidence;
 mod health;
 mod judge;
 mod lease;
+mod lookout;
+mod overload;
+mod patience;
+mod pile_up;
 mod pool;
 mod probe;
 mod rotation;
 mod select;
 mod watch;
 
-pub use backend::{Backend, BackendState, CheckRecord};
+pub use backend::{Backend, BackendState, CheckRecord, moves};
 pub use discovery::{Resolve, SystemResolver};
 pub use health::{Failure, Verdict};
 pub use lease::{HeldOut, Lease};

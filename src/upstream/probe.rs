@@ -18,7 +18,6 @@ use super::health::Failure;
 /// A check made ready for one backend.
 pub(super) struct Probe {
     kind: Kind,
-    deadline: Duration,
 }
 
 enum Kind {
@@ -57,11 +56,11 @@ impl Probe {
                 Kind::Http(Box::new(check), Target::new(&address.to_string())?)
             }
         };
-        Ok(Self { kind, deadline: spec.timeout })
+        Ok(Self { kind })
     }
 
-    /// Asks once; `None` where the edge itself could not ask, which says nothing about the backend.
-    pub async fn ask(&self) -> Option<Result<(), Failure>> {
+    /// Asks once, within `deadline`; `None` where the edge itself could not ask, which says nothing about the backend.
+    pub async fn ask(&self, deadline: Duration) -> Option<Result<(), Failure>> {
         let asked = async {
             let failed = match &self.kind {
                 Kind::Tcp(address) => TcpStream::connect(address).await.err().map(|error| not_connected(&error)),
@@ -80,7 +79,7 @@ impl Probe {
             Kind::Tcp(_) => Failure::ConnectTimeout,
             Kind::Http(..) => Failure::Timeout,
         };
-        tokio::time::timeout(self.deadline, asked).await.unwrap_or(Some(Err(late)))
+        tokio::time::timeout(deadline, asked).await.unwrap_or(Some(Err(late)))
     }
 }
 

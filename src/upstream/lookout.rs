@@ -1,0 +1,272 @@
+//! The look around every upstream with work takes twenty times a second: who answers nothing, and who has too much to do.
+//!
+//! It sleeps while nothing is in flight; requests pay one load of a flag for it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use crate::config::model::CheckKind;
+
+use super::backend::{Backend, BackendState};
+use super::overload::{Gate, Seen};
+use super::pile_up::{Queue, Sign};
+use super::pool::Pool;
+
+/// Pause between two looks.
+pub(super) const BEAT: Duration = Duration::from_millis(50);
+/// Looks in a row without work before it sleeps.
+const IDLE_BEATS: u32 = 10;
+/// Looks that are remembered; a power of two.
+const KEPT: usize = 256;
+/// Looks of a second.
+const SECOND: usize = 20;
+/// How long a backend that hangs is in doubt: until probes have decided.
+const DOUBT: Duration = Duration::from_secs(3);
+
+/// Wakes the look-out.
+#[derive(Debug, Default)]
+pub(super) struct Bell {
+    awake: AtomicBool,
+    rung: Notify,
+}
+
+impl Bell {
+    /// There is work. Costs a load while the look-out is awake.
+    pub fn ring(&self) {
+        if !self.awake.load(Ordering::Relaxed) && !self.awake.swap(true, Ordering::SeqCst) {
+            self.rung.notify_one();
+        }
+    }
+}
+
+/// What is known of a backend's probe under way and the one before.
+#[derive(Debug)]
+pub(super) struct Probing {
+    born: Instant,
+    /// When the one under way began, ms since `born`; 0 where there is none.
+    began_ms: AtomicU64,
+    waiting: AtomicUsize,
+    ended: AtomicU32,
+    took_ms: AtomicU64,
+}
+
+impl Probing {
+    pub fn new(now: Instant) -> Self {
+        Self {
+            born: now,
+            began_ms: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
+            ended: AtomicU32::new(0),
+            took_ms: AtomicU64::new(0),
+        }
+    }
+
+    fn ms(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.born).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// One begins, with so many requests waiting before it.
+    pub fn begin(&self, waiting: usize, now: Instant) {
+        self.waiting.store(waiting, Ordering::Relaxed);
+        self.began_ms.store(self.ms(now).max(1), Ordering::Relaxed);
+    }
+
+    /// It has ended.
+    pub fn end(&self, took: Duration) {
+        self.began_ms.store(0, Ordering::Relaxed);
+        self.took_ms.store(u64::try_from(took.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.ended.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn age(&self, now: Instant) -> Option<Duration> {
+        let began = self.began_ms.load(Ordering::Relaxed);
+        (began != 0).then(|| Duration::from_millis(self.ms(now).saturating_sub(began)))
+    }
+}
+
+/// What the look-out remembers of one backend.
+struct Watched {
+    /// Answers ever, at the latest looks.
+    answers: [u64; KEPT],
+    looks: usize,
+    /// Looks since it last answered, or had nothing to answer.
+    quiet: usize,
+    /// It was asked about since then.
+    asked: bool,
+    probes: u32,
+    gate: Gate,
+}
+
+impl Watched {
+    fn new(answers: u64) -> Self {
+        Self { answers: [answers; KEPT], looks: 0, quiet: 0, asked: false, probes: 0, gate: Gate::default() }
+    }
+
+    fn note(&mut self, answers: u64, waiting: usize) {
+        let last = self.answers[self.looks % KEPT];
+        self.looks += 1;
+        self.answers[self.looks % KEPT] = answers;
+        if answers == last && waiting != 0 {
+            self.quiet += 1;
+        } else {
+            (self.quiet, self.asked) = (0, false);
+        }
+    }
+
+    /// Answers of the latest looks.
+    fn since(&self, looks: usize) -> u64 {
+        let looks = looks.min(KEPT - 1).min(self.looks);
+        self.answers[self.looks % KEPT].saturating_sub(self.answers[(self.looks - looks) % KEPT])
+    }
+}
+
+/// Looks around until the pool is gone.
+pub(super) async fn keep(pool: Weak<Pool>, bell: Arc<Bell>) {
+    let mut watched = HashMap::new();
+    let (mut idle, mut beats) = (0, 0_u32);
+    let mut interval = tokio::time::interval(BEAT);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        let Some(pool) = pool.upgrade() else { return };
+        let has_work = pool.look_around(&mut watched, Instant::now());
+        idle = if has_work { 0 } else { idle + 1 };
+        beats = beats.wrapping_add(1);
+        if beats.is_multiple_of(20) {
+            pool.patience.forget();
+        }
+        if idle < IDLE_BEATS {
+            continue;
+        }
+        bell.awake.store(false, Ordering::SeqCst);
+        if pool.has_work() {
+            bell.awake.store(true, Ordering::SeqCst);
+            continue;
+        }
+        drop(pool);
+        bell.rung.notified().await;
+        // What was before the sleep says nothing about now.
+        watched.clear();
+        interval.reset();
+    }
+}
+
+impl Pool {
+    fn has_work(&self) -> bool {
+        self.rotation.load().all().iter().any(|backend| backend.waiting() != 0)
+    }
+
+    /// One look; true while there is something to look at.
+    fn look_around(&self, watched: &mut HashMap<SocketAddr, Watched>, now: Instant) -> bool {
+        self.beat.fetch_add(1, Ordering::Relaxed);
+        let rotation = self.rotation.load_full();
+        let backends = rotation.all();
+        for backend in backends {
+            let (answers, waiting) = (backend.vitals().evidence.answers(), backend.waiting());
+            watched.entry(backend.address()).or_insert_with(|| Watched::new(answers)).note(answers, waiting);
+        }
+        if let Some(check) = self.spec.check.as_ref().filter(|check| matches!(check.kind, CheckKind::Http { .. })) {
+            for backend in backends {
+                self.look_at(backend, backends, watched, now);
+                self.weigh(backend, watched, check.timeout, now);
+            }
+            self.tell_overload(backends);
+        }
+        if backends.len() < watched.len() {
+            watched.retain(|address, _| backends.iter().any(|backend| backend.address() == *address));
+        }
+        backends.iter().any(|backend| backend.waiting() != 0 || backend.is_limited())
+    }
+
+    /// Judges whether requests pile up at one backend.
+    fn look_at(
+        &self,
+        backend: &Arc<Backend>,
+        all: &[Arc<Backend>],
+        watched: &mut HashMap<SocketAddr, Watched>,
+        now: Instant,
+    ) {
+        let address = backend.address();
+        let Some(Watched { quiet, asked: false, .. }) = watched.get(&address) else { return };
+        let quiet = *quiet;
+        if quiet < 2 {
+            return;
+        }
+        let siblings = all.iter().filter(|sibling| sibling.address() != address);
+        let answers = siblings.filter_map(|sibling| Some(watched.get(&sibling.address())?.since(quiet))).max();
+        let queue = Queue {
+            waiting: backend.waiting(),
+            silence: backend.vitals().evidence.silence(now),
+            sibling_answers: answers.unwrap_or(0),
+            slowest: self.patience.slowest_answer(),
+        };
+        match queue.sign() {
+            Sign::Nothing => return,
+            Sign::Stuck => {
+                if backend.vitals().evidence.may_suspect(now) {
+                    self.suspect(backend);
+                }
+                return;
+            }
+            Sign::Hangs => {}
+        }
+        if let Some(watched) = watched.get_mut(&address) {
+            // Asked once: a replica whose health page answers beside workers that hang is not asked over and over.
+            watched.asked = true;
+        }
+        if backend.state() == BackendState::Up {
+            backend.vitals().evidence.doubt(DOUBT, now);
+            self.eject_hanging(backend, queue.waiting, queue.silence);
+        }
+    }
+
+    /// Finds how many requests may wait at one backend.
+    fn weigh(&self, backend: &Backend, watched: &mut HashMap<SocketAddr, Watched>, timeout: Duration, now: Instant) {
+        let Some(watched) = watched.get_mut(&backend.address()) else { return };
+        let probing = &backend.vitals().probing;
+        let ended = probing.ended.load(Ordering::Relaxed);
+        let has_ended = std::mem::replace(&mut watched.probes, ended) != ended;
+        let took = Duration::from_millis(probing.took_ms.load(Ordering::Relaxed));
+        let seen = Seen {
+            waiting: backend.waiting(),
+            rate: rate(watched),
+            probe_age: probing.age(now),
+            probe_ended: has_ended.then(|| (took, probing.waiting.load(Ordering::Relaxed))),
+            slow: self.patience.hurried(timeout),
+            timeout,
+        };
+        if watched.gate.step(&seen, now) {
+            backend.vitals().probe_now.notify_one();
+        }
+        backend.vitals().limit.store(watched.gate.limit(), Ordering::Relaxed);
+    }
+
+    /// Says once when all backends have more than they can do, and once when that is over.
+    fn tell_overload(&self, backends: &[Arc<Backend>]) {
+        let is_overloaded = !backends.is_empty() && backends.iter().all(|backend| backend.is_limited());
+        if self.overloaded.swap(is_overloaded, Ordering::Relaxed) == is_overloaded {
+            return;
+        }
+        let name = &self.spec.name;
+        if is_overloaded {
+            let waiting: usize = backends.iter().map(|backend| backend.waiting()).sum();
+            log::warn!(
+                "upstream {name} is overloaded: {waiting} requests wait and probes behind them; what cannot be answered soon is refused"
+            );
+        } else {
+            log::info!("upstream {name} is no longer overloaded");
+        }
+    }
+}
+
+/// Answers a second over the last one, or what there was of it.
+fn rate(watched: &Watched) -> f64 {
+    let looks = watched.looks.clamp(1, SECOND);
+    let answers = u32::try_from(watched.since(looks)).unwrap_or(u32::MAX);
+    f64::from(answers) * f64::from(u32::try_from(SECOND / looks.max(1)).unwrap_or(1))
+}
