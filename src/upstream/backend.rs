@@ -16,6 +16,7 @@ use super::evidence::Evidence;
 use super::health::{Failure, Health, Verdict};
 use super::lookout::Probing;
 use super::overload::UNLIMITED;
+use super::waits::Waits;
 
 /// Work without any answer for this long is worth a look.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -40,7 +41,7 @@ pub(super) struct Vitals {
     pub held_out: AtomicU32,
     pub in_flight: AtomicUsize,
     /// Of those, the ones without the head of an answer yet.
-    pub unanswered: AtomicUsize,
+    pub waits: Waits,
     /// Of those, so many at most while there is overload.
     pub limit: AtomicUsize,
     /// How often it was put out because it is sick: requests that wait in it since before may leave.
@@ -150,7 +151,7 @@ impl Backend {
 
     /// Requests that wait for the head of its answer.
     pub(super) fn waiting(&self) -> usize {
-        self.vitals.unanswered.load(Ordering::Relaxed)
+        self.vitals.waits.count()
     }
 
     /// True where one more request may wait: always, unless there is overload.
@@ -217,7 +218,7 @@ impl Backend {
 
     /// True when requests wait for an answer and none came for a second. Streams that are under way do not count.
     pub fn is_silent(&self) -> bool {
-        self.vitals.unanswered.load(Ordering::Relaxed) != 0 && SILENCE <= self.vitals.evidence.silence(Instant::now())
+        self.waiting() != 0 && SILENCE <= self.vitals.evidence.silence(Instant::now())
     }
 
     /// True when it may be tried although its check fails: it answers, and no request says otherwise.
@@ -271,7 +272,7 @@ impl Vitals {
             evidence: Evidence::new(now),
             held_out: AtomicU32::new(0),
             in_flight: AtomicUsize::new(0),
-            unanswered: AtomicUsize::new(0),
+            waits: Waits::default(),
             limit: AtomicUsize::new(UNLIMITED),
             evictions: AtomicU32::new(0),
             probing: Probing::new(now),

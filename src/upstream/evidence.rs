@@ -238,6 +238,12 @@ impl Evidence {
         }
     }
 
+    /// It was down and is up again, whatever it did before: ends any ejection.
+    pub fn acquit(&self, now: Instant) {
+        self.ends_with_probe.store(true, Ordering::Relaxed);
+        self.pardon(now);
+    }
+
     /// True while ejected.
     pub fn is_ejected(&self, now: Instant) -> bool {
         self.ms(now) < self.ejected_until_ms.load(Ordering::Relaxed)
@@ -355,6 +361,11 @@ mod tests {
         evidence.pardon(now + Duration::from_millis(500));
         assert!(!evidence.is_doubted(now) && !evidence.is_ejected(now));
         assert_eq!(evidence.silence(now + Duration::from_millis(600)), Duration::from_millis(100));
+        evidence.eject(false, now);
+        evidence.pardon(now);
+        assert!(evidence.is_ejected(now), "its check passes all the same");
+        evidence.acquit(now);
+        assert!(!evidence.is_ejected(now), "its check had failed");
     }
 
     #[test]

@@ -11,12 +11,13 @@ use super::evidence::Finding;
 use super::health::{Failure, Thresholds, Verdict};
 use super::lease::Lease;
 use super::lookout::BEAT;
+use super::pile_up::explained;
 use super::pool::Pool;
 
 /// How long what an upstream needs is in doubt when it is sick itself.
 const DOUBT_OF_NEEDS: Duration = Duration::from_secs(1);
 /// Looks around that an answer has to take to be slow.
-const SLOW_BEATS: u32 = 4;
+const SLOW_BEATS: u16 = 4;
 /// Waiting requests from which they delay a probe.
 const UNDISTURBED: usize = 4;
 
@@ -56,7 +57,7 @@ impl Pool {
         if SLOW_BEATS <= beats {
             let backend = lease.backend();
             if !lease.is_evicted() && !backend.is_limited() && backend.state() == BackendState::Up {
-                self.patience.answered(BEAT * beats);
+                self.patience.answered(BEAT * u32::from(beats));
             }
         }
     }
@@ -86,12 +87,15 @@ impl Pool {
         };
         match result {
             Ok(()) => {
+                if flipped && before == Verdict::Down {
+                    evidence.acquit(now);
+                }
                 evidence.pardon(now);
                 if backend.waiting() < UNDISTURBED {
                     self.patience.probe_passed(took);
                 }
             }
-            Err(failure) if !flipped && backend.is_silent() => self.eject_silent(backend, failure),
+            Err(failure) if !flipped && self.is_silent(backend, now) => self.eject_silent(backend, failure),
             Err(_) => {}
         }
         if flipped {
@@ -197,6 +201,11 @@ impl Pool {
         if evicts && vitals.evidence.may_evict() {
             vitals.evict();
         }
+    }
+
+    /// True where a backend has been silent for longer than the slowest answers of late explain.
+    fn is_silent(&self, backend: &Backend, now: Instant) -> bool {
+        backend.is_silent() && explained(self.patience.slowest_answer()) <= backend.vitals().evidence.silence(now)
     }
 
     /// True for a backend with much to do that answers it, if slowly: its probe waits in the same queue.

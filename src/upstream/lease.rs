@@ -16,14 +16,14 @@ pub struct Lease {
     /// How often the backend had been put out before.
     evictions: u32,
     /// The beat of its upstream at which it was claimed.
-    beat: u32,
+    beat: u16,
 }
 
 impl Lease {
-    pub(super) fn new(backend: Arc<Backend>, beat: u32) -> Self {
+    pub(super) fn new(backend: Arc<Backend>, beat: u16) -> Self {
         let vitals = backend.vitals();
         vitals.in_flight.fetch_add(1, Ordering::Relaxed);
-        if vitals.unanswered.fetch_add(1, Ordering::Relaxed) == 0 {
+        if vitals.waits.enter(beat) {
             vitals.evidence.began(Instant::now());
         }
         vitals.metrics.requests().inc();
@@ -41,7 +41,7 @@ impl Lease {
         self.set_answered();
     }
 
-    pub(super) fn beat(&self) -> u32 {
+    pub(super) fn beat(&self) -> u16 {
         self.beat
     }
 
@@ -53,7 +53,7 @@ impl Lease {
     /// The head of the answer is here; what follows may take its time.
     pub(super) fn set_answered(&self) {
         if !self.answered.swap(true, Ordering::Relaxed) {
-            self.backend.vitals().unanswered.fetch_sub(1, Ordering::Relaxed);
+            self.backend.vitals().waits.leave(self.beat);
         }
     }
 }

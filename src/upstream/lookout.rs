@@ -25,6 +25,10 @@ const IDLE_BEATS: u32 = 10;
 const KEPT: usize = 256;
 /// Looks of a second.
 const SECOND: usize = 20;
+/// Beats that one has to wait for longer than usual to be overtaken.
+const OVERTAKEN_BEATS: u64 = 2;
+/// Looks for which it counts. Just when the last worker is held many more wait, and hide it.
+const OVERTAKEN_LOOKS: u8 = 4;
 /// How long a backend that hangs is in doubt: until probes have decided.
 const DOUBT: Duration = Duration::from_secs(3);
 
@@ -98,16 +102,27 @@ struct Watched {
     quiet: usize,
     /// It was asked about since then.
     asked: bool,
+    /// While it still answered: looks for which it counts that requests waited for longer than others.
+    overtaken: u8,
     probes: u32,
     gate: Gate,
 }
 
 impl Watched {
     fn new(answers: u64) -> Self {
-        Self { answers: [answers; KEPT], looks: 0, quiet: 0, asked: false, probes: 0, gate: Gate::default() }
+        Self {
+            answers: [answers; KEPT],
+            looks: 0,
+            quiet: 0,
+            asked: false,
+            overtaken: 0,
+            probes: 0,
+            gate: Gate::default(),
+        }
     }
 
-    fn note(&mut self, answers: u64, waiting: usize) {
+    /// Notes the answers ever, and how many wait for how many beats together.
+    fn note(&mut self, answers: u64, (waiting, age): (usize, u64)) {
         let last = self.answers[self.looks % KEPT];
         self.looks += 1;
         self.answers[self.looks % KEPT] = answers;
@@ -115,7 +130,16 @@ impl Watched {
             self.quiet += 1;
         } else {
             (self.quiet, self.asked) = (0, false);
+            self.overtaken =
+                if self.is_overtaken(waiting, age) { OVERTAKEN_LOOKS } else { self.overtaken.saturating_sub(1) };
         }
+    }
+
+    /// True where those that wait have waited for longer than it takes by their number and the rate of answers (Little).
+    fn is_overtaken(&self, waiting: usize, age: u64) -> bool {
+        let waiting = u64::try_from(waiting).unwrap_or(u64::MAX);
+        let usual = 1 + waiting.saturating_mul(SECOND as u64) / self.since(SECOND).max(1);
+        waiting.saturating_mul(usual) + OVERTAKEN_BEATS < age
     }
 
     /// Answers of the latest looks.
@@ -163,12 +187,12 @@ impl Pool {
 
     /// One look; true while there is something to look at.
     fn look_around(&self, watched: &mut HashMap<SocketAddr, Watched>, now: Instant) -> bool {
-        self.beat.fetch_add(1, Ordering::Relaxed);
+        let beat = self.beat.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let rotation = self.rotation.load_full();
         let backends = rotation.all();
         for backend in backends {
-            let (answers, waiting) = (backend.vitals().evidence.answers(), backend.waiting());
-            watched.entry(backend.address()).or_insert_with(|| Watched::new(answers)).note(answers, waiting);
+            let (answers, ages) = (backend.vitals().evidence.answers(), backend.vitals().waits.ages(beat));
+            watched.entry(backend.address()).or_insert_with(|| Watched::new(answers)).note(answers, ages);
         }
         if let Some(check) = self.spec.check.as_ref().filter(|check| matches!(check.kind, CheckKind::Http { .. })) {
             for backend in backends {
@@ -192,8 +216,8 @@ impl Pool {
         now: Instant,
     ) {
         let address = backend.address();
-        let Some(Watched { quiet, asked: false, .. }) = watched.get(&address) else { return };
-        let quiet = *quiet;
+        let Some(Watched { quiet, asked: false, overtaken, .. }) = watched.get(&address) else { return };
+        let (quiet, overtaken) = (*quiet, *overtaken != 0);
         if quiet < 2 {
             return;
         }
@@ -204,6 +228,7 @@ impl Pool {
             silence: backend.vitals().evidence.silence(now),
             sibling_answers: answers.unwrap_or(0),
             slowest: self.patience.slowest_answer(),
+            overtaken,
         };
         match queue.sign() {
             Sign::Nothing => return,
@@ -269,4 +294,55 @@ fn rate(watched: &Watched) -> f64 {
     let looks = watched.looks.clamp(1, SECOND);
     let answers = u32::try_from(watched.since(looks)).unwrap_or(u32::MAX);
     f64::from(answers) * f64::from(u32::try_from(SECOND / looks.max(1)).unwrap_or(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many wait at a look, and for how many beats together.
+    type Waits = (usize, u64);
+
+    /// Looks of a backend with so many answers a beat, then what waits and how long.
+    fn after(answers_a_beat: u64, waits: &[Waits]) -> Watched {
+        let mut watched = Watched::new(0);
+        for beat in 1..=40 {
+            watched.note(beat * answers_a_beat, (1, 0));
+        }
+        for (wait, beat) in waits.iter().zip(41..) {
+            watched.note(beat * answers_a_beat, *wait);
+        }
+        watched
+    }
+
+    #[test]
+    fn who_waited_for_longer_than_others_was_overtaken() {
+        #[rustfmt::skip]
+        let rows: [(&str, u64, &[Waits], bool); 6] = [
+            ("quick answers",                     5, &[(2, 1), (3, 2), (1, 1)],                     false),
+            ("a pause of 100 ms",                 5, &[(10, 10), (5, 5)],                           false),
+            ("slow answers, all alike",           1, &[(6, 18), (6, 18)],                           false),
+            ("one that takes its time",           5, &[(2, 5), (2, 6)],                             true),
+            ("just before all workers were held", 5, &[(2, 6), (2, 7), (9, 11)],                    true),
+            ("a while ago",                       5, &[(2, 6), (2, 1), (2, 1), (2, 1), (2, 1)],     false),
+        ];
+        for (what, answers, waits, overtaken) in rows {
+            assert_eq!(after(answers, waits).overtaken != 0, overtaken, "{what}");
+        }
+    }
+
+    #[test]
+    fn looks_without_an_answer_are_quiet_while_something_waits() {
+        let mut watched = after(5, &[]);
+        assert_eq!((watched.quiet, watched.since(SECOND)), (0, 100));
+        for looks in 1..=10 {
+            watched.note(200, (looks * 5, 0));
+            assert_eq!((watched.quiet, watched.since(looks)), (looks, 0));
+        }
+        watched.asked = true;
+        watched.note(201, (1, 0));
+        assert_eq!((watched.quiet, watched.asked, watched.since(KEPT * 2)), (0, false, 201));
+        watched.note(201, (0, 0));
+        assert_eq!(watched.quiet, 0);
+    }
 }

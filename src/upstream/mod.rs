@@ -17,6 +17,7 @@ mod pool;
 mod probe;
 mod rotation;
 mod select;
+mod waits;
 mod watch;
 
 pub use backend::{Backend, BackendState, CheckRecord, moves};

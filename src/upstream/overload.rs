@@ -27,6 +27,8 @@ const JUDGE_EVERY: Duration = Duration::from_secs(2);
 const MEAN_PART: f64 = 0.0125;
 /// Share of the best rate of answers below which the limit is too low.
 const RATE_KEPT: f64 = 0.7;
+/// What remains of the best rate whenever the limit was raised for its sake.
+const RATE_FORGOTTEN: f64 = 0.85;
 /// How long there has to be room before the limit goes.
 const CALM: Duration = Duration::from_millis(500);
 
@@ -169,6 +171,8 @@ impl Gate {
             self.best_rate = (self.best_rate * 0.98).max(self.mean_rate);
             if is_used && self.mean_rate < self.best_rate * RATE_KEPT {
                 self.limit += self.limit / 2;
+                // It may be that less can be answered than before: then this ends after a few times.
+                self.best_rate *= RATE_FORGOTTEN;
             }
         }
         let is_calm = seen.waiting * 4 <= self.limit * 3 && seen.lag() < seen.slow;

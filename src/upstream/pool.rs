@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -59,7 +59,7 @@ pub(super) struct Pool {
     pub changed: watch::Sender<u64>,
     pub bell: Arc<Bell>,
     /// Counts the looks around, which are the time that requests know without asking for it.
-    pub beat: AtomicU32,
+    pub beat: AtomicU16,
     pub patience: Patience,
     pub overloaded: AtomicBool,
     /// What this upstream needs.
@@ -93,7 +93,7 @@ impl Upstream {
             resolved: AtomicBool::new(false),
             changed: watch::Sender::new(0),
             bell: Arc::default(),
-            beat: AtomicU32::new(0),
+            beat: AtomicU16::new(0),
             patience: Patience::default(),
             overloaded: AtomicBool::new(false),
             needs: Mutex::default(),
