@@ -46,8 +46,11 @@ impl Pool {
     fn doubt(&self) {
         let now = Instant::now();
         for backend in self.present() {
-            backend.vitals().evidence.doubt(DOUBT_OF_NEEDS, now);
-            backend.vitals().probe_now.notify_one();
+            let vitals = backend.vitals();
+            if vitals.evidence.may_suspect(now) {
+                vitals.evidence.doubt(DOUBT_OF_NEEDS, now);
+                vitals.probe_now.notify_one();
+            }
         }
     }
 

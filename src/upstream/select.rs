@@ -48,6 +48,7 @@ impl Upstream {
     /// When there is none.
     pub fn select(&self, tried: &[SocketAddr]) -> Result<Lease, NoBackend> {
         let pool = self.pool();
+        pool.bell.ring();
         let rotation = pool.rotation.load();
         if rotation.is_empty() {
             return Err(if pool.has_members() { NoBackend::AllDown } else { NoBackend::Unresolved });
@@ -61,9 +62,7 @@ impl Upstream {
             pool.metrics.shed();
             return Err(NoBackend::Overloaded);
         };
-        let lease = Lease::new(Arc::clone(backend), pool.beat.load(Ordering::Relaxed));
-        pool.bell.ring();
-        Ok(lease)
+        Ok(Lease::new(Arc::clone(backend), pool.beat.load(Ordering::Relaxed)))
     }
 
     /// Like [`select`](Self::select), but where no backend is up waits for one until `deadline`.
