@@ -156,6 +156,7 @@ impl From<&UpstreamSpec> for SpecSummary {
         };
         let check = spec.check.as_ref().map(|check| match &check.kind {
             CheckKind::Tcp => format!("tcp every {:?}", check.every),
+            CheckKind::Greeting(protocol) => format!("{} every {:?}", protocol.word(), check.every),
             CheckKind::Http { path, .. } => format!("GET {path} every {:?}", check.every),
         });
         let heal = spec.heal.as_ref().map(|heal| {

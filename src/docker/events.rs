@@ -10,6 +10,7 @@ use bollard::models::{
 };
 use bollard::query_parameters::{EventsOptions, ListContainersOptions};
 use futures_util::StreamExt;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::types::ServerAddress;
@@ -38,10 +39,13 @@ pub struct Seen {
 }
 
 /// What becomes of a container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Happening {
-    /// It was told to end, has ended, or was paused.
+    /// It was told to end, or has ended.
     Stops,
+    /// It was paused.
+    Freezes,
     /// It was started or goes on.
     Starts,
 }
@@ -160,7 +164,8 @@ fn happening(event: &EventMessage) -> Option<Happening> {
             let signal = attributes?.get("signal")?;
             STOPPING.contains(&signal.as_str()).then_some(Happening::Stops)
         }
-        "die" | "stop" | "pause" | "destroy" => Some(Happening::Stops),
+        "die" | "stop" | "destroy" => Some(Happening::Stops),
+        "pause" => Some(Happening::Freezes),
         "start" | "unpause" => Some(Happening::Starts),
         _ => None,
     }
@@ -259,7 +264,7 @@ mod tests {
             ("kill",        Some("1"),  None),                      // a heal by the API
             ("kill",        None,       None),
             ("die",         None,       Some(Happening::Stops)),
-            ("pause",       None,       Some(Happening::Stops)),
+            ("pause",       None,       Some(Happening::Freezes)),
             ("unpause",     None,       Some(Happening::Starts)),
             ("start",       None,       Some(Happening::Starts)),
             ("exec_create: sh", None,   None),

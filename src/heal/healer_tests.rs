@@ -6,7 +6,7 @@ use super::super::fakes::{FakePatient, FakeSurgeon, FakeWard, container, heal, u
 use super::super::hand::{Errand, Work};
 use super::super::journal::{AskedBy, Outcome, StepResult};
 use super::super::patient::Patient as _;
-use super::super::policy::EDGE_GRACE;
+use super::super::policy::{EDGE_GRACE, SETTLE};
 use super::*;
 use crate::config::model::{Preset, Step};
 use crate::docker::{ContainerName, ContainerState, DockerError, FindError, Happening, Seen};
@@ -120,13 +120,20 @@ async fn two_backends_in_one_container_are_one_heal() {
 async fn everything_at_once_heals_nothing() {
     let (a, b) = (FakePatient::sick("one", "10.0.0.1:81"), FakePatient::sick("two", "10.0.0.2:82"));
     let ward = FakeWard::new(vec![
-        (upstream("one", &[], Some(heal(reload()))), vec![a]),
+        (upstream("one", &[], Some(heal(reload()))), vec![Arc::clone(&a)]),
         (upstream("two", &[], Some(heal(reload()))), vec![b]),
     ]);
     let mut bench = Bench::new(&ward, FakeSurgeon::new(vec![], |_| {}));
     bench.round().await;
     assert!(bench.surgeon.performed().is_empty());
     assert!(bench.reasons().iter().all(|reason| reason.contains("suppressed: global")) && bench.reasons().len() == 2);
+    // The first is back, and the other has time to follow.
+    a.set_up(true);
+    bench.round().await;
+    assert!(bench.surgeon.performed().is_empty(), "{:?}", bench.reasons());
+    bench.rounds.all_sick = bench.rounds.all_sick.map(|(since, last)| (since, last - SETTLE));
+    bench.round().await;
+    assert_eq!(bench.surgeon.performed(), ["gunicorn reload in two-82"]);
 }
 
 #[tokio::test]

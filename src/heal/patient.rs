@@ -53,6 +53,8 @@ pub trait Patient: Send + Sync {
     fn is_overloaded(&self) -> bool {
         false
     }
+    /// Lets requests that wait in it for an answer go elsewhere, where they may be sent twice.
+    fn move_waiting(&self) {}
     /// Makes its probes fail without asking it, for a drill, until the result is dropped or [`end_pretence`] is called.
     ///
     /// [`end_pretence`]: Self::end_pretence

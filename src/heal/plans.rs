@@ -72,6 +72,11 @@ impl Rounds {
             }
             match seen.what {
                 Happening::Stops => self.plan(seen, patient, now),
+                Happening::Freezes => {
+                    self.plan(seen, patient, now);
+                    // Who is told to stop finishes what it has; who is frozen does not.
+                    patient.move_waiting();
+                }
                 Happening::Starts => actions.extend(self.expect(pool, patient)),
             }
         }

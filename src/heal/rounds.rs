@@ -17,7 +17,7 @@ use super::journal::{AskedBy, Outcome};
 use super::patient::{Patient, Pool, Ward};
 use super::plans::Plans;
 use super::policy::{self, Decision, Ended, Need, Reason, Record, Sight};
-use super::survey::{Findings, ask};
+use super::survey::{Findings, ask, everything_sick};
 
 /// Pause after Docker was asked in vain; doubles up to the longest.
 const ASK_FIRST: Duration = Duration::from_secs(2);
@@ -92,6 +92,8 @@ pub(super) struct Rounds {
     pub treated: HashMap<ContainerId, Treated>,
     /// When an upstream last had no backend up.
     pub last_sick: HashMap<UpstreamName, Instant>,
+    /// Since when everything was sick together, and when that was last so.
+    pub all_sick: Option<(Instant, Instant)>,
     /// Containers that are being stopped or replaced.
     pub plans: Plans,
     /// Upstreams that an operator's command works on.
@@ -111,6 +113,7 @@ impl Rounds {
             cases: HashMap::new(),
             treated: HashMap::new(),
             last_sick: HashMap::new(),
+            all_sick: None,
             plans: Plans::default(),
             by_hand: HashSet::new(),
             drilled: HashSet::new(),
@@ -154,6 +157,9 @@ impl Rounds {
             if pool.spec.check.is_some() && !pool.patients.is_empty() && !pool.patients.iter().any(|one| one.is_up()) {
                 self.last_sick.insert(pool.spec.name.clone(), now);
             }
+        }
+        if let Some(since) = everything_sick(pools) {
+            self.all_sick = Some((since, now));
         }
         let journal = &self.tools.journal;
         self.cases.retain(|(upstream, backend), case| {

@@ -39,7 +39,7 @@ impl Rounds {
             others_up: u32::try_from(others.clone().filter(|other| other.is_up()).count()).unwrap_or(u32::MAX),
             sibling: others.clone().find(is_healing).map(|other| other.address()),
             need: self.need(pools, pool, now),
-            everything_sick_since: everything_sick(pools),
+            everything_sick_since: self.everything_sick_since(now),
             paused_until: self.tools.journal.paused(&pool.spec.name, SystemTime::now()).map(|left| now + left),
             planned: self.plans.has(&key(patient)),
             overloaded: patient.is_overloaded(),
@@ -48,6 +48,12 @@ impl Rounds {
             reloaded: self.reloaded,
             sight,
         }
+    }
+
+    /// The others come back soon after the first one of all: they are given time for it.
+    fn everything_sick_since(&self, now: Instant) -> Option<Instant> {
+        let (since, last) = self.all_sick?;
+        (now.saturating_duration_since(last) < SETTLE).then_some(since)
     }
 
     fn need<'v>(&self, pools: &[Pool], pool: &'v Pool, now: Instant) -> Option<Need<'v>> {
@@ -86,7 +92,7 @@ impl Rounds {
     }
 }
 
-fn everything_sick(pools: &[Pool]) -> Option<Instant> {
+pub(super) fn everything_sick(pools: &[Pool]) -> Option<Instant> {
     let views: Vec<PoolView<'_>> = pools
         .iter()
         .map(|pool| {

@@ -21,6 +21,7 @@ pub const UNREADABLE: Refusal =
     Refusal::new(StatusCode::BAD_REQUEST, "the request is malformed", ErrorReason::BadRequest);
 
 const TIMEOUT: &str = "the backend did not answer in time";
+const NOBODY: &str = "no backend is up; try again shortly";
 const UNREACHABLE: &str = "the backend cannot be reached";
 
 impl Refusal {
@@ -74,13 +75,18 @@ impl Refusal {
         }
     }
 
+    /// 503, for more than the backends can answer.
+    pub const fn overloaded() -> Self {
+        let detail = "the service has more requests than it can answer; try again shortly";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail, ErrorReason::Overload)
+    }
+
     /// Nobody took the request: what the last one did, or 503 where none was tried.
     pub const fn nobody(last: Option<Failure>, held: bool) -> Self {
         match last {
-            None => {
-                let reason = if held { ErrorReason::HoldTimeout } else { ErrorReason::NoBackend };
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "no backend is up; try again shortly", reason)
-            }
+            // Nobody came up while it waited; what the last one did before is not the cause.
+            _ if held => Self::new(StatusCode::SERVICE_UNAVAILABLE, NOBODY, ErrorReason::HoldTimeout),
+            None => Self::new(StatusCode::SERVICE_UNAVAILABLE, NOBODY, ErrorReason::NoBackend),
             Some(Failure::Timeout | Failure::ConnectTimeout) => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, TIMEOUT, ErrorReason::Timeout)
             }

@@ -24,6 +24,8 @@ pub struct RequestContext {
     pub(super) tried: Tried,
     pub(super) attempts: u32,
     pub(super) last_failure: Option<Failure>,
+    /// Every backend had more than it could answer.
+    pub(super) is_shed: bool,
     pub(super) body: RequestBody,
     pub(super) is_upgrade: bool,
     pub(super) held: Duration,
@@ -47,6 +49,7 @@ impl RequestContext {
             tried: Tried::new(),
             attempts: 0,
             last_failure: None,
+            is_shed: false,
             body: RequestBody::default(),
             is_upgrade: false,
             held: Duration::ZERO,

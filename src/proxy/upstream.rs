@@ -9,14 +9,14 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
 
 use crate::plan;
-use crate::upstream::{Failure, Upstream, failure_of};
+use crate::upstream::{Failure, NoBackend, Upstream, failure_of};
 
 use super::context::RequestContext;
 use super::request::UPGRADED_IDLE;
 use super::upgrade::UpgradeConnector;
 
 /// Claims a backend not tried before; waits for one where the upstream holds requests.
-pub(super) async fn choose(session: &Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
+pub(super) async fn choose(session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
     let Some(route) = ctx.route.clone() else { return Error::e_explain(ErrorType::InternalError, "no route") };
     let upstream = &route.upstream;
     ctx.lease = None;
@@ -30,9 +30,13 @@ pub(super) async fn choose(session: &Session, ctx: &mut RequestContext) -> Resul
             if !upstream.spec().hold.is_zero() {
                 ctx.held += waited_from.elapsed();
             }
+            ctx.is_shed = matches!(found, Err(NoBackend::Overloaded));
             found.map_err(|why| nobody(ctx, why.words()))?
         }
     };
+    if !ctx.is_upgrade && !session.is_body_done() {
+        lease.excuse();
+    }
     let mut peer = Box::new(lease.backend().peer().clone());
     if ctx.is_upgrade {
         peer.options.read_timeout = Some(UPGRADED_IDLE);
@@ -60,6 +64,7 @@ fn make_fresh(peer: &mut HttpPeer) {
 /// The error for a request nobody takes: what the last backend did, or 503 where none was tried.
 fn nobody(ctx: &RequestContext, why: &'static str) -> Box<Error> {
     let status = match ctx.last_failure {
+        _ if ctx.is_shed => 503,
         None => 503,
         Some(Failure::Timeout | Failure::ConnectTimeout) => 504,
         Some(_) => 502,

@@ -1,12 +1,13 @@
 //! One attempt at one backend: a connection, the request on its way there, the head of the answer on its way back.
 
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::http1::{ResponseHead, Version};
-use crate::upstream::{Failure, not_connected};
+use crate::plan;
+use crate::upstream::{Failure, Lease, Upstream, not_connected};
 
 use super::Relay;
 use super::buffer::{Buffer, HEADROOM, Line};
@@ -65,24 +66,66 @@ pub(super) struct Patience {
     pub write: Duration,
 }
 
-/// A connection to `backend`: one that waits, where `reuse` allows it, else a new one. True when it waited.
+/// The backend that a request waits in.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub upstream: &'a Upstream,
+    pub lease: &'a Lease,
+    pub tried: &'a [SocketAddr],
+    /// Attempts made, this one too.
+    pub attempts: u32,
+    /// It has left a backend that was put out before: once is enough.
+    pub has_moved: bool,
+    /// What was sent may be sent again.
+    pub idempotent: bool,
+}
+
+impl Place<'_> {
+    /// True where the request leaves: its backend was put out and another can take it.
+    fn is_left(&self) -> bool {
+        !self.has_moved && plan::may_leave(self.upstream, self.lease, self.tried, self.attempts)
+    }
+}
+
+/// A connection to the backend: one that waits, where `reuse` allows it, else a new one. True when it waited.
 ///
 /// # Errors
 /// With why there is none, and whether the backend is to blame.
 pub(super) async fn connect(
     relay: &Relay,
-    backend: SocketAddr,
+    client: &Client<'_>,
+    place: Place<'_>,
     reuse: bool,
     patience: Patience,
-) -> Result<(Wire, bool), (Failure, bool)> {
+) -> Result<(Wire, bool), (Fault, bool)> {
+    let backend = place.lease.backend().address();
     if let Some(wire) = reuse.then(|| relay.pool.take(backend, relay.clock.now())).flatten() {
         return Ok((wire, true));
     }
     relay.pool.make_room(backend);
-    match tokio::time::timeout(patience.connect, pool::connect(backend)).await {
-        Ok(Ok(wire)) => Ok((wire, false)),
-        Ok(Err(error)) => Err(not_connected(&error)),
-        Err(_) => Err((Failure::ConnectTimeout, true)),
+    let mut connecting = std::pin::pin!(tokio::time::timeout(patience.connect, pool::connect(backend)));
+    let connected = poll_fn(|context| {
+        if let Poll::Ready(connected) = connecting.as_mut().poll(context) {
+            return Poll::Ready(Some(connected));
+        }
+        // Nothing was sent yet, whatever the method.
+        if place.is_left() {
+            return Poll::Ready(None);
+        }
+        client.watch.backend_until(Some(relay.clock.now() + patience.connect));
+        let _ = client.watch.late(context);
+        Poll::Pending
+    });
+    let connected = connected.await;
+    client.watch.backend_until(None);
+    match connected {
+        Some(Ok(Ok(wire))) => Ok((wire, false)),
+        Some(Ok(Err(error))) => {
+            let (failure, blamed) = not_connected(&error);
+            Err((Fault::Backend(failure), blamed))
+        }
+        Some(Err(_)) => Err((Fault::Backend(Failure::ConnectTimeout), true)),
+        None => Err((Fault::Evicted, false)),
     }
 }
 
@@ -210,13 +253,14 @@ pub(super) async fn ask<'w>(
     outgoing: &mut Outgoing<'w>,
     patience: Patience,
     asked: Asked,
+    mut place: Place<'_>,
 ) -> Result<Answered<'w>, Fault> {
     let mut sending = Sending::default();
     let mut head = relay.take_answer();
     let mut bytes: Option<Buffer<'w>> = None;
     loop {
         let waited =
-            wait_for_head(relay, client, &wire, outgoing, patience, asked, &mut sending, &mut head, &mut bytes);
+            wait_for_head(relay, client, &wire, outgoing, patience, asked, place, &mut sending, &mut head, &mut bytes);
         let result = waited.await;
         client.watch.backend_until(None);
         client.watch.client_until(None);
@@ -229,6 +273,7 @@ pub(super) async fn ask<'w>(
         if !head.is_interim() {
             return Ok(Answered { wire, bytes: bytes_here, head, sending });
         }
+        place.has_moved = true;
         // Leave to send the body was given here.
         if head.status != 100 && asked.version == Version::Http11 {
             let mut out = relay.lines.take();
@@ -255,6 +300,7 @@ async fn wait_for_head<'w>(
     outgoing: &mut Outgoing<'w>,
     patience: Patience,
     asked: Asked,
+    place: Place<'_>,
     sending: &mut Sending<'w>,
     head: &mut ResponseHead,
     bytes: &mut Option<Buffer<'w>>,
@@ -277,6 +323,9 @@ async fn wait_for_head<'w>(
         }
         if is_asked && client.is_gone(relay, context) {
             return Poll::Ready(Err(Fault::ClientLeft));
+        }
+        if place.idempotent && !outgoing.streams && bytes.is_none() && place.is_left() {
+            return Poll::Ready(Err(Fault::Evicted));
         }
         match client.watch.late(context) {
             Some(Late::Client) => Poll::Ready(Err(Fault::ClientSlow)),

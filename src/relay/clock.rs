@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 use tokio::sync::Notify;
 
+use crate::upstream::moves;
+
 /// How late a deadline may be noticed.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -19,6 +21,8 @@ pub struct Clock {
     watches: RefCell<Slab<Rc<Watch>>>,
     someone: Notify,
     ending: Cell<bool>,
+    /// What [`moves`] was at the last look.
+    moves: Cell<u64>,
 }
 
 /// One connection's deadlines.
@@ -45,6 +49,7 @@ impl Default for Clock {
             watches: RefCell::default(),
             someone: Notify::new(),
             ending: Cell::new(false),
+            moves: Cell::new(moves()),
         }
     }
 }
@@ -97,8 +102,11 @@ impl Clock {
             tokio::time::sleep(LOOK_EVERY).await;
             let now = self.tick();
             let late = |due: &Cell<Option<Instant>>| due.get().is_some_and(|due| due <= now);
+            // A backend was put out: whoever waits for one sees whether it is theirs.
+            let moves = moves();
+            let moved = self.moves.replace(moves) != moves;
             for (_, watch) in self.watches.borrow().iter() {
-                if late(&watch.client) || late(&watch.backend) {
+                if late(&watch.client) || late(&watch.backend) || (moved && watch.backend.get().is_some()) {
                     watch.wake();
                 }
             }

@@ -1,6 +1,7 @@
 //! One request from its head to its last byte: body taken in, a backend asked and perhaps another, the answer passed on.
 
 use std::future::{Future as _, poll_fn};
+use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -9,10 +10,10 @@ use crate::http1::{Framing, Known, LAST_CHUNK};
 use crate::plan::{self, Refusal};
 use crate::snapshot::Route;
 use crate::telemetry::ErrorReason;
-use crate::upstream::{Failure, Lease, Tried};
+use crate::upstream::{Failure, Lease, NoBackend, Tried, Upstream};
 
 use super::Relay;
-use super::attempt::{self, Answered, Asked, Outgoing, Patience};
+use super::attempt::{self, Answered, Asked, Outgoing, Patience, Place};
 use super::client::Client;
 use super::clock::Late;
 use super::deliver::deliver;
@@ -176,24 +177,29 @@ impl<'a, 'w> Exchange<'a, 'w> {
         let (relay, client, view) = (self.question.relay, self.question.client, self.question.view());
         let idempotent = plan::is_idempotent(view.method());
         let asked = Asked { is_head: view.method() == "HEAD", version: view.head().version };
-        let mut stale = false;
+        let (mut stale, mut has_moved) = (false, false);
         loop {
             self.choose(route).await?;
             self.record.attempts += 1;
+            let attempts = self.record.attempts;
             let Some(lease) = &self.lease else { return Err(Fault::ClientLeft) };
             let backend = lease.backend().address();
+            let place = Place { upstream, lease, tried: &self.tried, attempts, has_moved, idempotent };
+            if !outgoing.upload.is_done() {
+                lease.excuse();
+            }
             // The first one at once after the head, where there was nothing to wait for.
             let waited = self.record.attempts != 1 || outgoing.upload.received != 0 || !self.record.held.is_zero();
             let chosen = if waited { relay.clock.tick() } else { relay.clock.now() };
             // What cannot be sent twice gets a connection that no close can cross.
             let reuse = idempotent && outgoing.upload.is_done();
-            let connected = attempt::connect(relay, backend, reuse && !stale, patience(route)).await;
-            let (failure, reused, blamed) = match connected {
-                Err((failure, blamed)) => (failure, false, blamed),
+            let connected = attempt::connect(relay, client, place, reuse && !stale, patience(route)).await;
+            let (fault, reused, blamed) = match connected {
+                Err((fault, blamed)) => (fault, false, blamed),
                 Ok((wire, reused)) => {
                     self.record.connect = (!reused).then(|| chosen.elapsed());
-                    let answer = attempt::ask(relay, client, wire, outgoing, patience(route), asked).await;
-                    match answer {
+                    match attempt::ask(relay, client, wire, outgoing, patience(route), asked, place).await {
+                        Err(fault) => (fault, reused, true),
                         Ok(answered) => {
                             let now = relay.clock.tick();
                             self.record.first_byte = Some(now.saturating_duration_since(chosen));
@@ -202,32 +208,51 @@ impl<'a, 'w> Exchange<'a, 'w> {
                             if !self.try_elsewhere(route, status, idempotent && !outgoing.streams) {
                                 return Ok(answered);
                             }
-                            self.tried.push(backend);
-                            self.last_failure = Some(Failure::Status(status));
+                            self.note(backend, Failure::Status(status));
                             continue;
                         }
-                        Err(Fault::Backend(failure)) => (failure, reused, true),
-                        Err(fault) => return Err(fault),
                     }
                 }
             };
-            // A pooled connection that the backend closed while idle says nothing about its health.
+            let failure = match fault {
+                Fault::Backend(failure) => failure,
+                Fault::Evicted => {
+                    has_moved = true;
+                    self.note(backend, Failure::Timeout);
+                    continue;
+                }
+                fault => return Err(fault),
+            };
+            // A pooled connection that the backend closed while idle: nobody was asked yet, so this is no retry.
             stale = reused && failure == Failure::Reset;
-            if !stale && blamed {
-                upstream.failed(lease, failure);
-            }
-            if !stale {
-                self.tried.push(backend);
-            }
-            self.last_failure = Some(failure);
+            self.count(upstream, failure, stale, blamed);
             let safe = failure.is_unreachable() || (idempotent && !outgoing.streams);
-            let wanted = plan::is_wanted(failure, &upstream.spec().retry.on);
-            let go_on = || plan::may_go_on(upstream, &self.tried, self.record.attempts, self.question.request.start);
-            // The one attempt that a stale connection costs is no retry: nobody was asked yet.
-            if !(safe && (stale || (wanted && go_on()))) {
+            if !(safe && (stale || self.may_go_on(upstream, failure))) {
                 return Err(Fault::Backend(failure));
             }
         }
+    }
+
+    /// Counts a failed attempt. A stale connection says nothing about the backend's health.
+    fn count(&mut self, upstream: &Upstream, failure: Failure, stale: bool, blamed: bool) {
+        self.last_failure = Some(failure);
+        let Some(lease) = self.lease.as_ref().filter(|_| !stale) else { return };
+        if blamed {
+            upstream.failed(lease, failure);
+        }
+        self.tried.push(lease.backend().address());
+    }
+
+    /// True where another is asked after this failure.
+    fn may_go_on(&self, upstream: &Upstream, failure: Failure) -> bool {
+        plan::is_wanted(failure, &upstream.spec().retry.on)
+            && plan::may_go_on(upstream, &self.tried, self.record.attempts, self.question.request.start)
+    }
+
+    /// Remembers whom not to ask again, and why.
+    fn note(&mut self, backend: SocketAddr, failure: Failure) {
+        self.tried.push(backend);
+        self.last_failure = Some(failure);
     }
 
     /// True where an answer with this status is one to be had elsewhere.
@@ -271,6 +296,7 @@ impl<'a, 'w> Exchange<'a, 'w> {
                 self.lease = Some(lease);
                 Ok(())
             }
+            Some(Err(NoBackend::Overloaded)) => Err(Fault::Overloaded),
             Some(Err(why)) => {
                 self.record.cause = Some(why.words());
                 Err(Fault::Nobody(self.last_failure, !self.record.held.is_zero()))

@@ -19,6 +19,10 @@ pub(super) enum Fault {
     Backend(Failure),
     /// No backend took the request: what the last one did, and whether the request was held meanwhile.
     Nobody(Option<Failure>, bool),
+    /// Every backend has more than it can answer.
+    Overloaded,
+    /// The backend was put out while the request waited in it, and another can take it.
+    Evicted,
 }
 
 impl Fault {
@@ -30,6 +34,9 @@ impl Fault {
             Self::BadBody(why) => Some(Refusal::bad_request(why)),
             Self::TooLarge => Some(Refusal::too_large()),
             Self::Backend(failure) => Some(Refusal::backend_failed(failure)),
+            Self::Overloaded => Some(Refusal::overloaded()),
+            // Never told: the request has somewhere to go.
+            Self::Evicted => Some(Refusal::backend_failed(Failure::Timeout)),
             Self::Nobody(last, held) => Some(Refusal::nobody(last, held)),
         }
     }
@@ -41,12 +48,12 @@ impl Fault {
             Self::ClientSlow => ErrorReason::ClientTimeout,
             Self::BadBody(_) => ErrorReason::BadRequest,
             Self::TooLarge => ErrorReason::TooLarge,
-            Self::Backend(_) | Self::Nobody(..) => ErrorReason::Truncated,
+            Self::Backend(_) | Self::Nobody(..) | Self::Overloaded | Self::Evicted => ErrorReason::Truncated,
         }
     }
 
     /// True where the client did nothing wrong.
     pub fn is_backends(self) -> bool {
-        matches!(self, Self::Backend(_) | Self::Nobody(..))
+        matches!(self, Self::Backend(_) | Self::Nobody(..) | Self::Overloaded | Self::Evicted)
     }
 }

@@ -122,6 +122,14 @@ impl Patient for Bed {
         self.backend.state() == BackendState::Up
     }
 
+    fn is_overloaded(&self) -> bool {
+        self.upstream.is_overloaded()
+    }
+
+    fn move_waiting(&self) {
+        self.upstream.move_waiting(&self.backend);
+    }
+
     fn tally(&self) -> Tally {
         let snapshot = self.snapshots.current();
         let routes = snapshot.site.routes.iter().filter(|route| route.to == *self.upstream.name());

@@ -11,8 +11,7 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
 use crate::docker::{
-    Breaker, Change, ContainerId, ContainerName, ContainerRef, DockerError, ExecError, FindError, Happening,
-    RestartPolicy, Seen,
+    Breaker, Change, ContainerId, ContainerName, ContainerRef, DockerError, ExecError, FindError, RestartPolicy, Seen,
 };
 use crate::heal::{Done, Order, Surgeon, Whom};
 
@@ -119,8 +118,7 @@ impl Sidecar {
                 _ => return Err(unexpected()),
             };
             let Ok(container) = ContainerName::parse(&seen.container) else { return Err(unexpected()) };
-            let what = if seen.stops { Happening::Stops } else { Happening::Starts };
-            if tell.send(Seen { addresses: seen.addresses, container, what }).await.is_err() {
+            if tell.send(Seen { addresses: seen.addresses, container, what: seen.what }).await.is_err() {
                 return Ok(());
             }
         }

@@ -14,7 +14,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::docker::{Happening, Refusal};
+use crate::docker::Refusal;
 use crate::telemetry::Limiter;
 use crate::types::OwnedTask;
 
@@ -222,7 +222,7 @@ impl Door {
                     Some(seen) => Reply::Seen(Event {
                         addresses: seen.addresses,
                         container: seen.container.to_string(),
-                        stops: seen.what == Happening::Stops,
+                        what: seen.what,
                     }),
                     None => return,
                 },

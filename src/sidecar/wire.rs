@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::model::Step;
+use crate::docker::Happening;
 use crate::types::UpstreamName;
 
 use super::failure::Failure;
@@ -206,8 +207,7 @@ pub(super) struct Done {
 pub(super) struct Event {
     pub addresses: Vec<IpAddr>,
     pub container: String,
-    /// It was told to end, has ended or was paused; else it was started or goes on.
-    pub stops: bool,
+    pub what: Happening,
 }
 
 /// How a sidecar is, since it was started.

@@ -58,6 +58,12 @@ impl Snapshot {
             };
             upstreams.insert(name.clone(), upstream);
         }
+        for (name, spec) in &site.upstreams {
+            let needs: Vec<_> = spec.needs.iter().filter_map(|need| upstreams.get(need).cloned()).collect();
+            if let Some(upstream) = upstreams.get(name) {
+                upstream.set_needs(&needs);
+            }
+        }
         let route = |spec: &Arc<RouteSpec>| {
             let upstream = upstreams.get(&spec.to)?;
             let cors = spec.cors.as_ref().or(upstream.spec().cors.as_ref()).map(Cors::new);

@@ -11,6 +11,8 @@ pub enum ErrorReason {
     TooLarge,
     /// No backend was known or usable.
     NoBackend,
+    /// Every backend had more than it could answer.
+    Overload,
     /// No backend came up while the request was held.
     HoldTimeout,
     /// The backend refused the connection.
@@ -37,11 +39,12 @@ pub enum ErrorReason {
 
 impl ErrorReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::NoRoute,
         Self::BadRequest,
         Self::TooLarge,
         Self::NoBackend,
+        Self::Overload,
         Self::HoldTimeout,
         Self::Refused,
         Self::ConnectTimeout,
@@ -62,6 +65,7 @@ impl ErrorReason {
             Self::BadRequest => "bad_request",
             Self::TooLarge => "too_large",
             Self::NoBackend => "no_backend",
+            Self::Overload => "overload",
             Self::HoldTimeout => "hold_timeout",
             Self::Refused => "refused",
             Self::ConnectTimeout => "connect_timeout",

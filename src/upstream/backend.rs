@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
@@ -14,6 +14,9 @@ use crate::telemetry::{BackendMetrics, Metrics};
 
 use super::evidence::Evidence;
 use super::health::{Failure, Health, Verdict};
+use super::lookout::Probing;
+use super::overload::UNLIMITED;
+use super::waits::Waits;
 
 /// Work without any answer for this long is worth a look.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -40,7 +43,12 @@ pub(super) struct Vitals {
     pub pretence: AtomicBool,
     pub in_flight: AtomicUsize,
     /// Of those, the ones without the head of an answer yet.
-    pub unanswered: AtomicUsize,
+    pub waits: Waits,
+    /// Of those, so many at most while there is overload.
+    pub limit: AtomicUsize,
+    /// How often it was put out because it is sick: requests that wait in it since before may leave.
+    pub evictions: AtomicU32,
+    pub probing: Probing,
     pub metrics: Arc<BackendMetrics>,
     pub idle: Notify,
     pub probe_now: Notify,
@@ -143,6 +151,21 @@ impl Backend {
         self.vitals.in_flight.load(Ordering::Relaxed)
     }
 
+    /// Requests that wait for the head of its answer.
+    pub(super) fn waiting(&self) -> usize {
+        self.vitals.waits.count()
+    }
+
+    /// True where one more request may wait: always, unless there is overload.
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting() < self.vitals.limit.load(Ordering::Relaxed)
+    }
+
+    /// True while it gets more than it can answer.
+    pub(super) fn is_limited(&self) -> bool {
+        self.vitals.limit.load(Ordering::Relaxed) != UNLIMITED
+    }
+
     /// Requests it was given since the edge started.
     pub fn requests(&self) -> u64 {
         self.vitals.metrics.requests().get()
@@ -197,7 +220,7 @@ impl Backend {
 
     /// True when requests wait for an answer and none came for a second. Streams that are under way do not count.
     pub fn is_silent(&self) -> bool {
-        self.vitals.unanswered.load(Ordering::Relaxed) != 0 && SILENCE <= self.vitals.evidence.silence(Instant::now())
+        self.waiting() != 0 && SILENCE <= self.vitals.evidence.silence(Instant::now())
     }
 
     /// True when it may be tried although its check fails: it answers, and no request says otherwise.
@@ -232,7 +255,27 @@ impl Backend {
     }
 }
 
+/// Counts what may let a request that waits in one backend go to another, over all backends.
+static MOVES: AtomicU64 = AtomicU64::new(0);
+
+/// Changes whenever requests that wait in a backend that was put out may have somewhere else to go. Whoever waits looks at
+/// this now and then, and only when it has changed at its own [`Lease`](super::Lease).
+pub fn moves() -> u64 {
+    MOVES.load(Ordering::Acquire)
+}
+
+/// Has whoever waits look whether to go on waiting.
+pub(super) fn move_on() {
+    MOVES.fetch_add(1, Ordering::Release);
+}
+
 impl Vitals {
+    /// Lets the requests that wait here go elsewhere.
+    pub fn evict(&self) {
+        self.evictions.fetch_add(1, Ordering::Relaxed);
+        move_on();
+    }
+
     fn new(checked: bool, metrics: Arc<BackendMetrics>) -> Self {
         let now = Instant::now();
         Self {
@@ -242,7 +285,10 @@ impl Vitals {
             held_out: AtomicU32::new(0),
             pretence: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
-            unanswered: AtomicUsize::new(0),
+            waits: Waits::default(),
+            limit: AtomicUsize::new(UNLIMITED),
+            evictions: AtomicU32::new(0),
+            probing: Probing::new(now),
             metrics,
             idle: Notify::new(),
             probe_now: Notify::new(),

@@ -11,8 +11,16 @@ use super::health::Failure;
 const CONSECUTIVE_FAILURES: u32 = 3;
 /// Answers in a window before the share of 5xx counts.
 const SHARE_ANSWERS: u32 = 20;
-/// Length of the window over which the share of 5xx is taken.
+/// Answers that end a window: one that was well for long must not hide that it no longer is.
+const WINDOW_ANSWERS: u32 = 64;
+/// Longest window over which the share of 5xx is taken.
 const SHARE_WINDOW: Duration = Duration::from_secs(10);
+/// 5xx in a row that eject, whatever came before them.
+const ERRORS_IN_A_ROW: u32 = 10;
+/// 5xx in a row that are worth a probe.
+const ERRORS_SUSPICIOUS: u32 = 4;
+/// Shortest time between two suspicions: what stays as it is need not be asked about over and over.
+const SUSPICION_PAUSE: Duration = Duration::from_millis(300);
 /// First ejection; each further one is longer by as much, up to ten times.
 const EJECTION: Duration = Duration::from_secs(5);
 const EJECTIONS_MAX: u32 = 10;
@@ -25,15 +33,26 @@ pub struct Evidence {
     born: Instant,
     consecutive: AtomicU32,
     window_start_ms: AtomicU64,
-    answers: AtomicU32,
+    /// Answers ever.
+    answers: AtomicU64,
+    /// Those before the window.
+    window_base: AtomicU64,
+    /// 5xx of the window.
     errors: AtomicU32,
+    /// Share of 5xx in the window before, in percent.
+    share_before: AtomicU32,
+    errors_in_a_row: AtomicU32,
     ejected_until_ms: AtomicU64,
     ejections: AtomicU32,
     ends_with_probe: AtomicBool,
+    /// Who waits has been told to go elsewhere, in this ejection.
+    evicted: AtomicBool,
     last_answer_ms: AtomicU64,
     last_failure_ms: AtomicU64,
     /// When the latest answer of any kind came, or the first request after having had none.
     last_sign_ms: AtomicU64,
+    last_suspicion_ms: AtomicU64,
+    doubted_until_ms: AtomicU64,
 }
 
 /// What one request adds up to.
@@ -54,14 +73,20 @@ impl Evidence {
             born: now,
             consecutive: AtomicU32::new(0),
             window_start_ms: AtomicU64::new(0),
-            answers: AtomicU32::new(0),
+            answers: AtomicU64::new(0),
+            window_base: AtomicU64::new(0),
             errors: AtomicU32::new(0),
+            share_before: AtomicU32::new(0),
+            errors_in_a_row: AtomicU32::new(0),
             ejected_until_ms: AtomicU64::new(0),
             ejections: AtomicU32::new(0),
             ends_with_probe: AtomicBool::new(false),
+            evicted: AtomicBool::new(false),
             last_answer_ms: AtomicU64::new(0),
             last_failure_ms: AtomicU64::new(0),
             last_sign_ms: AtomicU64::new(0),
+            last_suspicion_ms: AtomicU64::new(0),
+            doubted_until_ms: AtomicU64::new(0),
         }
     }
 
@@ -72,16 +97,26 @@ impl Evidence {
     /// Counts an answer of the backend.
     pub fn answered(&self, status: u16, now: Instant) -> Finding {
         let now_ms = self.ms(now);
-        self.roll_window(now_ms);
         self.last_sign_ms.store(now_ms, Ordering::Relaxed);
         self.consecutive.store(0, Ordering::Relaxed);
-        let answers = self.answers.fetch_add(1, Ordering::Relaxed) + 1;
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        let answers = self.roll_window(now_ms);
         if status < 500 {
             self.last_answer_ms.store(now_ms.max(1), Ordering::Relaxed);
+            if self.errors_in_a_row.load(Ordering::Relaxed) != 0 {
+                self.errors_in_a_row.store(0, Ordering::Relaxed);
+            }
             return Finding::Nothing;
         }
         let errors = self.errors.fetch_add(1, Ordering::Relaxed) + 1;
-        if SHARE_ANSWERS <= answers && answers <= errors * 2 { Finding::Eject } else { Finding::Nothing }
+        let in_a_row = self.errors_in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
+        if ERRORS_IN_A_ROW <= in_a_row || (SHARE_ANSWERS <= answers && answers <= errors * 2) {
+            Finding::Eject
+        } else if in_a_row.is_multiple_of(ERRORS_SUSPICIOUS) {
+            Finding::Suspicious
+        } else {
+            Finding::Nothing
+        }
     }
 
     /// Counts a request that got no answer.
@@ -98,45 +133,115 @@ impl Evidence {
         }
     }
 
-    fn roll_window(&self, now_ms: u64) {
-        let start = self.window_start_ms.load(Ordering::Relaxed);
-        let ended = u128::from(now_ms.saturating_sub(start)) >= SHARE_WINDOW.as_millis();
+    /// Begins the next window where this one has ended. Returns how many answers are in it.
+    fn roll_window(&self, now_ms: u64) -> u32 {
         let relaxed = Ordering::Relaxed;
-        if ended && self.window_start_ms.compare_exchange(start, now_ms, relaxed, relaxed).is_ok() {
-            self.answers.store(0, relaxed);
+        let (start, answers) = (self.window_start_ms.load(relaxed), self.answers_in_window());
+        let ended = u128::from(now_ms.saturating_sub(start)) >= SHARE_WINDOW.as_millis();
+        if !ended && answers <= WINDOW_ANSWERS {
+            return answers;
+        }
+        if self.window_start_ms.compare_exchange(start, now_ms.max(start + 1), relaxed, relaxed).is_ok() {
+            let share = if ended { 0 } else { self.errors.load(relaxed) * 100 / answers.max(1) };
+            self.share_before.store(share, relaxed);
+            self.window_base.store(self.answers.load(relaxed).saturating_sub(1), relaxed);
             self.errors.store(0, relaxed);
         }
+        1
     }
 
-    /// Share of 5xx among the answers of the window in percent, once there are enough to tell.
-    pub fn error_share(&self) -> Option<u32> {
-        let answers = self.answers.load(Ordering::Relaxed);
-        (SHARE_ANSWERS <= answers).then(|| self.errors.load(Ordering::Relaxed) * 100 / answers)
+    fn answers_in_window(&self) -> u32 {
+        let answers = self.answers.load(Ordering::Relaxed).saturating_sub(self.window_base.load(Ordering::Relaxed));
+        u32::try_from(answers).unwrap_or(u32::MAX)
+    }
+
+    /// Answers ever, of any kind.
+    pub fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Relaxed)
+    }
+
+    /// Share of 5xx among the latest answers in percent; 0 where there are too few to tell.
+    pub fn error_share(&self) -> u32 {
+        let answers = self.answers_in_window();
+        if ERRORS_IN_A_ROW <= self.errors_in_a_row.load(Ordering::Relaxed) {
+            return 100;
+        }
+        if answers < SHARE_ANSWERS {
+            return self.share_before.load(Ordering::Relaxed);
+        }
+        self.errors.load(Ordering::Relaxed) * 100 / answers
+    }
+
+    /// True where what it answers is errors now.
+    pub fn is_erring(&self) -> bool {
+        ERRORS_SUSPICIOUS <= self.errors_in_a_row.load(Ordering::Relaxed)
+    }
+
+    /// True where a sibling with the given share of errors is worse: by far, and this one has none in a row.
+    pub fn is_better_than(&self, share: u32) -> bool {
+        self.errors_in_a_row.load(Ordering::Relaxed) < ERRORS_SUSPICIOUS && self.error_share() * 3 < share
+    }
+
+    /// True where a suspicion may be acted on now.
+    pub fn may_suspect(&self, now: Instant) -> bool {
+        let (now_ms, last) = (self.ms(now), self.last_suspicion_ms.load(Ordering::Relaxed));
+        let pause = u64::try_from(SUSPICION_PAUSE.as_millis()).unwrap_or(u64::MAX);
+        (last == 0 || last + pause <= now_ms)
+            && self
+                .last_suspicion_ms
+                .compare_exchange(last, now_ms.max(1), Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    /// Requests say it is sick, its own or those of who needs it: for so long a failed probe is not the first sign.
+    pub fn doubt(&self, time: Duration, now: Instant) {
+        self.doubted_until_ms.fetch_max(self.ms(now + time), Ordering::Relaxed);
+    }
+
+    /// True while in doubt.
+    pub fn is_doubted(&self, now: Instant) -> bool {
+        self.ms(now) < self.doubted_until_ms.load(Ordering::Relaxed)
     }
 
     /// Ejects; returns for how long at most. `ends_with_probe`: a probe that passes ends it early.
     pub fn eject(&self, ends_with_probe: bool, now: Instant) -> Duration {
         self.ends_with_probe.store(ends_with_probe, Ordering::Relaxed);
+        self.evicted.store(false, Ordering::Relaxed);
         let now_ms = self.ms(now);
         let until = self.ejected_until_ms.load(Ordering::Relaxed);
         let forgiven = u128::from(now_ms.saturating_sub(until)) >= FORGIVEN_AFTER.as_millis();
         let count = if forgiven { 1 } else { (self.ejections.load(Ordering::Relaxed) + 1).min(EJECTIONS_MAX) };
         self.ejections.store(count, Ordering::Relaxed);
         self.consecutive.store(0, Ordering::Relaxed);
-        self.answers.store(0, Ordering::Relaxed);
-        self.errors.store(0, Ordering::Relaxed);
+        self.window_base.store(self.answers.load(Ordering::Relaxed), Ordering::Relaxed);
+        for count in [&self.errors, &self.errors_in_a_row, &self.share_before] {
+            count.store(0, Ordering::Relaxed);
+        }
         let length = EJECTION * count;
         let length_ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
         self.ejected_until_ms.store(now_ms.saturating_add(length_ms).max(1), Ordering::Relaxed);
         length
     }
 
-    /// A probe passed: ends an ejection that ends with a probe.
-    pub fn pardon(&self) {
+    /// True once an ejection: who waits is told to go elsewhere.
+    pub fn may_evict(&self) -> bool {
+        !self.evicted.swap(true, Ordering::Relaxed)
+    }
+
+    /// A probe passed: ends all doubt, and an ejection that ends with a probe. Silence counts anew.
+    pub fn pardon(&self, now: Instant) {
+        self.doubted_until_ms.store(0, Ordering::Relaxed);
+        self.last_sign_ms.store(self.ms(now), Ordering::Relaxed);
         if self.ends_with_probe.load(Ordering::Relaxed) {
             self.consecutive.store(0, Ordering::Relaxed);
             self.ejected_until_ms.store(0, Ordering::Relaxed);
         }
+    }
+
+    /// It was down and is up again, whatever it did before: ends any ejection.
+    pub fn acquit(&self, now: Instant) {
+        self.ends_with_probe.store(true, Ordering::Relaxed);
+        self.pardon(now);
     }
 
     /// True while ejected.
@@ -190,23 +295,88 @@ mod tests {
     }
 
     #[test]
-    fn half_of_twenty_answers_must_be_errors() {
+    fn the_share_of_errors_ejects() {
+        #[rustfmt::skip]
+        let rows = [
+            // well before, then (well, errors) over and over; answers until it is ejected
+            (0,     (1, 1), Some(20)),
+            (0,     (0, 1), Some(10)),
+            (1_000, (0, 1), Some(10)),
+            (1_000, (1, 1), Some(44)),
+            (0,     (2, 1), None),
+            (1_000, (3, 1), None),
+        ];
+        for (before, (well, errors), expected) in rows {
+            let now = Instant::now();
+            let evidence = Evidence::new(now);
+            for _ in 0..before {
+                assert_eq!(evidence.answered(200, now), Finding::Nothing);
+            }
+            let cycle = std::iter::repeat_n(200, well).chain(std::iter::repeat_n(500, errors));
+            let found = cycle.cycle().take(1_000).position(|status| evidence.answered(status, now) == Finding::Eject);
+            assert_eq!(found.map(|at| at + 1), expected, "{before} well, then {well} well to {errors} errors");
+        }
+    }
+
+    #[test]
+    fn a_few_errors_in_a_row_are_suspicious() {
         let now = Instant::now();
         let evidence = Evidence::new(now);
-        let findings: Vec<_> = (0..20).map(|n| evidence.answered(if n % 2 == 0 { 200 } else { 500 }, now)).collect();
-        assert_eq!(findings[..19], [Finding::Nothing; 19]);
-        assert_eq!(findings[19], Finding::Eject);
-        assert_eq!(evidence.error_share(), Some(50));
+        let findings: Vec<_> = (0..5).map(|_| evidence.answered(500, now)).collect();
+        let suspicious: Vec<_> = findings.iter().map(|finding| *finding == Finding::Suspicious).collect();
+        assert_eq!(suspicious, [false, false, false, true, false]);
+        assert!(evidence.is_erring());
+        evidence.answered(200, now);
+        assert!(!evidence.is_erring());
+    }
+
+    #[test]
+    fn suspicions_keep_their_distance() {
+        let now = Instant::now();
+        let evidence = Evidence::new(now);
+        let after = [0, 10, 299, 300, 599, 601].map(|ms| evidence.may_suspect(now + Duration::from_millis(1 + ms)));
+        assert_eq!(after, [true, false, false, true, false, true]);
+    }
+
+    #[test]
+    fn siblings_that_fail_alike_are_no_better() {
+        let now = Instant::now();
+        let (sick, alike, well) = (Evidence::new(now), Evidence::new(now), Evidence::new(now));
+        for n in 0..60 {
+            sick.answered(if n % 2 == 0 { 200 } else { 500 }, now);
+            alike.answered(if n % 3 == 0 { 500 } else { 200 }, now);
+            well.answered(if n % 10 == 0 { 500 } else { 200 }, now);
+        }
+        let share = sick.error_share();
+        assert_eq!((share, alike.is_better_than(share), well.is_better_than(share)), (50, false, true));
+    }
+
+    #[test]
+    fn a_probe_that_passes_ends_all_doubt() {
+        let now = Instant::now();
+        let evidence = Evidence::new(now);
+        evidence.doubt(Duration::from_secs(1), now);
+        assert!(evidence.is_doubted(now) && !evidence.is_doubted(now + Duration::from_secs(1)));
+        evidence.eject(true, now);
+        evidence.pardon(now + Duration::from_millis(500));
+        assert!(!evidence.is_doubted(now) && !evidence.is_ejected(now));
+        assert_eq!(evidence.silence(now + Duration::from_millis(600)), Duration::from_millis(100));
+        evidence.eject(false, now);
+        evidence.pardon(now);
+        assert!(evidence.is_ejected(now), "its check passes all the same");
+        evidence.acquit(now);
+        assert!(!evidence.is_ejected(now), "its check had failed");
     }
 
     #[test]
     fn a_new_window_starts_from_nothing() {
         let now = Instant::now();
         let evidence = Evidence::new(now);
-        for _ in 0..19 {
-            evidence.answered(500, now);
+        for n in 0..19 {
+            evidence.answered(if n % 2 == 0 { 500 } else { 200 }, now);
         }
         assert_eq!(evidence.answered(500, now + SHARE_WINDOW), Finding::Nothing);
+        assert_eq!(evidence.error_share(), 0);
     }
 
     #[test]
@@ -218,7 +388,7 @@ mod tests {
         assert_eq!(evidence.eject(true, now), EJECTION * 2);
         assert!(!evidence.is_ejected(now + EJECTION * 2));
         assert_eq!(evidence.eject(true, now + FORGIVEN_AFTER * 2), EJECTION);
-        evidence.pardon();
+        evidence.pardon(now + FORGIVEN_AFTER * 2);
         assert!(!evidence.is_ejected(now + FORGIVEN_AFTER * 2));
     }
 }

@@ -37,6 +37,11 @@ impl Failure {
         }
     }
 
+    /// True when all that is known is that it took too long.
+    pub fn is_late(self) -> bool {
+        matches!(self, Self::Timeout | Self::ConnectTimeout)
+    }
+
     /// True when no connection stood: the backend has seen nothing.
     pub fn is_unreachable(self) -> bool {
         matches!(self, Self::Refused | Self::ConnectTimeout | Self::ConnectFailed)
@@ -79,12 +84,21 @@ pub struct Health {
 }
 
 /// Passes and failures that flip the verdict.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Thresholds {
     /// Consecutive failures that take a backend down.
     pub fall: u32,
     /// Consecutive passes that bring it up.
     pub rise: u32,
+}
+
+impl Thresholds {
+    /// The same where requests say that it is sick as well: then one failed probe is enough, but two where all it did
+    /// wrong was to be late for a deadline that was `hurried`.
+    pub fn corroborated(self, failure: Failure, hurried: bool) -> Self {
+        let needed = if hurried && failure.is_late() { 2 } else { 1 };
+        Self { fall: self.fall.min(needed), ..self }
+    }
 }
 
 impl Health {
@@ -100,14 +114,7 @@ impl Health {
 
     /// Takes one probe's result into account; true when the verdict changed.
     ///
-    /// `corroborated` says that requests have failed as well: then one failed probe is enough.
-    pub fn observe(
-        &mut self,
-        result: Result<(), Failure>,
-        limits: Thresholds,
-        corroborated: bool,
-        now: Instant,
-    ) -> bool {
+    pub fn observe(&mut self, result: Result<(), Failure>, limits: Thresholds, now: Instant) -> bool {
         if let Err(kind) = result {
             self.last_failure = Some(kind);
         }
@@ -118,7 +125,7 @@ impl Health {
             }
             (Verdict::New, true) => (Verdict::Up, 1),
             (Verdict::New, false) => (Verdict::Down, 1),
-            (Verdict::Up, false) => (Verdict::Down, if corroborated { 1 } else { limits.fall }),
+            (Verdict::Up, false) => (Verdict::Down, limits.fall),
             (Verdict::Down, true) => (Verdict::Up, limits.rise),
         };
         self.against += 1;
@@ -158,12 +165,12 @@ mod tests {
 
     const LIMITS: Thresholds = Thresholds { fall: 3, rise: 2 };
 
-    fn after(results: &str, corroborated: bool) -> Verdict {
+    fn after(results: &str, limits: Thresholds) -> Verdict {
         let now = Instant::now();
         let mut health = Health::new(now);
         for result in results.chars() {
             let result = if result == '+' { Ok(()) } else { Err(Failure::Timeout) };
-            health.observe(result, LIMITS, corroborated, now);
+            health.observe(result, limits, now);
         }
         health.verdict()
     }
@@ -185,12 +192,27 @@ mod tests {
             ("+-+-+-+-",  Verdict::Up),
         ];
         for (probes, verdict) in rows {
-            assert_eq!(after(probes, false), verdict, "{probes}");
+            assert_eq!(after(probes, LIMITS), verdict, "{probes}");
         }
     }
 
     #[test]
-    fn one_failed_probe_is_enough_when_requests_failed_too() {
-        assert_eq!(after("+-", true), Verdict::Down);
+    fn fewer_failed_probes_are_enough_when_requests_say_so_too() {
+        let fast = Thresholds { fall: 1, rise: 1 };
+        #[rustfmt::skip]
+        let rows = [
+            // limits  failure                  hurried  fall
+            (LIMITS,   Failure::Refused,        false,   1),
+            (LIMITS,   Failure::Refused,        true,    1),
+            (LIMITS,   Failure::Status(500),    true,    1),
+            (LIMITS,   Failure::Timeout,        false,   1),
+            (LIMITS,   Failure::Timeout,        true,    2),
+            (LIMITS,   Failure::ConnectTimeout, true,    2),
+            (fast,     Failure::Timeout,        true,    1),
+        ];
+        for (limits, failure, hurried, fall) in rows {
+            assert_eq!(limits.corroborated(failure, hurried), Thresholds { fall, ..limits }, "{failure}, {hurried}");
+        }
+        assert_eq!(after("+-", LIMITS.corroborated(Failure::Refused, false)), Verdict::Down);
     }
 }

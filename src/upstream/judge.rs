@@ -1,6 +1,7 @@
 //! What probes and requests say about a backend, and what comes of it: a verdict, an ejection, a line in the log.
 
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::telemetry::CheckResult;
@@ -8,42 +9,97 @@ use crate::telemetry::CheckResult;
 use super::backend::{Backend, BackendState, CheckRecord};
 use super::evidence::Finding;
 use super::health::{Failure, Thresholds, Verdict};
+use super::lease::Lease;
+use super::lookout::BEAT;
+use super::pile_up::explained;
 use super::pool::Pool;
 
+/// How long what an upstream needs is in doubt when it is sick itself.
+const DOUBT_OF_NEEDS: Duration = Duration::from_secs(1);
+/// Looks around that an answer has to take to be slow.
+const SLOW_BEATS: u16 = 4;
+/// Waiting requests from which they delay a probe.
+const UNDISTURBED: usize = 4;
+
 impl Pool {
-    /// Asks for a probe of every backend that has work and answers none of it.
-    pub fn probe_the_silent(&self) {
+    /// Has the check of a backend look at once, and those of what its upstream needs: requests say that it is sick.
+    pub fn suspect(&self, backend: &Backend) {
+        backend.vitals().probe_now.notify_one();
+        self.suspect_needs();
+    }
+
+    /// The same, but not over and over.
+    pub fn suspect_now(&self, backend: &Backend, now: Instant) {
+        if backend.vitals().evidence.may_suspect(now) {
+            self.suspect(backend);
+        }
+    }
+
+    fn suspect_needs(&self) {
+        let needs = self.needs.lock().clone();
+        for need in needs.iter().filter_map(Weak::upgrade) {
+            need.doubt();
+        }
+    }
+
+    /// Who needs this upstream is sick: it may be the reason, and then one failed probe is not the first sign of it.
+    fn doubt(&self) {
+        let now = Instant::now();
         for backend in self.present() {
-            if backend.is_silent() && backend.state() == BackendState::Up {
-                backend.vitals().probe_now.notify_one();
+            let vitals = backend.vitals();
+            if vitals.evidence.may_suspect(now) {
+                vitals.evidence.doubt(DOUBT_OF_NEEDS, now);
+                vitals.probe_now.notify_one();
             }
         }
     }
 
-    /// Takes one probe's result into account.
-    pub fn observe(&self, backend: &Backend, result: Result<(), Failure>, took: Duration) {
+    /// Remembers an answer that took long, unless it was the backend's sickness that made it so.
+    pub fn note_slow(&self, lease: &Lease) {
+        let beats = self.beat.load(Ordering::Relaxed).wrapping_sub(lease.beat());
+        if SLOW_BEATS <= beats {
+            let backend = lease.backend();
+            if !lease.is_evicted() && !backend.is_limited() && backend.state() == BackendState::Up {
+                self.patience.answered(BEAT * u32::from(beats));
+            }
+        }
+    }
+
+    /// Takes one probe's result into account. `hurried`: its deadline was shorter than the check's own.
+    pub fn observe(&self, backend: &Backend, result: Result<(), Failure>, took: Duration, hurried: bool) {
         let Some(check) = &self.spec.check else { return };
-        let vitals = backend.vitals();
-        let now = Instant::now();
-        let thresholds = Thresholds { fall: check.fall, rise: check.rise };
-        let corroborated = vitals.evidence.is_ejected(now) || vitals.evidence.is_failing(now);
-        let was_ejected = vitals.evidence.is_ejected(now);
+        let (vitals, now) = (backend.vitals(), Instant::now());
+        vitals.metrics.checked(if result.is_ok() { CheckResult::Passed } else { CheckResult::Failed }, took);
+        *vitals.last_check.lock() = Some(CheckRecord { at: SystemTime::now(), result, took });
+        if result.is_err_and(Failure::is_late) && self.is_just_busy(backend, took, now) {
+            self.changed.send_modify(|count| *count += 1);
+            return;
+        }
+        let evidence = &vitals.evidence;
+        let was_ejected = evidence.is_ejected(now);
+        let mut thresholds = Thresholds { fall: check.fall, rise: check.rise };
+        let corroborated = was_ejected || evidence.is_failing(now) || evidence.is_erring() || evidence.is_doubted(now);
+        if let (Err(failure), true) = (result, corroborated) {
+            thresholds = thresholds.corroborated(failure, hurried);
+        }
         let (before, flipped, after) = {
             let mut health = vitals.health.lock();
             let before = health.verdict();
-            let flipped = health.observe(result, thresholds, corroborated, now);
+            let flipped = health.observe(result, thresholds, now);
             (before, flipped, health.verdict())
         };
-        vitals.metrics.checked(if result.is_ok() { CheckResult::Passed } else { CheckResult::Failed }, took);
-        if result.is_ok() {
-            vitals.evidence.pardon();
-        }
-        *vitals.last_check.lock() = Some(CheckRecord { at: SystemTime::now(), result, took });
-        if let Err(failure) = result
-            && !flipped
-            && backend.is_silent()
-        {
-            self.eject_silent(backend, failure);
+        match result {
+            Ok(()) => {
+                if flipped && before == Verdict::Down {
+                    evidence.acquit(now);
+                }
+                evidence.pardon(now);
+                if backend.waiting() < UNDISTURBED {
+                    self.patience.probe_passed(took);
+                }
+            }
+            Err(failure) if !flipped && self.is_silent(backend, now) => self.eject_silent(backend, failure),
+            Err(_) => {}
         }
         if flipped {
             self.tell_verdict(backend, before, after, result);
@@ -52,6 +108,12 @@ impl Pool {
             self.refresh();
         } else {
             self.changed.send_modify(|count| *count += 1);
+        }
+        if flipped && after == Verdict::Down {
+            vitals.evict();
+            self.suspect_needs();
+        } else if was_ejected && result.is_err() && evidence.may_evict() {
+            vitals.evict();
         }
     }
 
@@ -65,12 +127,14 @@ impl Pool {
         }
     }
 
+    /// Counts a request that got no answer, and looks again at once: at the backend, its name and what it needs.
     pub fn failed(&self, backend: &Arc<Backend>, kind: Failure) {
-        let vitals = backend.vitals();
+        let (vitals, now) = (backend.vitals(), Instant::now());
         vitals.metrics.failed(kind.kind());
-        let finding = vitals.evidence.failed(kind, Instant::now());
+        let finding = vitals.evidence.failed(kind, now);
         self.resolve_now.notify_one();
         vitals.probe_now.notify_one();
+        self.suspect_now(backend, now);
         match finding {
             Finding::Nothing | Finding::Suspicious => {}
             Finding::Eject => self.eject(backend, kind),
@@ -83,11 +147,15 @@ impl Pool {
         if backend.state() != BackendState::Up || (alone && self.spec.hold.is_zero()) {
             return;
         }
-        let length = backend.vitals().evidence.eject(true, Instant::now());
-        backend.vitals().metrics.ejected();
-        let (address, name) = (backend.address(), &self.spec.name);
-        log::warn!("backend {address} of {name} is ejected until a probe passes, {length:?} at most: {kind}");
-        self.refresh();
+        self.put_out(backend, true, true, &kind.to_string());
+    }
+
+    /// Ejects a backend where requests pile up. They stay until a probe has failed too: where one passes nothing has
+    /// happened.
+    pub fn eject_hanging(&self, backend: &Backend, waiting: usize, silence: Duration) {
+        let why = format!("{waiting} requests unanswered, and nothing for {} ms", silence.as_millis());
+        self.put_out(backend, true, false, &why);
+        self.suspect(backend);
     }
 
     /// Ejects a backend that answers neither requests nor a probe while a sibling does answer: it hangs. Its verdict is
@@ -100,31 +168,52 @@ impl Pool {
         if backend.state() != BackendState::Up || !has_better {
             return;
         }
-        let length = backend.vitals().evidence.eject(true, Instant::now());
-        backend.vitals().metrics.ejected();
-        let (address, name, in_flight) = (backend.address(), &self.spec.name, backend.in_flight());
-        log::warn!(
-            "backend {address} of {name} is ejected until a probe passes, {length:?} at most: {failure}, and {in_flight} requests unanswered"
-        );
-        self.refresh();
+        let why = format!("{failure}, and {} requests unanswered", backend.in_flight());
+        self.put_out(backend, true, true, &why);
     }
 
-    /// Ejects a backend whose answers are errors, where its siblings' are not; their share must be less than half.
+    /// Ejects a backend whose answers are errors, where its siblings' are not.
     pub fn eject_for_errors(&self, backend: &Arc<Backend>) {
-        let share = backend.vitals().evidence.error_share().unwrap_or(0);
-        let worse_than = |sibling: &Backend| {
-            let theirs = sibling.vitals().evidence.error_share().unwrap_or(0);
-            sibling.address() != backend.address() && sibling.state() == BackendState::Up && theirs * 2 < share
+        let share = backend.vitals().evidence.error_share();
+        let is_better = |sibling: &Backend| {
+            sibling.address() != backend.address()
+                && sibling.state() == BackendState::Up
+                && sibling.vitals().evidence.is_better_than(share)
         };
-        let has_better = self.present().iter().any(|sibling| worse_than(sibling));
+        let has_better = self.present().iter().any(|sibling| is_better(sibling));
         if backend.state() != BackendState::Up || !has_better {
             return;
         }
-        let length = backend.vitals().evidence.eject(false, Instant::now());
-        backend.vitals().metrics.ejected();
-        let (address, name) = (backend.address(), &self.spec.name);
-        log::warn!("backend {address} of {name} is ejected for {length:?}: {share} % of its answers are errors");
+        self.put_out(backend, false, true, &format!("{share} % of its answers are errors"));
         backend.vitals().probe_now.notify_one();
+    }
+
+    /// Takes a backend out of rotation for a while, on the evidence of requests. `evicts`: those that wait in it may go
+    /// elsewhere at once.
+    fn put_out(&self, backend: &Backend, until_a_probe: bool, evicts: bool, why: &str) {
+        let vitals = backend.vitals();
+        let length = vitals.evidence.eject(until_a_probe, Instant::now());
+        vitals.metrics.ejected();
+        let (address, name) = (backend.address(), &self.spec.name);
+        if until_a_probe {
+            log::warn!("backend {address} of {name} is ejected until a probe passes, {length:?} at most: {why}");
+        } else {
+            log::warn!("backend {address} of {name} is ejected for {length:?}: {why}");
+        }
         self.refresh();
+        if evicts && vitals.evidence.may_evict() {
+            vitals.evict();
+        }
+    }
+
+    /// True where a backend has been silent for longer than the slowest answers of late explain.
+    fn is_silent(&self, backend: &Backend, now: Instant) -> bool {
+        backend.is_silent() && explained(self.patience.slowest_answer()) <= backend.vitals().evidence.silence(now)
+    }
+
+    /// True for a backend with much to do that answers it, if slowly: its probe waits in the same queue.
+    fn is_just_busy(&self, backend: &Backend, took: Duration, now: Instant) -> bool {
+        let explained = took.max(self.patience.slowest_answer() * 2);
+        UNDISTURBED <= backend.waiting() && backend.vitals().evidence.served_within(explained, now)
     }
 }

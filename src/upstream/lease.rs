@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::backend::Backend;
+use super::health::Verdict;
 use super::pool::Pool;
 
 /// One request's claim on a backend; its work counts as in flight until this is dropped.
@@ -12,17 +13,36 @@ use super::pool::Pool;
 pub struct Lease {
     backend: Arc<Backend>,
     answered: AtomicBool,
+    /// How often the backend had been put out before.
+    evictions: u32,
+    /// The beat of its upstream at which it was claimed.
+    beat: u16,
 }
 
 impl Lease {
-    pub(super) fn new(backend: Arc<Backend>) -> Self {
+    pub(super) fn new(backend: Arc<Backend>, beat: u16) -> Self {
         let vitals = backend.vitals();
         vitals.in_flight.fetch_add(1, Ordering::Relaxed);
-        if vitals.unanswered.fetch_add(1, Ordering::Relaxed) == 0 {
+        if vitals.waits.enter(beat) {
             vitals.evidence.began(Instant::now());
         }
         vitals.metrics.requests().inc();
-        Self { backend, answered: AtomicBool::new(false) }
+        let evictions = vitals.evictions.load(Ordering::Relaxed);
+        Self { backend, answered: AtomicBool::new(false), evictions, beat }
+    }
+
+    /// True once the backend was put out because it is sick: who still waits for an answer may ask another.
+    pub fn is_evicted(&self) -> bool {
+        self.backend.vitals().evictions.load(Ordering::Relaxed) != self.evictions
+    }
+
+    /// The backend's answer waits for the client, whose body is still on its way: that it is late says nothing.
+    pub fn excuse(&self) {
+        self.set_answered();
+    }
+
+    pub(super) fn beat(&self) -> u16 {
+        self.beat
     }
 
     /// The backend claimed.
@@ -33,7 +53,7 @@ impl Lease {
     /// The head of the answer is here; what follows may take its time.
     pub(super) fn set_answered(&self) {
         if !self.answered.swap(true, Ordering::Relaxed) {
-            self.backend.vitals().unanswered.fetch_sub(1, Ordering::Relaxed);
+            self.backend.vitals().waits.leave(self.beat);
         }
     }
 }
@@ -58,6 +78,10 @@ pub struct HeldOut {
 impl HeldOut {
     pub(super) fn new(pool: Arc<Pool>, backend: Arc<Backend>) -> Self {
         backend.vitals().held_out.fetch_add(1, Ordering::Relaxed);
+        if backend.verdict() == Verdict::Down {
+            // Not for one that is well and only has its turn.
+            backend.vitals().evict();
+        }
         pool.refresh();
         Self { pool, backend }
     }

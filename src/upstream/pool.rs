@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,12 +16,14 @@ use crate::config::model::{ServerSpec, UpstreamSpec};
 use crate::telemetry::{FailureKind, Metrics, UpstreamMetrics};
 use crate::types::{OwnedTask, UpstreamName};
 
-use super::backend::{Backend, BackendState, Vitals};
+use super::backend::{Backend, BackendState, Vitals, move_on};
 use super::budget::RetryBudget;
 use super::discovery::Resolve;
 use super::evidence::Finding;
 use super::health::{Failure, Verdict};
 use super::lease::{HeldOut, Lease, Pretence};
+use super::lookout::{self, Bell};
+use super::patience::Patience;
 use super::rotation::{Rotation, Serving};
 use super::watch::{self as watching, Known};
 
@@ -41,6 +43,7 @@ pub struct Upstream {
     pool: Arc<Pool>,
     budget: RetryBudget,
     _discovery: OwnedTask,
+    lookout: Mutex<Option<OwnedTask>>,
 }
 
 pub(super) struct Pool {
@@ -54,6 +57,13 @@ pub(super) struct Pool {
     members: Mutex<Members>,
     resolved: AtomicBool,
     pub changed: watch::Sender<u64>,
+    pub bell: Arc<Bell>,
+    /// Counts the looks around, which are the time that requests know without asking for it.
+    pub beat: AtomicU16,
+    pub patience: Patience,
+    pub overloaded: AtomicBool,
+    /// What this upstream needs.
+    pub needs: Mutex<Vec<Weak<Self>>>,
 }
 
 /// Who belongs to the pool.
@@ -82,6 +92,11 @@ impl Upstream {
             members: Mutex::new(Members { inherited, ..Members::default() }),
             resolved: AtomicBool::new(false),
             changed: watch::Sender::new(0),
+            bell: Arc::default(),
+            beat: AtomicU16::new(0),
+            patience: Patience::default(),
+            overloaded: AtomicBool::new(false),
+            needs: Mutex::default(),
             spec,
             metrics,
             tools,
@@ -92,7 +107,13 @@ impl Upstream {
             pool.set_members(watching::members(&pool.spec.servers, &known));
         }
         let discovery = OwnedTask::spawn(watching::discover(Arc::downgrade(&pool), known));
-        Arc::new(Self { pool, budget, _discovery: discovery })
+        let lookout = OwnedTask::spawn(lookout::keep(Arc::downgrade(&pool), Arc::clone(&pool.bell)));
+        Arc::new(Self { pool, budget, _discovery: discovery, lookout: Mutex::new(Some(lookout)) })
+    }
+
+    /// Says which upstreams this one needs: when requests say that it is sick, those are probed at once as well.
+    pub fn set_needs(&self, needs: &[Arc<Self>]) {
+        *self.pool.needs.lock() = needs.iter().map(|need| Arc::downgrade(&need.pool)).collect();
     }
 
     pub(super) fn pool(&self) -> &Arc<Pool> {
@@ -133,6 +154,7 @@ impl Upstream {
     /// Brings the gauges of the upstream and its backends up to date, for whoever reads the metrics.
     pub fn gauge(&self) {
         self.pool.metrics.held_now().set(i64::try_from(self.held()).unwrap_or(i64::MAX));
+        self.pool.metrics.overloaded().set(i64::from(self.is_overloaded()));
         self.backends().iter().for_each(|backend| backend.gauge());
     }
 
@@ -157,6 +179,7 @@ impl Upstream {
 
     /// Stops probing: a successor does, and one pair of eyes is enough. Requests in flight finish as they would.
     pub fn retire(&self) {
+        *self.lookout.lock() = None;
         let mut members = self.pool.members.lock();
         members.retired = true;
         for (_, probes) in &mut members.present {
@@ -171,8 +194,14 @@ impl Upstream {
         if status >= 500 {
             backend.vitals().metrics.failed(FailureKind::Status5xx);
         }
-        if backend.vitals().evidence.answered(status, now) == Finding::Eject {
-            self.pool.eject_for_errors(backend);
+        self.pool.note_slow(lease);
+        match backend.vitals().evidence.answered(status, now) {
+            Finding::Nothing => {}
+            Finding::Suspicious => self.pool.suspect_now(backend, now),
+            Finding::Eject => {
+                self.pool.suspect_now(backend, now);
+                self.pool.eject_for_errors(backend);
+            }
         }
     }
 
@@ -205,6 +234,11 @@ impl Upstream {
     /// Keeps a backend out of rotation until the result is dropped.
     pub fn hold_out(&self, backend: &Arc<Backend>) -> HeldOut {
         HeldOut::new(Arc::clone(&self.pool), Arc::clone(backend))
+    }
+
+    /// Lets the requests that wait in a backend go elsewhere, where they may be sent twice: nothing will come of it soon.
+    pub fn move_waiting(&self, backend: &Backend) {
+        backend.vitals().evict();
     }
 
     /// Has the probes of a backend fail, for a drill, until the result is dropped.
@@ -312,6 +346,7 @@ impl Pool {
         if current.serving != serving || !current.has_just(&backends) {
             self.tell_tier(current.serving, serving);
             self.rotation.store(Arc::new(Rotation::new(serving, backends)));
+            move_on();
         }
         drop(members);
         self.changed.send_modify(|count| *count += 1);

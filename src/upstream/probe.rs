@@ -1,4 +1,4 @@
-//! One probe of one backend: a TCP connection, or Pingora's HTTP check, under a deadline for the whole of it.
+//! One probe of one backend: a TCP connection, a database's greeting, or Pingora's HTTP check, under a deadline for the whole of it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,19 +11,20 @@ use pingora_load_balancing::health_check::{HealthCheck as _, HttpHealthCheck};
 use rustix::io::Errno;
 use tokio::net::TcpStream;
 
-use crate::config::model::{CheckKind, CheckSpec, ServerSpec};
+use crate::config::model::{CheckKind, CheckSpec, Protocol, ServerSpec};
 
+use super::greeting;
 use super::health::Failure;
 
 /// A check made ready for one backend.
 pub(super) struct Probe {
     kind: Kind,
-    deadline: Duration,
 }
 
 enum Kind {
     /// Pingora's own costs a third more: it makes the connection ready for requests that never come.
     Tcp(SocketAddr),
+    Greeting(SocketAddr, Protocol),
     Http(Box<HttpHealthCheck>, Target),
 }
 
@@ -35,6 +36,7 @@ impl Probe {
     pub fn new(spec: &CheckSpec, server: &ServerSpec, address: SocketAddr) -> Result<Self, Box<Error>> {
         let kind = match &spec.kind {
             CheckKind::Tcp => Kind::Tcp(address),
+            CheckKind::Greeting(protocol) => Kind::Greeting(address, *protocol),
             CheckKind::Http { path, host, expect } => {
                 let own_host = || server.address.to_string();
                 let host = host.clone().unwrap_or_else(own_host);
@@ -57,14 +59,15 @@ impl Probe {
                 Kind::Http(Box::new(check), Target::new(&address.to_string())?)
             }
         };
-        Ok(Self { kind, deadline: spec.timeout })
+        Ok(Self { kind })
     }
 
-    /// Asks once; `None` where the edge itself could not ask, which says nothing about the backend.
-    pub async fn ask(&self) -> Option<Result<(), Failure>> {
+    /// Asks once, within `deadline`; `None` where the edge itself could not ask, which says nothing about the backend.
+    pub async fn ask(&self, deadline: Duration) -> Option<Result<(), Failure>> {
         let asked = async {
             let failed = match &self.kind {
                 Kind::Tcp(address) => TcpStream::connect(address).await.err().map(|error| not_connected(&error)),
+                Kind::Greeting(address, protocol) => greeting::ask(*address, *protocol).await.err(),
                 Kind::Http(check, target) => check.check(target).await.err().map(|error| {
                     let io = error.root_cause().downcast_ref::<io::Error>();
                     (failure_of(&error), !io.is_some_and(is_ours))
@@ -78,9 +81,9 @@ impl Probe {
         };
         let late = match &self.kind {
             Kind::Tcp(_) => Failure::ConnectTimeout,
-            Kind::Http(..) => Failure::Timeout,
+            Kind::Greeting(..) | Kind::Http(..) => Failure::Timeout,
         };
-        tokio::time::timeout(self.deadline, asked).await.unwrap_or(Some(Err(late)))
+        tokio::time::timeout(deadline, asked).await.unwrap_or(Some(Err(late)))
     }
 }
 

@@ -58,6 +58,11 @@ impl Rotation {
         self.backends.len()
     }
 
+    /// Those that take turns.
+    pub fn all(&self) -> &[Arc<Backend>] {
+        &self.backends
+    }
+
     /// The backend whose turn it is, or the next one that `accept` lets through.
     pub fn at(&self, turn: u64, mut accept: impl FnMut(&Backend) -> bool) -> Option<&Arc<Backend>> {
         let turns = self.turns.len();

@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::backend::Backend;
 use super::lease::Lease;
 use super::pool::Upstream;
+use super::rotation::Serving;
 
 /// Requests of one upstream that may wait for a backend at a time; one more is answered at once.
 const HELD_MAX: usize = 1024;
@@ -23,6 +25,8 @@ pub enum NoBackend {
     AllDown,
     /// Every backend that is up was tried.
     AllTried,
+    /// Every backend has more than it can answer.
+    Overloaded,
 }
 
 impl NoBackend {
@@ -32,6 +36,7 @@ impl NoBackend {
             Self::Unresolved => "no server of the upstream resolves",
             Self::AllDown => "no backend is up",
             Self::AllTried => "every backend that is up was tried",
+            Self::Overloaded => "every backend has more than it can answer",
         }
     }
 }
@@ -42,13 +47,22 @@ impl Upstream {
     /// # Errors
     /// When there is none.
     pub fn select(&self, tried: &[SocketAddr]) -> Result<Lease, NoBackend> {
-        let rotation = self.pool().rotation.load();
+        let pool = self.pool();
+        pool.bell.ring();
+        let rotation = pool.rotation.load();
         if rotation.is_empty() {
-            return Err(if self.pool().has_members() { NoBackend::AllDown } else { NoBackend::Unresolved });
+            return Err(if pool.has_members() { NoBackend::AllDown } else { NoBackend::Unresolved });
         }
-        let turn = self.pool().next_turn();
+        let turn = pool.next_turn();
         let untried = |backend: &Backend| tried.is_empty() || !tried.contains(&backend.address());
-        rotation.at(turn, untried).map(|backend| Lease::new(Arc::clone(backend))).ok_or(NoBackend::AllTried)
+        let Some(backend) = rotation.at(turn, |backend| untried(backend) && backend.has_room()) else {
+            if rotation.at(turn, untried).is_none() {
+                return Err(NoBackend::AllTried);
+            }
+            pool.metrics.shed();
+            return Err(NoBackend::Overloaded);
+        };
+        Ok(Lease::new(Arc::clone(backend), pool.beat.load(Ordering::Relaxed)))
     }
 
     /// Like [`select`](Self::select), but where no backend is up waits for one until `deadline`.
@@ -58,7 +72,8 @@ impl Upstream {
     pub async fn select_or_wait(&self, tried: &mut Tried, deadline: Instant) -> Result<Lease, NoBackend> {
         let mut changed = self.changed();
         let first = match self.select(tried) {
-            Err(why) if Instant::now() < deadline => why,
+            // To wait would only make the queue longer.
+            Err(why) if why != NoBackend::Overloaded && Instant::now() < deadline => why,
             other => return other,
         };
         let Some(_held) = Held::enter(self) else { return Err(first) };
@@ -68,7 +83,7 @@ impl Upstream {
             // What failed before may be repaired by now.
             tried.clear();
             match (self.select(tried), woken) {
-                (Err(_), Ok(Ok(()))) => {}
+                (Err(NoBackend::Unresolved | NoBackend::AllDown | NoBackend::AllTried), Ok(Ok(()))) => {}
                 (other, _) => return other,
             }
         }
@@ -76,12 +91,29 @@ impl Upstream {
 
     /// True when a backend that takes turns has not been tried.
     pub fn has_untried(&self, tried: &[SocketAddr]) -> bool {
-        self.pool().rotation.load().at(0, |backend| !tried.contains(&backend.address())).is_some()
+        let free = |backend: &Backend| !tried.contains(&backend.address()) && backend.has_room();
+        self.pool().rotation.load().at(0, free).is_some()
+    }
+
+    /// True when a request that waits in a backend that was put out has one to go to that is up.
+    pub fn has_refuge(&self, lease: &Lease, tried: &[SocketAddr]) -> bool {
+        let rotation = self.pool().rotation.load();
+        let free = |backend: &Backend| {
+            let address = backend.address();
+            address != lease.backend().address() && !tried.contains(&address) && backend.has_room()
+        };
+        matches!(rotation.serving, Serving::Up | Serving::Backup) && rotation.at(0, free).is_some()
+    }
+
+    /// True while every backend that takes turns has more than it can answer, and what is too much is refused. A check
+    /// that fails meanwhile because probes wait in the same queue is no sickness.
+    pub fn is_overloaded(&self) -> bool {
+        self.pool().overloaded.load(Ordering::Relaxed)
     }
 
     /// Requests that wait for a backend now.
     pub fn held(&self) -> usize {
-        self.pool().held.load(std::sync::atomic::Ordering::Relaxed)
+        self.pool().held.load(Ordering::Relaxed)
     }
 
     /// How long a request that came at `start` may wait.
@@ -97,13 +129,13 @@ impl<'a> Held<'a> {
     fn enter(upstream: &'a Upstream) -> Option<Self> {
         let held = &upstream.pool().held;
         let entered = Self(upstream);
-        let before = held.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let before = held.fetch_add(1, Ordering::Relaxed);
         (before < HELD_MAX).then_some(entered)
     }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.0.pool().held.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        self.0.pool().held.fetch_sub(1, Ordering::Relaxed);
     }
 }

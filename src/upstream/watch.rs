@@ -13,7 +13,7 @@ use crate::config::model::{CheckSpec, ServerSpec};
 use crate::types::{OwnedTask, ServerAddress};
 
 use super::backend::Backend;
-use super::health::Failure;
+use super::health::{Failure, Verdict};
 use super::pool::Pool;
 use super::probe::Probe;
 
@@ -21,6 +21,9 @@ use super::probe::Probe;
 const RESOLVE_EVERY: Duration = Duration::from_secs(1);
 /// Shortest pause between two lookups or two probes, however many requests fail meanwhile.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
+
+/// How long a backend that went down is probed as often as one whose verdict is in doubt.
+const JUST_DOWN: Duration = Duration::from_secs(30);
 
 /// Probes begin together at multiples of this.
 const BEAT: Duration = Duration::from_millis(50);
@@ -33,7 +36,6 @@ pub(super) async fn discover(pool: Weak<Pool>, mut known: Known) {
     while let Some(pool) = pool.upgrade() {
         let found = resolve(&pool, &mut known).await;
         pool.set_members(found);
-        pool.probe_the_silent();
         let weak = pool.downgrade();
         drop(pool);
         tokio::time::sleep(PAUSE_MIN).await;
@@ -97,12 +99,34 @@ pub(super) fn start_probes(pool: &Arc<Pool>, backend: &Arc<Backend>) -> Option<O
 }
 
 async fn probe_on(pool: Weak<Pool>, backend: Arc<Backend>, probe: Probe, check: CheckSpec) {
+    let vitals = backend.vitals();
     loop {
         let start = Instant::now();
-        let result = if backend.pretends_sick() { Some(Err(Failure::Timeout)) } else { probe.ask().await };
+        let Some(deadline) = pool.upgrade().map(|pool| deadline(&pool, &backend, check.timeout, start)) else { return };
+        let hurried = deadline < check.timeout;
+        vitals.probing.begin(backend.waiting(), start);
+        let mut asked_again = false;
+        let asking =
+            async { if backend.pretends_sick() { Some(Err(Failure::Timeout)) } else { probe.ask(deadline).await } };
+        let mut asking = std::pin::pin!(asking);
+        let result = loop {
+            tokio::select! {
+                result = &mut asking => break Some(result),
+                () = vitals.probe_now.notified(), if !asked_again => {
+                    asked_again = true;
+                    if !hurried && is_in_doubt(&backend, Instant::now()) {
+                        break None;
+                    }
+                }
+            }
+        };
+        // One that began before there was any doubt would take its time.
+        let Some(result) = result else { continue };
+        let took = start.elapsed();
+        vitals.probing.end(took);
         let Some(pool) = pool.upgrade() else { return };
         match result {
-            Some(result) => pool.observe(&backend, result, start.elapsed()),
+            Some(result) => pool.observe(&backend, result, took, hurried),
             None => log::debug!(
                 "{} of {} could not be probed: nothing left here to ask with",
                 backend.address(),
@@ -110,15 +134,33 @@ async fn probe_on(pool: Weak<Pool>, backend: Arc<Backend>, probe: Probe, check: 
             ),
         }
         drop(pool);
-        let wavering = backend.vitals().health.lock().is_wavering();
         let ended = Instant::now();
-        let due = next_probe(ended, pause(&check, wavering));
-        let asked = tokio::time::timeout_at(due.into(), backend.vitals().probe_now.notified()).await;
+        let due = if asked_again || is_in_doubt(&backend, ended) {
+            ended + PAUSE_MIN
+        } else {
+            next_probe(ended, pause(&check, is_pressing(&backend)))
+        };
+        let asked = tokio::time::timeout_at(due.into(), vitals.probe_now.notified()).await;
         if asked.is_ok() {
             // At once, but not over and over.
             tokio::time::sleep_until((ended + PAUSE_MIN).min(due).into()).await;
         }
     }
+}
+
+/// True while requests say that a backend is sick and its check has not decided.
+fn is_in_doubt(backend: &Backend, now: Instant) -> bool {
+    backend.verdict() == Verdict::Up && backend.vitals().evidence.is_doubted(now)
+}
+
+fn deadline(pool: &Pool, backend: &Backend, usual: Duration, now: Instant) -> Duration {
+    if is_in_doubt(backend, now) { pool.patience.hurried(usual) } else { usual }
+}
+
+/// True while a verdict is in doubt, or has just gone against a backend: many come back at once.
+fn is_pressing(backend: &Backend) -> bool {
+    let health = backend.vitals().health.lock();
+    health.is_wavering() || (health.verdict() == Verdict::Down && health.since().elapsed() < JUST_DOWN)
 }
 
 /// When the next probe begins. Where pauses are long it waits for the next beat, so that a process with a thousand
@@ -135,8 +177,8 @@ fn next_probe(now: Instant, pause: Duration) -> Instant {
 
 /// `every` give or take a tenth, so that edges and backends do not beat in step; a quarter of it while a verdict
 /// is in doubt, so that a flip takes no longer than it must (HAProxy's `fastinter`).
-fn pause(check: &CheckSpec, wavering: bool) -> Duration {
-    let every = if wavering { check.every / 4 } else { check.every };
+fn pause(check: &CheckSpec, pressing: bool) -> Duration {
+    let every = if pressing { check.every / 4 } else { check.every };
     every.mul_f64(0.9 + 0.2 * fastrand::f64())
 }
 

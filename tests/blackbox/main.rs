@@ -22,6 +22,7 @@ mod harness;
 mod heads;
 mod health;
 mod http2;
+mod load;
 mod malformed;
 mod networks;
 mod reload;

@@ -41,7 +41,7 @@ async fn stops_starts_and_pauses_are_heard_and_a_reload_is_not() {
     say(&["pause", &one.name]);
     // Nothing of the signal and the command in between.
     let mut seen = vec![];
-    while seen.last() != Some(&Happening::Stops) {
+    while seen.last() != Some(&Happening::Freezes) {
         seen.push(next(&mut heard, &one.name).await);
     }
     assert!(seen.len() <= 2, "{seen:?}");

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use crate::types::HostPattern;
 
-use super::super::model::{CheckKind, CheckSpec, StatusRanges};
+use super::super::model::{CheckKind, CheckSpec, Protocol, StatusRanges};
 use super::super::problem::{Problem, Problems, nearest, quoted};
 use super::super::raw::RawCheck;
 use super::super::read::{Form, Item, field, flag, one_or_many, open, text};
 use super::leaf::{HOUR, MINUTE, MS, all, brief, duration, number32};
 
-const FORMS: &str = "`tcp`, a path such as `/health`, `off`, or `{ http: /health, every: 2s }`";
+const FORMS: &str =
+    "`tcp`, `mysql`, `postgres`, `redis`, a path such as `/health`, `off`, or `{ http: /health, every: 2s }`";
 const EVERY: Duration = Duration::from_secs(2);
 const TIMEOUT: Duration = Duration::from_secs(1);
 const FALL: u32 = 3;
@@ -40,6 +41,7 @@ fn short(item: &Item, text: &str, problems: &mut Problems) -> Option<Option<Chec
     match text {
         "tcp" => Some(Some(tcp())),
         "off" => Some(None),
+        word if greeting(word).is_some() => Some(greeting(word).map(of_kind)),
         path if path.starts_with('/') => {
             let path = request_target(item, path, problems)?;
             Some(Some(of_kind(CheckKind::Http { path, host: None, expect: usual_statuses() })))
@@ -55,6 +57,11 @@ fn short(item: &Item, text: &str, problems: &mut Problems) -> Option<Option<Chec
     }
 }
 
+/// The check of a database that is named by its protocol.
+fn greeting(word: &str) -> Option<CheckKind> {
+    Protocol::ALL.iter().find(|(name, _)| *name == word).map(|(_, protocol)| CheckKind::Greeting(*protocol))
+}
+
 fn not_check(text: &str) -> String {
     if let Some((_, rest)) = text.split_once("://") {
         let path = rest.find('/').and_then(|start| rest.get(start..)).unwrap_or("/");
@@ -66,7 +73,13 @@ fn not_check(text: &str) -> String {
     if matches!(text, "on" | "true" | "yes") {
         return "write what to ask for, such as `/health`, or `tcp`".into();
     }
-    match nearest(text, ["tcp", "off"]) {
+    match text {
+        "mariadb" => return "write `mysql`: they say the same".into(),
+        "postgresql" => return "write `postgres`".into(),
+        "valkey" => return "write `redis`: they say the same".into(),
+        _ => {}
+    }
+    match nearest(text, ["tcp", "off", "mysql", "postgres", "redis"]) {
         Some(near) => format!("did you mean `{near}`?"),
         None if HostPattern::parse(text).is_ok() => format!("for a path write `/{text}`; else `tcp` or `off`"),
         None => format!("write {FORMS}"),
@@ -115,6 +128,11 @@ fn kind(mut raw: RawCheck, item: &Item, problems: &mut Problems) -> Option<Check
                 let problem =
                     Problem::new(&extra.place.of_key(), format!("a TCP check has no {}", quoted(extra.place.name())));
                 problems.add::<()>(problem.help("remove it, or write `http: /health` instead of `tcp`"));
+            }
+            if let Form::Text(word) = tcp.form()
+                && let Some(kind) = greeting(&word)
+            {
+                return Some(kind);
             }
             if flag(Some(tcp.clone()), true, problems)? {
                 return Some(CheckKind::Tcp);

@@ -18,7 +18,7 @@ pub use process::{
 };
 pub use route::{CorsSpec, ErrorFormat, Origins, RouteSpec};
 pub use upstream::{
-    Balance, CheckKind, CheckSpec, RetryOn, RetrySpec, ServerSpec, StatusRanges, Timeouts, UpstreamSpec,
+    Balance, CheckKind, CheckSpec, Protocol, RetryOn, RetrySpec, ServerSpec, StatusRanges, Timeouts, UpstreamSpec,
 };
 
 /// A whole file.

@@ -75,6 +75,8 @@ pub struct CheckSpec {
 pub enum CheckKind {
     /// A connection opens.
     Tcp,
+    /// A connection opens, and a database speaks on it. Nothing is logged in to.
+    Greeting(Protocol),
     /// A GET is answered with an expected status.
     Http {
         /// Path and query to ask for.
@@ -84,6 +86,31 @@ pub enum CheckKind {
         /// Statuses that pass. Default 200-399.
         expect: StatusRanges,
     },
+}
+
+/// A database's protocol, as far as a check knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// MySQL and MariaDB: their handshake comes.
+    Mysql,
+    /// PostgreSQL: it answers whether it speaks TLS.
+    Postgres,
+    /// Redis and Valkey: a PING is answered.
+    Redis,
+}
+
+impl Protocol {
+    /// Every one, as the file words it.
+    pub const ALL: [(&str, Self); 3] = [("mysql", Self::Mysql), ("postgres", Self::Postgres), ("redis", Self::Redis)];
+
+    /// The word of the file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Mysql => "mysql",
+            Self::Postgres => "postgres",
+            Self::Redis => "redis",
+        }
+    }
 }
 
 /// Statuses written as `200-399` or `200,204,300-399`. Never empty.

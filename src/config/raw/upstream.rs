@@ -67,8 +67,8 @@ pub(in crate::config) struct RawCheck {
     /// Path to ask for with GET.
     #[schemars(with = "form::Path")]
     pub http: Option<Value>,
-    /// `true`: only open a connection.
-    #[schemars(with = "form::Flag")]
+    /// `true`: only open a connection; `mysql`, `postgres` or `redis`: and wait until the database speaks.
+    #[schemars(with = "form::TcpCheck")]
     pub tcp: Option<Value>,
     /// `Host` to send. Default the server's own name.
     #[schemars(with = "form::Text")]

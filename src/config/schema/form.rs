@@ -63,6 +63,7 @@ form!(/** The form of error bodies. */ Errors, words(&["auto", "json", "html"]))
 form!(/** The form of the access log. */ AccessLog, words(&["combined", "json", "off"]));
 form!(/** A log level. */ Level, words(&["off", "error", "warn", "info", "debug", "trace"]));
 form!(/** The way requests take. */ Lane, words(&["auto", "full"]));
+form!(/** A check of a connection. */ TcpCheck, json!({ "anyOf": [{ "type": "boolean" }, pattern("true|false|mysql|postgres|redis")] }));
 form!(/** How requests are spread. */ Balance, words(&["round_robin"]));
 form!(/** A signal. */ Signal, pattern("(?:SIG|sig)?(?:HUP|INT|QUIT|TERM|KILL|USR1|USR2|WINCH|hup|int|quit|term|kill|usr1|usr2|winch)"));
 form!(/** A command as a list. */ Argv, json!({ "type": "array", "minItems": 1, "items": { "type": ["string", "number", "boolean"] } }));
@@ -114,7 +115,7 @@ named_form!(/** Servers. */ Servers, generator => {
     json!({ "anyOf": [address, { "type": "array", "minItems": 1, "items": { "anyOf": [address, server] } }] })
 });
 named_form!(/** A health check. */ Check, generator => {
-    json!({ "anyOf": [pattern("tcp|off|/.*"), generator.subschema_for::<RawCheck>()] })
+    json!({ "anyOf": [pattern("tcp|mysql|postgres|redis|off|/.*"), generator.subschema_for::<RawCheck>()] })
 });
 named_form!(/** Retries. */ Retry, generator => json!({ "anyOf": [pattern("off"), generator.subschema_for::<RawRetry>()] }));
 named_form!(/** CORS. */ Cors, generator => {

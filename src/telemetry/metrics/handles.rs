@@ -154,6 +154,8 @@ pub struct UpstreamMetrics {
     shelf: Arc<Upstreams>,
     key: String,
     held: IntGauge,
+    overloaded: IntGauge,
+    shed: IntCounter,
     resolve_failures: IntCounter,
     heals: Mutex<HashMap<(String, &'static str), IntCounter>>,
     ladders: Mutex<HashMap<&'static str, Histogram>>,
@@ -166,6 +168,8 @@ impl UpstreamMetrics {
             shelf: Arc::clone(shelf),
             key: upstream.to_owned(),
             held: list.held.with_label_values(&[upstream]),
+            overloaded: list.overloaded.with_label_values(&[upstream]),
+            shed: list.shed.with_label_values(&[upstream]),
             resolve_failures: list.resolve_failures.with_label_values(&[upstream]),
             heals: Mutex::default(),
             ladders: Mutex::default(),
@@ -176,6 +180,16 @@ impl UpstreamMetrics {
     /// Requests waiting now for a backend of this upstream.
     pub fn held_now(&self) -> &IntGauge {
         &self.held
+    }
+
+    /// 1 while every backend has more than it can answer, else 0.
+    pub fn overloaded(&self) -> &IntGauge {
+        &self.overloaded
+    }
+
+    /// Counts one request refused because of that.
+    pub fn shed(&self) {
+        self.shed.inc();
     }
 
     /// Counts one name that did not resolve.
@@ -210,7 +224,10 @@ impl Drop for UpstreamMetrics {
         let heals = std::mem::take(self.heals.get_mut().unwrap_or_else(PoisonError::into_inner));
         let ladders = std::mem::take(self.ladders.get_mut().unwrap_or_else(PoisonError::into_inner));
         self.shelf.forget(&self.key, |list| {
-            let _ = list.held.remove_label_values(&[&self.key]);
+            for gauges in [&list.held, &list.overloaded] {
+                let _ = gauges.remove_label_values(&[&self.key]);
+            }
+            let _ = list.shed.remove_label_values(&[&self.key]);
             let _ = list.resolve_failures.remove_label_values(&[&self.key]);
             let _ = list.gave_up.remove_label_values(&[&self.key]);
             for (step, result) in heals.keys() {

@@ -45,6 +45,8 @@ pub(super) struct RouteList {
 /// What is counted for an upstream, by `upstream`.
 pub(super) struct UpstreamList {
     pub(super) held: IntGaugeVec,
+    pub(super) overloaded: IntGaugeVec,
+    pub(super) shed: IntCounterVec,
     pub(super) resolve_failures: IntCounterVec,
     pub(super) heals: IntCounterVec,
     pub(super) heal_duration: HistogramVec,
@@ -116,6 +118,8 @@ impl UpstreamList {
     pub(super) fn register(on: &Registry) -> Result<Self> {
         Ok(Self {
             held: gauges(on, "remora_upstream_held", "Requests waiting now for a backend to come up.", &["upstream"])?,
+            overloaded: gauges(on, "remora_upstream_overloaded", "1 while every backend has more than it can answer.", &["upstream"])?,
+            shed: counters(on, "remora_upstream_shed_total", "Requests refused because every backend had more than it could answer.", &["upstream"])?,
             resolve_failures: counters(on, "remora_upstream_resolve_failures_total", "Server names that could not be resolved.", &["upstream"])?,
             heals: counters(on, "remora_heal_total", "Heal steps, by step and what came of it.", &["upstream", "step", "result"])?,
             heal_duration: histograms(on, "remora_heal_duration_seconds", "Heals from taking a backend out of rotation to their end, by result.", &["upstream", "result"], &HEAL_SECONDS)?,

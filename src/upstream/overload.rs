@@ -1,0 +1,356 @@
+//! How many requests a backend may have waiting while it gets more than it can answer. Pure: one step a beat.
+//!
+//! What shows a queue is a probe that waits in it: requests that wait for long behind an idle server (long polling, slow
+//! endpoints) do not delay one. So nothing is limited before probes are late too, and the limit follows the probes: down
+//! while they wait too long, up while they do not, and up as well where a lower limit turned out to cost answers.
+
+use std::time::{Duration, Instant};
+
+/// No limit.
+pub const UNLIMITED: usize = usize::MAX;
+/// Least limit. Two sync workers need no more to be busy at all times.
+const LIMIT_MIN: usize = 4;
+/// Waiting requests from which a probe is asked whether there is a queue.
+const CROWD: usize = 6;
+/// Waiting requests without which nothing is ever limited.
+const FULL: usize = 16;
+/// Requests that are answered sooner than this are no queue worth the name.
+const WAIT: Duration = Duration::from_millis(300);
+/// How long a slow probe counts.
+const SLOW_COUNTS: Duration = Duration::from_millis(500);
+/// Pauses between probes that are asked for: while limited, and while there are just many requests, growing.
+const ASK_PAUSE: Duration = Duration::from_millis(250);
+const ASK_PAUSE_MAX: Duration = Duration::from_secs(8);
+/// Time between two looks at what the limit costs.
+const JUDGE_EVERY: Duration = Duration::from_secs(2);
+/// Share of a beat in the mean rate of answers: slow ones come in bursts.
+const MEAN_PART: f64 = 0.0125;
+/// Share of the best rate of answers below which the limit is too low.
+const RATE_KEPT: f64 = 0.7;
+/// What remains of the best rate whenever the limit was raised for its sake.
+const RATE_FORGOTTEN: f64 = 0.85;
+/// How long there has to be room before the limit goes.
+const CALM: Duration = Duration::from_millis(500);
+
+/// The limit of one backend.
+#[derive(Debug)]
+pub struct Gate {
+    limit: usize,
+    slow_at: Option<Instant>,
+    ask_at: Option<Instant>,
+    ask_pause: Duration,
+    mean_rate: f64,
+    best_rate: f64,
+    judged_at: Option<Instant>,
+    calm_since: Option<Instant>,
+}
+
+/// What is seen of a backend at a beat.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    /// Requests that wait for the head of an answer.
+    pub waiting: usize,
+    /// Answers a second, lately.
+    pub rate: f64,
+    /// How long the probe under way has taken so far.
+    pub probe_age: Option<Duration>,
+    /// A probe that ended since the last beat: how long it took, and how many requests waited when it began.
+    pub probe_ended: Option<(Duration, usize)>,
+    /// A probe that takes longer is slow.
+    pub slow: Duration,
+    /// A probe takes this long at most.
+    pub timeout: Duration,
+}
+
+/// A gate that stands open.
+impl Default for Gate {
+    fn default() -> Self {
+        Self {
+            limit: UNLIMITED,
+            slow_at: None,
+            ask_at: None,
+            ask_pause: ASK_PAUSE,
+            mean_rate: 0.0,
+            best_rate: 0.0,
+            judged_at: None,
+            calm_since: None,
+        }
+    }
+}
+
+impl Seen {
+    fn lag(&self) -> Duration {
+        self.probe_age.into_iter().chain(self.probe_ended.map(|(took, _)| took)).max().unwrap_or_default()
+    }
+
+    /// How long a probe should wait in the queue at most.
+    fn target(&self) -> Duration {
+        (self.slow * 2).min(self.timeout * 3 / 4).max(self.slow)
+    }
+
+    fn is_crowded(&self) -> bool {
+        CROWD <= self.waiting && self.rate * WAIT.as_secs_f64() <= amount(self.waiting)
+    }
+}
+
+fn amount(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+impl Gate {
+    /// Requests that may wait at a time; [`UNLIMITED`] unless there is overload.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// True while there is a limit.
+    pub fn is_limiting(&self) -> bool {
+        self.limit != UNLIMITED
+    }
+
+    /// Takes one beat into account; true when a probe should be made now.
+    pub fn step(&mut self, seen: &Seen, now: Instant) -> bool {
+        if seen.slow <= seen.lag() {
+            self.slow_at = Some(now);
+        }
+        if self.is_limiting() {
+            self.adjust(seen, now);
+            let ended = seen.probe_age.is_none();
+            return self.is_limiting() && ended && self.may_ask(ASK_PAUSE, now);
+        }
+        if !seen.is_crowded() {
+            (self.ask_at, self.ask_pause) = (None, ASK_PAUSE);
+            return false;
+        }
+        let is_slow = self.slow_at.is_some_and(|at| now.saturating_duration_since(at) <= SLOW_COUNTS);
+        if is_slow && FULL <= seen.waiting && 0.0 < seen.rate {
+            self.begin(seen, now);
+        }
+        let pause = self.ask_pause;
+        let asks = self.may_ask(pause, now);
+        if asks {
+            self.ask_pause = if is_slow { ASK_PAUSE } else { (pause * 2).min(ASK_PAUSE_MAX) };
+        }
+        asks
+    }
+
+    fn may_ask(&mut self, pause: Duration, now: Instant) -> bool {
+        let due = self.ask_at.is_none_or(|at| at <= now);
+        if due {
+            self.ask_at = Some(now + pause);
+        }
+        due
+    }
+
+    /// The first limit: what is answered within about twice the time that requests should wait.
+    fn begin(&mut self, seen: &Seen, now: Instant) {
+        let answered = (seen.rate * 2.0 * seen.target().as_secs_f64()).ceil();
+        let mut limit = LIMIT_MIN;
+        while amount(limit) < answered && limit < seen.waiting {
+            limit += 1;
+        }
+        (self.limit, self.mean_rate, self.best_rate) = (limit, seen.rate, seen.rate);
+        (self.judged_at, self.calm_since) = (Some(now), None);
+    }
+
+    fn adjust(&mut self, seen: &Seen, now: Instant) {
+        let is_used = self.limit <= seen.waiting + 1;
+        self.mean_rate += (seen.rate - self.mean_rate) * MEAN_PART;
+        // A probe that began behind more than the limit says nothing about the limit.
+        if let Some((took, _)) = seen.probe_ended.filter(|(_, before)| *before <= self.limit + 1) {
+            if seen.target() < took {
+                self.limit = (self.limit - (self.limit / 6).max(1)).max(LIMIT_MIN);
+            } else if is_used {
+                // One that did not wait at all shows that there is someone idle.
+                let part = if took < seen.slow / 4 { 4 } else { 10 };
+                self.limit += (self.limit / part).max(1);
+            }
+        }
+        if self.judged_at.is_none_or(|at| JUDGE_EVERY <= now.saturating_duration_since(at)) {
+            self.judged_at = Some(now);
+            self.best_rate = (self.best_rate * 0.98).max(self.mean_rate);
+            if is_used && self.mean_rate < self.best_rate * RATE_KEPT {
+                self.limit += self.limit / 2;
+                // It may be that less can be answered than before: then this ends after a few times.
+                self.best_rate *= RATE_FORGOTTEN;
+            }
+        }
+        let is_calm = seen.waiting * 4 <= self.limit * 3 && seen.lag() < seen.slow;
+        let since = *self.calm_since.get_or_insert(now);
+        if !is_calm {
+            self.calm_since = None;
+        } else if CALM <= now.saturating_duration_since(since) {
+            *self = Self::default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEAT: Duration = Duration::from_millis(50);
+
+    /// A server of so many workers that take `service` each, behind a gate; requests come at `rate` a second.
+    struct Server {
+        gate: Gate,
+        now: Instant,
+        workers: usize,
+        service: Duration,
+        /// When the requests that are being worked on end.
+        busy: Vec<Instant>,
+        /// When those that wait came; a probe waits in the same line.
+        line: std::collections::VecDeque<(Instant, bool)>,
+        /// Does a probe wait in line, as where a worker answers it.
+        probes_queue: bool,
+        probe: Option<(Instant, usize)>,
+        ended: Option<(Duration, usize)>,
+        answers: Vec<(Instant, Duration)>,
+        refused: usize,
+        owed: f64,
+    }
+
+    impl Server {
+        fn new(workers: usize, service_ms: u64, probes_queue: bool) -> Self {
+            Self {
+                gate: Gate::default(),
+                now: Instant::now(),
+                workers,
+                service: Duration::from_millis(service_ms),
+                busy: Vec::new(),
+                line: std::collections::VecDeque::new(),
+                probes_queue,
+                probe: None,
+                ended: None,
+                answers: Vec::new(),
+                refused: 0,
+                owed: 0.0,
+            }
+        }
+
+        fn waiting(&self) -> usize {
+            self.busy.len() + self.line.iter().filter(|(_, probe)| !probe).count()
+        }
+
+        fn serve(&mut self) {
+            let now = self.now;
+            self.busy.retain(|ends| now < *ends);
+            while self.busy.len() < self.workers {
+                let Some((came, is_probe)) = self.line.pop_front() else { break };
+                if is_probe {
+                    self.ended = self.probe.take().map(|(began, before)| (now - began, before));
+                } else {
+                    self.busy.push(now + self.service);
+                    self.answers.push((now + self.service, now + self.service - came));
+                }
+            }
+        }
+
+        fn run(&mut self, seconds: u64, rate: f64) {
+            for beat in 0..seconds * 20 {
+                for _ in 0..10 {
+                    self.owed += rate * 0.005;
+                    while 1.0 <= self.owed {
+                        self.owed -= 1.0;
+                        if self.waiting() < self.gate.limit() {
+                            self.line.push_back((self.now, false));
+                        } else {
+                            self.refused += 1;
+                        }
+                    }
+                    self.serve();
+                    self.now += BEAT / 10;
+                }
+                if self.probe.is_some_and(|(began, _)| Duration::from_secs(2) < self.now - began) {
+                    self.line.retain(|(_, is_probe)| !is_probe);
+                    self.ended = self.probe.take().map(|(_, before)| (Duration::from_secs(2), before));
+                }
+                let lately =
+                    self.answers.iter().filter(|(at, _)| *at <= self.now && self.now - *at < Duration::from_secs(1));
+                let seen = Seen {
+                    waiting: self.waiting(),
+                    rate: lately.count() as f64,
+                    probe_age: self.probe.map(|(began, _)| self.now - began),
+                    probe_ended: self.ended.take(),
+                    slow: Duration::from_millis(200),
+                    timeout: Duration::from_secs(2),
+                };
+                let asks = self.gate.step(&seen, self.now) || beat % 40 == 0;
+                if asks && self.probe.is_none() {
+                    self.probe = Some((self.now, seen.waiting));
+                    if self.probes_queue {
+                        self.line.push_back((self.now, true));
+                        self.serve();
+                    } else {
+                        self.ended = self.probe.take().map(|(_, before)| (Duration::from_millis(2), before));
+                    }
+                }
+            }
+        }
+
+        /// Answers within a second of their request, as a share of what so many seconds could bring.
+        fn in_time(&self, seconds: u64, limit: Duration) -> f64 {
+            let answered = self.answers.iter().filter(|(_, took)| *took <= limit).count();
+            answered as f64 / (seconds as f64 * self.workers as f64 / self.service.as_secs_f64())
+        }
+    }
+
+    #[test]
+    fn overload_is_shed_and_nothing_of_the_capacity_lost() {
+        #[rustfmt::skip]
+        let rows = [
+            // workers service overload in time, ms  share
+            (2,        300,    5.0,     1_500,       0.85),
+            (2,        300,    10.0,    1_500,       0.85),
+            (4,        300,    5.0,     1_500,       0.85),
+            (4,        300,    10.0,    1_500,       0.85),
+            (32,       300,    3.0,     1_500,       0.85),
+            (32,       3_000,  3.0,     9_000,       0.70),
+            (1,        20,     5.0,     1_000,       0.90),
+        ];
+        for (workers, service_ms, times, limit, share) in rows {
+            let what = format!("{workers} workers of {service_ms} ms, {times} times");
+            let mut server = Server::new(workers, service_ms, true);
+            let capacity = workers as f64 * 1_000.0 / service_ms as f64;
+            server.run(3, capacity * 0.5);
+            assert_eq!(server.refused, 0, "{what}");
+            server.answers.clear();
+            server.run(30, capacity * times);
+            let reached = server.in_time(30, Duration::from_millis(limit));
+            assert!(share <= reached, "{what}: {reached:.2} of the capacity in time");
+            assert!(server.gate.is_limiting() && 0 < server.refused, "{what}");
+            server.run(service_ms.div_ceil(1_000) + 2, capacity * 0.5);
+            assert!(!server.gate.is_limiting(), "{what}: still limited to {}", server.gate.limit());
+            let before = server.refused;
+            server.run(5, capacity * 0.5);
+            assert_eq!(server.refused, before, "{what}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_limited_in_normal_operation() {
+        #[rustfmt::skip]
+        let rows = [
+            // what                                         workers service probes queue  requests/s
+            ("a quick server at nine tenths",               2,      10,     true,         180.0),
+            ("slow requests within its means",              4,      3_000,  true,         1.2),
+            ("long polling on a server with room for it",   10_000, 30_000, true,         100.0),
+            ("a queue that its health page does not see",   2,      300,    false,        30.0),
+        ];
+        for (what, workers, service_ms, probes_queue, rate) in rows {
+            let mut server = Server::new(workers, service_ms, probes_queue);
+            server.run(60, rate);
+            assert_eq!((server.refused, server.gate.is_limiting()), (0, false), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_burst_below_the_least_pile_is_served() {
+        let mut server = Server::new(2, 1_000, true);
+        for _ in 0..15 {
+            server.line.push_back((server.now, false));
+        }
+        server.run(10, 0.5);
+        assert_eq!(server.refused, 0);
+    }
+}

@@ -1,0 +1,83 @@
+//! How long the answers of an upstream and the probes of its check take lately: what they may take before it means
+//! something follows from that.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Shortest deadline of a probe that is made because requests say that something is wrong.
+const HURRIED_MIN: Duration = Duration::from_millis(200);
+/// How many times as long as the slowest of late a probe may take before it is late.
+const TIMES: u32 = 4;
+
+/// The slowest of late: what is slower counts at once, and is forgotten by and by.
+#[derive(Debug, Default)]
+pub struct Patience {
+    probe_us: AtomicU64,
+    answer_ms: AtomicU64,
+}
+
+impl Patience {
+    /// A probe passed while nothing was queued before it.
+    pub fn probe_passed(&self, took: Duration) {
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let before = self.probe_us.load(Ordering::Relaxed);
+        self.probe_us.store(took.max(before - before / 16), Ordering::Relaxed);
+    }
+
+    /// The deadline of a probe that should be quick: `usual` at most.
+    pub fn hurried(&self, usual: Duration) -> Duration {
+        let slowest = Duration::from_micros(self.probe_us.load(Ordering::Relaxed));
+        slowest.saturating_mul(TIMES).max(HURRIED_MIN).min(usual)
+    }
+
+    /// An answer took so long.
+    pub fn answered(&self, took: Duration) {
+        self.answer_ms.fetch_max(u64::try_from(took.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// How long the slowest answers took lately.
+    pub fn slowest_answer(&self) -> Duration {
+        Duration::from_millis(self.answer_ms.load(Ordering::Relaxed))
+    }
+
+    /// Forgets a little; half of it by the fourteenth call, so call it once a second.
+    pub fn forget(&self) {
+        let before = self.answer_ms.load(Ordering::Relaxed);
+        self.answer_ms.fetch_sub(before / 20, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_may_take_several_times_what_they_took_lately() {
+        let (ms, usual) = (Duration::from_millis, Duration::from_secs(2));
+        let patience = Patience::default();
+        assert_eq!(patience.hurried(usual), ms(200));
+        patience.probe_passed(ms(5));
+        assert_eq!(patience.hurried(usual), ms(200));
+        patience.probe_passed(ms(160));
+        assert_eq!(patience.hurried(usual), ms(640));
+        patience.probe_passed(ms(900));
+        assert_eq!(patience.hurried(usual), usual);
+        assert_eq!(patience.hurried(ms(80)), ms(80));
+        for _ in 0..100 {
+            patience.probe_passed(ms(5));
+        }
+        assert_eq!(patience.hurried(usual), ms(200));
+    }
+
+    #[test]
+    fn slow_answers_are_remembered_for_a_while() {
+        let patience = Patience::default();
+        patience.answered(Duration::from_secs(3));
+        patience.answered(Duration::from_secs(1));
+        assert_eq!(patience.slowest_answer(), Duration::from_secs(3));
+        (0..14).for_each(|_| patience.forget());
+        assert!(patience.slowest_answer() < Duration::from_millis(1_500));
+        (0..60).for_each(|_| patience.forget());
+        assert!(patience.slowest_answer() < Duration::from_millis(100));
+    }
+}
