@@ -409,13 +409,14 @@ async fn what_happens_to_servers_containers_is_told_and_nothing_else() {
     let (tell, mut told) = tokio::sync::mpsc::channel(16);
     let surgeon = sidecar.surgeon();
     let watching = OwnedTask::spawn(async move { surgeon.watch(tell).await });
-    tokio::time::sleep(Duration::from_secs(1)).await;
     let address = backend.address(80).ip();
+    tokio::time::sleep(Duration::from_secs(1)).await;
     cli(&["pause", &database.name]);
     cli(&["unpause", &database.name]);
     cli(&["pause", &backend.name]);
     cli(&["unpause", &backend.name]);
-    for what in [Happening::Stops, Happening::Starts] {
+    // Who runs already is told first.
+    for what in [Happening::Starts, Happening::Stops, Happening::Starts] {
         let seen = tokio::time::timeout(Duration::from_secs(10), told.recv()).await.unwrap().unwrap();
         assert_eq!((seen.container.as_str(), seen.addresses, seen.what), (backend.name.as_str(), vec![address], what));
     }

@@ -16,6 +16,7 @@ fn remora(stack: &Stack, arguments: &[&str]) -> Value {
 }
 
 pub async fn a_rolling_reload_costs_nothing(stack: &Stack) {
+    stack.cool_down().await;
     let before: Vec<_> = stack.containers("backend").iter().map(|one| Stack::identity(one)).collect();
     let load = Load::start("/api/notes/", RATE);
     let started = Instant::now();
@@ -32,6 +33,7 @@ pub async fn a_rolling_reload_costs_nothing(stack: &Stack) {
 }
 
 pub async fn a_drill_shows_that_healing_works(stack: &Stack) {
+    stack.cool_down().await;
     let load = Load::start("/api/notes/", RATE);
     let seen = remora(stack, &["drill", "backend"]);
     let outcome = load.end().await;

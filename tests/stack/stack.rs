@@ -93,11 +93,9 @@ impl Stack {
         let conf = folder.path().join("conf");
         std::fs::create_dir(&conf).unwrap();
         std::fs::copy(root().join(kind.conf()), conf.join("remora.yaml")).unwrap();
-        // Another build may be tried without touching the image that others use.
-        let image = std::env::var("REMORA_IMAGE").map(|image| format!("image: \"{image}\", ")).unwrap_or_default();
         let mut test = "services:\n".to_owned();
         for service in kind.own() {
-            test.push_str(&format!("  {service}: {{ {image}volumes: [\"{}:/etc/remora:ro\"] }}\n", conf.display()));
+            test.push_str(&format!("  {service}: {{ volumes: [\"{}:/etc/remora:ro\"] }}\n", conf.display()));
         }
         std::fs::write(folder.path().join("test.yml"), test).unwrap();
         let stack = Self { kind, folder };
@@ -156,6 +154,13 @@ impl Stack {
         let beside = self.conf().with_extension("swp");
         std::fs::write(&beside, text).unwrap();
         std::fs::rename(beside, self.conf()).unwrap();
+    }
+
+    /// Waits until commands by hand may follow a heal: the sidecar keeps its `cooldown` whoever asks.
+    pub async fn cool_down(&self) {
+        if self.kind == Kind::Split {
+            tokio::time::sleep(Duration::from_secs(31)).await;
+        }
     }
 
     /// The containers of a service.
