@@ -72,13 +72,19 @@ pub enum BindError {
 /// A socket that listens; its file goes with it.
 #[derive(Debug)]
 pub struct Bound {
-    listener: UnixListener,
+    pub(super) listener: UnixListener,
+    pub(super) file: SocketFile,
+}
+
+/// The file of a socket, until this is dropped. Apart from the listener, whose task ends when its runtime comes to it.
+#[derive(Debug)]
+pub(super) struct SocketFile {
     path: PathBuf,
     /// Device and number of the file, so that nobody else's is removed.
     identity: Option<(u64, u64)>,
 }
 
-impl Drop for Bound {
+impl Drop for SocketFile {
     fn drop(&mut self) {
         if self.identity.is_some() && identity(&self.path) == self.identity {
             let _ = fs::remove_file(&self.path);
@@ -109,7 +115,7 @@ pub async fn bind(path: &Path) -> Result<Bound, BindError> {
         Err(error) => return Err(failed(error)),
     }
     let listener = UnixListener::bind(path).map_err(failed)?;
-    let bound = Bound { listener, path: path.to_owned(), identity: identity(path) };
+    let bound = Bound { listener, file: SocketFile { path: path.to_owned(), identity: identity(path) } };
     // Who comes in before this line is asked who he is all the same.
     fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(failed)?;
     Ok(bound)
@@ -129,7 +135,7 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 }
 
 /// Takes connections until it is dropped; all of them end with it.
-pub(super) async fn run(bound: Bound, desk: Arc<Desk>) {
+pub(super) async fn run(listener: UnixListener, desk: Arc<Desk>) {
     let door = Arc::new(Door {
         desk,
         own: rustix::process::geteuid().as_raw(),
@@ -140,7 +146,7 @@ pub(super) async fn run(bound: Bound, desk: Arc<Desk>) {
     let mut connections: Vec<OwnedTask> = Vec::new();
     let mut arrivals = Rate::new(REQUESTS.0, REQUESTS.1);
     loop {
-        let stream = match bound.listener.accept().await {
+        let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
                 door.close(&format!("no connection can be taken: {error}"));

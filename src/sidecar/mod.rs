@@ -32,6 +32,7 @@ pub use wire::Standing;
 
 use books::Books;
 use desk::Desk;
+use listener::SocketFile;
 
 /// How often it is looked whether the last step has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -68,6 +69,7 @@ impl Rules {
 pub struct Service {
     desk: Arc<Desk>,
     listening: OwnedTask,
+    file: SocketFile,
 }
 
 impl Service {
@@ -77,13 +79,14 @@ impl Service {
     /// When the folder cannot be written, or another sidecar uses it.
     pub fn start(docker: Docker, rules: Arc<Rules>, bound: Bound, folder: &Path) -> Result<Self, LedgerError> {
         let desk = Arc::new(Desk::new(docker, rules, Books::open(folder)?));
-        Ok(Self { listening: OwnedTask::spawn(listener::run(bound, Arc::clone(&desk))), desk })
+        let Bound { listener, file } = bound;
+        Ok(Self { listening: OwnedTask::spawn(listener::run(listener, Arc::clone(&desk))), desk, file })
     }
 
     /// Takes nothing on any more and waits for steps that run, for `grace` at most.
     pub async fn end(self, grace: Duration) {
-        let Self { desk, listening } = self;
-        drop(listening);
+        let Self { desk, listening, file } = self;
+        drop((listening, file));
         let idle = async {
             while desk.running() != 0 {
                 tokio::time::sleep(LOOK_EVERY).await;
