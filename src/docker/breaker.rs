@@ -9,9 +9,16 @@ const PAUSE_FIRST: Duration = Duration::from_secs(2);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// Remembers how the latest calls to the daemon ended.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Breaker {
     state: State,
+    pause_max: Duration,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self::pausing(PAUSE_MAX)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +45,11 @@ pub enum Change {
 }
 
 impl Breaker {
+    /// One whose pauses do not grow beyond `most`.
+    pub fn pausing(most: Duration) -> Self {
+        Self { state: State::default(), pause_max: most }
+    }
+
     /// Whether the daemon may be asked.
     ///
     /// # Errors
@@ -79,9 +91,9 @@ impl Breaker {
             // A second caller that was under way when the first failed adds nothing.
             State::Open { until, .. } if now < *until => return None,
             State::Open { error: before, pause, .. } => {
-                (std::mem::discriminant(before) == std::mem::discriminant(error), (*pause * 2).min(PAUSE_MAX))
+                (std::mem::discriminant(before) == std::mem::discriminant(error), (*pause * 2).min(self.pause_max))
             }
-            State::Untried | State::Closed => (false, PAUSE_FIRST),
+            State::Untried | State::Closed => (false, PAUSE_FIRST.min(self.pause_max)),
         };
         self.state = State::Open { error: error.clone(), until: now + pause, pause };
         (!same).then(|| Change::Fails(error.clone()))

@@ -23,6 +23,8 @@ use super::wire::{self, BEAT, REPLY_MAX, Reply, Request, Standing, Target, longe
 const QUESTION: Duration = Duration::from_secs(20);
 /// Deadline of a connection to it.
 const CONNECT: Duration = Duration::from_secs(2);
+/// How long it is left alone after it did not answer. To knock at a socket of this host costs next to nothing.
+const PAUSE: Duration = Duration::from_secs(2);
 /// Pause before it is listened to again.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -36,7 +38,7 @@ pub struct Sidecar {
 impl Sidecar {
     /// A handle to the sidecar that listens on `path`. Does no I/O: it is asked when there is something to ask.
     pub fn at(path: PathBuf) -> Self {
-        Self { path, breaker: Mutex::default() }
+        Self { path, breaker: Mutex::new(Breaker::pausing(PAUSE)) }
     }
 
     /// How it is.

