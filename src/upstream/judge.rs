@@ -94,7 +94,8 @@ impl Pool {
                     evidence.acquit(now);
                 }
                 evidence.pardon(now);
-                if backend.waiting() < UNDISTURBED {
+                let before = vitals.probing.waiting();
+                if before.max(backend.waiting()) < UNDISTURBED && !backend.is_limited() {
                     self.patience.probe_passed(took);
                 }
             }

@@ -80,6 +80,11 @@ impl Probing {
         self.began_ms.store(self.ms(now).max(1), Ordering::Relaxed);
     }
 
+    /// Requests that waited when the latest began.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     /// It has ended.
     pub fn end(&self, took: Duration) {
         self.began_ms.store(0, Ordering::Relaxed);
@@ -261,7 +266,7 @@ impl Pool {
             waiting: backend.waiting(),
             rate: rate(watched),
             probe_age: probing.age(now),
-            probe_ended: has_ended.then(|| (took, probing.waiting.load(Ordering::Relaxed))),
+            probe_ended: has_ended.then(|| (took, probing.waiting())),
             slow: self.patience.hurried(timeout),
             timeout,
         };

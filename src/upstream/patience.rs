@@ -9,7 +9,10 @@ const HURRIED_MIN: Duration = Duration::from_millis(200);
 /// How many times as long as the slowest of late a probe may take before it is late.
 const TIMES: u32 = 4;
 
-/// The slowest of late: what is slower counts at once, and is forgotten by and by.
+/// How much slower than those before one probe may count, twice as slow apart: one alone proves little.
+const STEP: Duration = Duration::from_millis(20);
+
+/// The slowest of late: what is slower counts at once, for a probe in steps, and is forgotten by and by.
 #[derive(Debug, Default)]
 pub struct Patience {
     probe_us: AtomicU64,
@@ -19,8 +22,9 @@ pub struct Patience {
 impl Patience {
     /// A probe passed while nothing was queued before it.
     pub fn probe_passed(&self, took: Duration) {
-        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let before = self.probe_us.load(Ordering::Relaxed);
+        let took = took.min(Duration::from_micros(before) * 2 + STEP);
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.probe_us.store(took.max(before - before / 16), Ordering::Relaxed);
     }
 
@@ -58,9 +62,11 @@ mod tests {
         assert_eq!(patience.hurried(usual), ms(200));
         patience.probe_passed(ms(5));
         assert_eq!(patience.hurried(usual), ms(200));
-        patience.probe_passed(ms(160));
-        assert_eq!(patience.hurried(usual), ms(640));
         patience.probe_passed(ms(900));
+        assert_eq!(patience.hurried(usual), ms(200), "one alone");
+        (0..3).for_each(|_| patience.probe_passed(ms(160)));
+        assert_eq!(patience.hurried(usual), ms(640), "some of them");
+        (0..3).for_each(|_| patience.probe_passed(ms(900)));
         assert_eq!(patience.hurried(usual), usual);
         assert_eq!(patience.hurried(ms(80)), ms(80));
         for _ in 0..100 {
