@@ -416,7 +416,7 @@ async fn what_happens_to_servers_containers_is_told_and_nothing_else() {
     cli(&["pause", &backend.name]);
     cli(&["unpause", &backend.name]);
     // Who runs already is told first.
-    for what in [Happening::Starts, Happening::Stops, Happening::Starts] {
+    for what in [Happening::Starts, Happening::Freezes, Happening::Starts] {
         let seen = tokio::time::timeout(Duration::from_secs(10), told.recv()).await.unwrap().unwrap();
         assert_eq!((seen.container.as_str(), seen.addresses, seen.what), (backend.name.as_str(), vec![address], what));
     }
