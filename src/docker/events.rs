@@ -148,8 +148,14 @@ impl Docker {
             known.inspected(&answer);
         }
         let place = known.0.get(&id)?.clone();
-        if event.action.as_deref() == Some("destroy") {
-            known.0.remove(&id);
+        match event.action.as_deref() {
+            Some("destroy") => _ = known.0.remove(&id),
+            // Its addresses are free, and may be another's by the time that it is removed.
+            Some("die") => known.release(&id),
+            _ => {}
+        }
+        if place.addresses.is_empty() {
+            return None;
         }
         let is_wanted = wanted(&place);
         let Place { container, addresses, .. } = place;
@@ -180,6 +186,12 @@ impl Place {
 }
 
 impl Known {
+    fn release(&mut self, id: &ContainerId) {
+        if let Some(place) = self.0.get_mut(id) {
+            place.addresses.clear();
+        }
+    }
+
     fn list(&mut self, summary: &ContainerSummary) {
         let ends = summary.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
         let name = summary.names.as_ref().and_then(|names| names.first());

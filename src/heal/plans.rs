@@ -107,7 +107,7 @@ impl Rounds {
         let turn = self.plans.held.get(&key)?.turn;
         let (patient, is_checked) = (Arc::clone(patient), pool.spec.check.is_some());
         let answers = async move {
-            while is_checked && !patient.probe().await {
+            while is_checked && !(patient.probe().await && patient.is_up()) {
                 tokio::time::sleep(ASK_EVERY).await;
             }
         };

@@ -149,7 +149,10 @@ impl Rounds {
             for patient in &pool.patients {
                 let case = self.cases.entry(key(patient)).or_insert_with(|| Case::new(now));
                 case.seen = now;
-                case.record.observe(patient.is_up(), now);
+                // Of a container that is being replaced, what its check said last is about another.
+                if !self.plans.has(&key(patient)) {
+                    case.record.observe(patient.is_up(), now);
+                }
                 if let Some(spec) = &pool.spec.heal {
                     case.record.trim(spec, now);
                 }
