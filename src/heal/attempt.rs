@@ -16,7 +16,9 @@ use super::surgeon::{Done, Order, Surgeon};
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const PROBE_EVERY: Duration = Duration::from_millis(200);
 /// How long a backend that answers nothing at all is drained.
-const DRAIN_SILENT: Duration = Duration::from_secs(1);
+const DRAIN_SILENT: Duration = Duration::from_millis(300);
+/// How long a program that was well takes to come to its reload: before that, the old processes answer the check.
+const RELOADING: Duration = Duration::from_secs(1);
 /// A step that says it failed most likely changed nothing: the check is given this long, not the whole `verify`.
 const VERIFY_FAILED: Duration = Duration::from_secs(2);
 /// Gunicorn's default `graceful_timeout`. After a reload its master waits that long for old workers that hang, and obeys no
@@ -35,6 +37,8 @@ pub(super) struct Attempt {
     pub asked_by: AskedBy,
     /// What is known of the container from earlier ladders.
     pub past: Past,
+    /// Its check passes before anything is done.
+    pub was_well: bool,
 }
 
 /// What earlier ladders have shown of a container.
@@ -203,7 +207,9 @@ impl Attempt {
             Err(_) => return Next::Fails,
         };
         let started = Instant::now();
-        while started.elapsed() < limit {
+        let wait = if self.was_well { RELOADING.min(limit) } else { Duration::ZERO };
+        tokio::time::sleep(wait).await;
+        while started.elapsed() < limit + wait {
             if self.patient.is_leaving() {
                 return Next::Stop(Outcome::Left);
             }

@@ -40,6 +40,7 @@ async fn run(results: Vec<Result<Done, ExecError>>, cure: Option<&'static str>, 
         spec: heal(steps()),
         asked_by: AskedBy::Policy,
         past: Past { reloaded, ..Past::default() },
+        was_well: false,
     };
     let journal = Journal::default();
     let report = attempt.run(&surgeon, &journal).await;
@@ -86,6 +87,7 @@ async fn missing_programs_are_skipped_without_waiting() {
         spec: heal(steps()),
         asked_by: AskedBy::Policy,
         past: ran.report.past,
+        was_well: false,
     };
     let (surgeon, journal) = (FakeSurgeon::new(vec![], |_| {}), Journal::default());
     attempt.run(&surgeon, &journal).await;
@@ -188,6 +190,7 @@ async fn requests_in_flight_are_waited_for_but_not_for_ever() {
         spec: HealSpec { drain: Duration::from_millis(60), ..heal(vec![Step::Restart]) },
         asked_by: AskedBy::Policy,
         past: Past::default(),
+        was_well: false,
     };
     let journal = Journal::default();
     let busy = Arc::clone(&patient);
@@ -207,6 +210,7 @@ async fn what_recovers_or_leaves_by_itself_is_left_alone() {
         spec: heal(steps()),
         asked_by: AskedBy::Policy,
         past: Past::default(),
+        was_well: false,
     };
     let surgeon = FakeSurgeon::new(vec![], |_| {});
     let report = attempt(&patient).run(&surgeon, &Journal::default()).await;
@@ -230,6 +234,7 @@ async fn dropping_a_ladder_lets_requests_back() {
         spec: HealSpec { drain: Duration::from_secs(60), ..heal(steps()) },
         asked_by: AskedBy::Policy,
         past: Past::default(),
+        was_well: false,
     };
     let (surgeon, journal) = (FakeSurgeon::new(vec![], |_| {}), Journal::default());
     assert!(tokio::time::timeout(Duration::from_millis(20), attempt.run(&surgeon, &journal)).await.is_err());

@@ -254,7 +254,14 @@ impl Series {
             return Ok(());
         }
         let (id, past) = (container.id.clone(), self.pasts.get(&container.id).cloned().unwrap_or_default());
-        let attempt = Attempt { patient: Arc::clone(patient), container, spec, asked_by: self.asked_by, past };
+        let attempt = Attempt {
+            patient: Arc::clone(patient),
+            container,
+            spec,
+            asked_by: self.asked_by,
+            past,
+            was_well: patient.is_up(),
+        };
         let report = attempt.run(&*self.tools.surgeon, &self.tools.journal).await;
         let outcome = report.outcome;
         self.ladders.push((key(patient), id, report));

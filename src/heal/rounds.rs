@@ -274,7 +274,8 @@ impl Rounds {
         self.treated.insert(container.id.clone(), Treated::now(key.1, past.clone()));
         let (tools, key, id) = (self.tools.clone(), key.clone(), container.id.clone());
         let asked_by = if self.drilled.contains(&key) { AskedBy::Drill } else { AskedBy::Policy };
-        let attempt = Attempt { patient: Arc::clone(patient), container, spec: spec.clone(), asked_by, past };
+        let attempt =
+            Attempt { patient: Arc::clone(patient), container, spec: spec.clone(), asked_by, past, was_well: false };
         async move {
             let report = attempt.run(&*tools.surgeon, &tools.journal).await;
             Event::Ended(key, id, report)

@@ -57,6 +57,10 @@ impl Source for View {
             let held = upstream.held();
             (held != 0).then(|| format!("{}: {held} requests wait for a backend", upstream.name()))
         };
+        let overloaded = |upstream: &Arc<Upstream>| {
+            let words = "overloaded; what cannot be answered soon is refused";
+            upstream.is_overloaded().then(|| format!("{}: {words}", upstream.name()))
+        };
         Status {
             process: ProcessStatus {
                 generation: snapshot.generation,
@@ -74,6 +78,7 @@ impl Source for View {
             notes: idle
                 .map(|idle| format!("{} {}: not healed: {}", idle.upstream, idle.backend, idle.reason))
                 .chain(snapshot.upstreams.values().filter_map(waiting))
+                .chain(snapshot.upstreams.values().filter_map(overloaded))
                 .chain(self.pauses())
                 .collect(),
         }

@@ -13,7 +13,7 @@ use crate::heal::{Outcome, Patient, Pool, StepResult, Tally, Ward};
 use crate::snapshot::SnapshotCell;
 use crate::telemetry::Metrics;
 use crate::types::{ServerAddress, UpstreamName};
-use crate::upstream::{Backend, BackendState, Upstream, Verdict};
+use crate::upstream::{Backend, BackendState, Failure, Upstream, Verdict};
 
 /// Every upstream of the snapshot in force.
 pub(super) struct Wards {
@@ -87,7 +87,9 @@ impl Patient for Bed {
     }
 
     fn is_sick(&self) -> bool {
-        self.backend.verdict() == Verdict::Down
+        // A probe that waits in the same queue as everybody else says nothing about its backend.
+        let is_queued = || self.upstream.is_overloaded() && self.backend.last_failure().is_some_and(Failure::is_late);
+        self.backend.verdict() == Verdict::Down && !is_queued()
     }
 
     fn serves(&self) -> bool {

@@ -341,7 +341,7 @@ impl Pool {
     pub fn refresh(&self) {
         let members = self.members.lock();
         let present: Vec<_> = members.present.iter().map(|(backend, _)| backend).collect();
-        let (serving, backends) = best_tier(&present);
+        let (serving, backends) = best_tier(&present, !self.spec.hold.is_zero());
         let current = self.rotation.load();
         if current.serving != serving || !current.has_just(&backends) {
             self.tell_tier(current.serving, serving);
@@ -371,8 +371,8 @@ impl Pool {
     }
 }
 
-/// The best tier that has anyone in it.
-fn best_tier(present: &[&Arc<Backend>]) -> (Serving, Vec<Arc<Backend>>) {
+/// The best tier that has anyone in it. Where requests are held they wait for a first probe as well.
+fn best_tier(present: &[&Arc<Backend>], holds: bool) -> (Serving, Vec<Arc<Backend>>) {
     let pick = |accept: &dyn Fn(&Backend) -> bool| -> Vec<Arc<Backend>> {
         present.iter().filter(|backend| accept(backend)).map(|backend| Arc::clone(backend)).collect()
     };
@@ -383,7 +383,7 @@ fn best_tier(present: &[&Arc<Backend>]) -> (Serving, Vec<Arc<Backend>>) {
     let open: Accept = Backend::may_fail_open;
     let tiers =
         [(Serving::Up, up), (Serving::Backup, backup), (Serving::Untested, untested), (Serving::FailOpen, open)];
-    for (serving, accept) in tiers {
+    for (serving, accept) in tiers.into_iter().filter(|(serving, _)| !(holds && *serving == Serving::Untested)) {
         let backends = pick(&accept);
         if !backends.is_empty() {
             return (serving, backends);

@@ -13,6 +13,12 @@ use super::rotation::Serving;
 /// Requests of one upstream that may wait for a backend at a time; one more is answered at once.
 const HELD_MAX: usize = 1024;
 
+/// Requests that may wait in one backend before those that were held are let go to it: what came together while nobody was up
+/// shall not fall on the first that is.
+const LET_GO: usize = 16;
+/// Pause between two looks at whether there is room, give or take a half.
+const LOOK_EVERY: Duration = Duration::from_millis(40);
+
 /// Backends a request has been given before.
 pub type Tried = Vec<SocketAddr>;
 
@@ -77,16 +83,31 @@ impl Upstream {
             other => return other,
         };
         let Some(_held) = Held::enter(self) else { return Err(first) };
+        let mut is_crowded = false;
         loop {
-            let wait = deadline.saturating_duration_since(Instant::now());
-            let woken = tokio::time::timeout(wait, changed.changed()).await;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let look = if is_crowded { LOOK_EVERY.mul_f64(0.5 + fastrand::f64()).min(left) } else { left };
+            let woken = tokio::time::timeout(look, changed.changed()).await;
             // What failed before may be repaired by now.
             tried.clear();
-            match (self.select(tried), woken) {
-                (Err(NoBackend::Unresolved | NoBackend::AllDown | NoBackend::AllTried), Ok(Ok(()))) => {}
-                (other, _) => return other,
+            if matches!(woken, Ok(Err(_))) || deadline <= Instant::now() {
+                return self.select(tried);
+            }
+            is_crowded = self.is_crowded();
+            if is_crowded {
+                continue;
+            }
+            match self.select(tried) {
+                Err(NoBackend::Unresolved | NoBackend::AllDown | NoBackend::AllTried | NoBackend::Overloaded) => {}
+                claimed => return claimed,
             }
         }
+    }
+
+    /// True while those that take turns have enough to do for the moment.
+    fn is_crowded(&self) -> bool {
+        let rotation = self.pool().rotation.load();
+        !rotation.is_empty() && rotation.at(0, |backend| backend.waiting() < LET_GO && backend.has_room()).is_none()
     }
 
     /// True when a backend that takes turns has not been tried.
