@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bollard::errors::Error as Bollard;
 use bollard::models::{
     ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, EndpointSettings, EventMessage,
 };
@@ -17,11 +18,13 @@ use crate::types::ServerAddress;
 
 use super::client::{CALL_LIMIT, Docker};
 use super::container::{ContainerId, ContainerName};
-use super::error::DockerError;
+use super::error::{DockerError, one_line};
 use super::identity::{PROJECT_LABEL, SERVICE_LABEL};
 
 /// Pause before the daemon is listened to again after it fell silent; the breaker makes it longer where it stays so.
 const AGAIN: Duration = Duration::from_secs(1);
+/// The same where it refuses.
+const REFUSED: Duration = Duration::from_secs(10 * 60);
 /// What is listened to. Docker makes three events of each of its own health probes, which would be most of them.
 const ACTIONS: [&str; 7] = ["kill", "die", "stop", "start", "pause", "unpause", "destroy"];
 /// Signals by which containers are stopped: INT, QUIT, ABRT, KILL, TERM, and systemd's RTMIN+3. A heal's HUP is none.
@@ -84,13 +87,20 @@ impl Docker {
 
     async fn watch_some(&self, tell: mpsc::Sender<Seen>, wanted: Wanted<'_>) {
         while !tell.is_closed() {
-            match self.listen(&tell, wanted).await {
-                Ok(()) => {}
+            let pause = match self.listen(&tell, wanted).await {
+                Ok(()) => AGAIN,
                 Err(DockerError::Off) => return,
-                Err(error) => log::debug!("docker: events are not to be had: {error}"),
-            }
+                Err(error @ DockerError::Refused { .. }) => {
+                    log::warn!("docker: events are not to be had: {error}; a container that is replaced looks sick");
+                    REFUSED
+                }
+                Err(error) => {
+                    log::debug!("docker: events are not to be had: {error}");
+                    AGAIN
+                }
+            };
             tokio::select! {
-                () = tokio::time::sleep(AGAIN) => {}
+                () = tokio::time::sleep(pause) => {}
                 () = tell.closed() => {}
             }
         }
@@ -130,8 +140,15 @@ impl Docker {
                 event = events.next() => event,
                 () = tell.closed() => return Ok(()),
             };
-            // An end is a daemon that goes away.
-            let Some(Ok(event)) = event else { return Ok(()) };
+            let event = match event {
+                Some(Ok(event)) => event,
+                // A proxy in front of Docker may not let them through.
+                Some(Err(Bollard::DockerResponseServerError { status_code, message })) => {
+                    return Err(DockerError::Refused { status: status_code, message: one_line(&message) });
+                }
+                // A daemon that goes away.
+                Some(Err(_)) | None => return Ok(()),
+            };
             let Some(seen) = self.read_event(&mut known, &event, wanted).await else { continue };
             if tell.send(seen).await.is_err() {
                 return Ok(());

@@ -117,7 +117,11 @@ impl Docker {
         let wait = limit + MARGIN;
         let run = async {
             self.follow(&exec_id, &output).await?;
-            self.exit_code(&exec_id).await
+            match self.exit_code(&exec_id).await {
+                // It ran, and its container ended with it: Docker forgets the commands of such.
+                Err(DockerError::Refused { status: 404 | 409, .. }) => Ok(Some(KILLED)),
+                other => other,
+            }
         };
         let ended = tokio::time::timeout(wait, run).await;
         let (stdout, stderr) = output.into_inner();
@@ -130,14 +134,9 @@ impl Docker {
         };
         let code = match ended {
             Ok(Ok(Some(code))) => code,
-            Ok(Err(error)) => {
-                // It may have been started before the daemon fell silent.
-                if error.opens_breaker() {
-                    self.overdue.lock().insert(container.id.clone(), Overdue { exec_id, command: shown.label() });
-                }
-                return Err(refused(error));
-            }
-            Ok(Ok(None)) | Err(_) => {
+            Ok(Err(error)) if !error.opens_breaker() => return Err(refused(error)),
+            // It may have been started before the daemon fell silent.
+            Ok(Err(_) | Ok(None)) | Err(_) => {
                 self.overdue.lock().insert(container.id.clone(), Overdue { exec_id, command: shown.label() });
                 return Err(overran(if stderr.is_empty() { stdout } else { stderr }));
             }

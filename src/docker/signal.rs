@@ -11,7 +11,7 @@ use crate::config::model::Signal;
 
 use super::client::{CALL_LIMIT, Docker};
 use super::container::{ContainerRef, RestartPolicy};
-use super::error::ExecError;
+use super::error::{DockerError, ExecError};
 use super::exec::{Command, ExecOutcome, from_docker};
 
 /// How a signal reached PID 1.
@@ -56,14 +56,25 @@ impl Docker {
     /// # Errors
     /// When Docker refuses, or the container does not come back in time.
     pub async fn restart(&self, container: &ContainerRef, grace: Duration) -> Result<Duration, ExecError> {
+        // Not where the daemon is known to be away: then nothing is asked.
+        self.ping().await?;
         let started = Instant::now();
         let id = container.id.as_str().to_owned();
         let seconds = i32::try_from(grace.as_millis().div_ceil(1000)).unwrap_or(i32::MAX);
         let options = RestartContainerOptions { t: Some(seconds), ..Default::default() };
         let limit = grace + Duration::from_secs(30);
-        self.call(limit, |docker| async move { docker.restart_container(&id, Some(options)).await })
-            .await
-            .map_err(|error| from_docker(error, container, &Command::new(["restart"])))?;
+        self.call(limit, |docker| async move { docker.restart_container(&id, Some(options)).await }).await.map_err(
+            |error| match error {
+                // Asked, and most likely done: it counts.
+                DockerError::Silent(_) | DockerError::Malformed(_) => ExecError::TimedOut {
+                    command: "restart".to_owned(),
+                    container: container.name.clone(),
+                    limit,
+                    output: String::new(),
+                },
+                other => from_docker(other, container, &Command::new(["restart"])),
+            },
+        )?;
         // What ran in it is gone.
         self.overdue.lock().remove(&container.id);
         Ok(started.elapsed())

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::config::model::{HealSpec, Preset, Step};
 use crate::docker::{ContainerRef, ExecError};
 
+use super::healer::HealTools;
 use super::journal::{AskedBy, Journal, Outcome, StepEntry, StepResult, millis, shown};
 use super::patient::Patient;
 use super::preset;
@@ -74,10 +75,16 @@ enum Next {
 
 impl Attempt {
     /// Runs the ladder. Dropping the future lets requests back at once and leaves the container as it is.
-    pub(super) async fn run(mut self, surgeon: &dyn Surgeon, journal: &Journal) -> Report {
+    pub(super) async fn run(mut self, tools: &HealTools) -> Report {
+        let (surgeon, journal) = (&*tools.surgeon, &*tools.journal);
         let (started, patient, container) = (Instant::now(), Arc::clone(&self.patient), self.container.clone());
         let id = journal.open(patient.upstream(), patient.address(), &container, self.asked_by, &self.cause());
         let (before, whom) = (patient.tally(), patient.whom());
+        let Some(_alone) = tools.at_work.enter(&container.id) else {
+            log::info!("{}: another ladder is at work in its container", self.who());
+            journal.close(id, Outcome::Postponed, started.elapsed());
+            return Report { outcome: Outcome::Postponed, past: self.past, acted: false, id, asked_by: self.asked_by };
+        };
         let held = patient.hold_out();
         let ladder = async {
             self.drain(journal, id).await;
@@ -145,7 +152,10 @@ impl Attempt {
             let began = Instant::now();
             let order = Order { whom: &whom, container: &self.container, index, step, limit: self.spec.timeout };
             let result = surgeon.perform(&order).await;
-            self.patient.end_pretence();
+            // A drill ends as a sickness would: a step that did not work leaves it to the next.
+            if matches!(result, Ok(Done { code: None | Some(0), .. })) {
+                self.patient.end_pretence();
+            }
             if matches!(step, Step::Preset(Preset::GunicornReload)) && result.is_ok() {
                 self.past.reloaded = Some(Instant::now());
             }
@@ -201,6 +211,8 @@ impl Attempt {
     async fn verify(&self, result: &Result<Done, ExecError>, acted: bool) -> Next {
         let limit = match result {
             Ok(Done { code: None | Some(0), .. }) => self.spec.verify,
+            // Of one that was well the check says nothing about a step that says itself that it failed.
+            Ok(_) | Err(ExecError::TimedOut { .. }) if self.was_well => return Next::Fails,
             Ok(_) => self.spec.verify.min(VERIFY_FAILED),
             Err(error) if error.is_elsewhere() && !acted => return Next::Stop(Outcome::Postponed),
             Err(error) if did_something_before_failing(error) => self.spec.verify.min(VERIFY_FAILED),

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use super::super::fakes::{FakePatient, FakeSurgeon, container, done, heal};
+use super::super::fakes::{FakePatient, FakeSurgeon, FakeWard, container, done, heal};
+use super::super::healer::AtWork;
 use super::*;
 use crate::docker::{ContainerName, ContainerState, DockerError};
 
@@ -21,19 +22,28 @@ fn missing() -> ExecError {
 struct Ran {
     report: Report,
     performed: Vec<String>,
-    journal: Journal,
+    journal: Arc<Journal>,
+}
+
+fn tools(surgeon: &Arc<FakeSurgeon>, journal: &Arc<Journal>) -> HealTools {
+    HealTools {
+        ward: FakeWard::new(vec![]),
+        surgeon: Arc::clone(surgeon) as Arc<dyn Surgeon>,
+        journal: Arc::clone(journal),
+        at_work: AtWork::default(),
+    }
 }
 
 /// Runs a ladder of three steps, whose results are given, on a patient that comes up when `cure` is done.
 async fn run(results: Vec<Result<Done, ExecError>>, cure: Option<&'static str>, reloaded: Option<Instant>) -> Ran {
     let patient = FakePatient::sick("backend", "10.0.0.1:80");
     let seen = Arc::clone(&patient);
-    let surgeon = FakeSurgeon::new(results, move |step| {
+    let surgeon = Arc::new(FakeSurgeon::new(results, move |step| {
         assert!(seen.is_held(), "a step is run on a backend that is in rotation");
         if cure.is_some_and(|cure| step.to_string() == cure) {
             seen.set_up(true);
         }
-    });
+    }));
     let attempt = Attempt {
         patient: Arc::clone(&patient) as Arc<dyn Patient>,
         container: container("backend-1"),
@@ -42,8 +52,8 @@ async fn run(results: Vec<Result<Done, ExecError>>, cure: Option<&'static str>, 
         past: Past { reloaded, ..Past::default() },
         was_well: false,
     };
-    let journal = Journal::default();
-    let report = attempt.run(&surgeon, &journal).await;
+    let journal = Arc::<Journal>::default();
+    let report = attempt.run(&tools(&surgeon, &journal)).await;
     assert!(!patient.is_held(), "it is let back whatever came of it");
     Ran { report, performed: surgeon.performed(), journal }
 }
@@ -89,8 +99,8 @@ async fn missing_programs_are_skipped_without_waiting() {
         past: ran.report.past,
         was_well: false,
     };
-    let (surgeon, journal) = (FakeSurgeon::new(vec![], |_| {}), Journal::default());
-    attempt.run(&surgeon, &journal).await;
+    let (surgeon, journal) = (Arc::new(FakeSurgeon::new(vec![], |_| {})), Arc::<Journal>::default());
+    attempt.run(&tools(&surgeon, &journal)).await;
     assert_eq!(surgeon.performed(), ["gunicorn kill workers in backend-1", "restart container in backend-1"]);
     assert_eq!(journal.entries()[0].steps[0].result, StepResult::Skipped);
 }
@@ -192,10 +202,10 @@ async fn requests_in_flight_are_waited_for_but_not_for_ever() {
         past: Past::default(),
         was_well: false,
     };
-    let journal = Journal::default();
+    let journal = Arc::<Journal>::default();
     let busy = Arc::clone(&patient);
-    let surgeon = FakeSurgeon::new(vec![], move |_| busy.set_up(true));
-    attempt.run(&surgeon, &journal).await;
+    let surgeon = Arc::new(FakeSurgeon::new(vec![], move |_| busy.set_up(true)));
+    attempt.run(&tools(&surgeon, &journal)).await;
     let entry = &journal.entries()[0];
     assert_eq!((entry.in_flight, entry.in_flight_after_drain), (2, 2));
     assert!((60..500).contains(&entry.drain_ms), "{} ms", entry.drain_ms);
@@ -212,13 +222,13 @@ async fn what_recovers_or_leaves_by_itself_is_left_alone() {
         past: Past::default(),
         was_well: false,
     };
-    let surgeon = FakeSurgeon::new(vec![], |_| {});
-    let report = attempt(&patient).run(&surgeon, &Journal::default()).await;
+    let surgeon = Arc::new(FakeSurgeon::new(vec![], |_| {}));
+    let report = attempt(&patient).run(&tools(&surgeon, &Arc::default())).await;
     assert_eq!((report.outcome, report.acted, surgeon.performed().len()), (Outcome::Recovered, false, 0));
 
     let patient = FakePatient::sick("backend", "10.0.0.1:80");
     patient.leaving.store(true, Ordering::SeqCst);
-    let report = attempt(&patient).run(&surgeon, &Journal::default()).await;
+    let report = attempt(&patient).run(&tools(&surgeon, &Arc::default())).await;
     assert_eq!((report.outcome, surgeon.performed().len()), (Outcome::Left, 1));
 }
 
@@ -236,8 +246,49 @@ async fn dropping_a_ladder_lets_requests_back() {
         past: Past::default(),
         was_well: false,
     };
-    let (surgeon, journal) = (FakeSurgeon::new(vec![], |_| {}), Journal::default());
-    assert!(tokio::time::timeout(Duration::from_millis(20), attempt.run(&surgeon, &journal)).await.is_err());
+    let (surgeon, journal) = (Arc::new(FakeSurgeon::new(vec![], |_| {})), Arc::<Journal>::default());
+    assert!(tokio::time::timeout(Duration::from_millis(20), attempt.run(&tools(&surgeon, &journal))).await.is_err());
     assert!(!patient.is_held());
     assert_eq!(patient.probes.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn of_one_that_was_well_a_step_that_failed_is_not_said_to_have_helped() {
+    let hung = ExecError::TimedOut {
+        command: "pkill".into(),
+        container: name(),
+        limit: Duration::from_secs(1),
+        output: String::new(),
+    };
+    for (result, outcome) in [(done(0), Outcome::Healed), (done(1), Outcome::Failed), (Err(hung), Outcome::Failed)] {
+        let patient = FakePatient::up("backend", "10.0.0.1:80");
+        let attempt = Attempt {
+            patient: Arc::clone(&patient) as Arc<dyn Patient>,
+            container: container("backend-1"),
+            spec: heal(steps()),
+            asked_by: AskedBy::Reload,
+            past: Past::default(),
+            was_well: true,
+        };
+        let (surgeon, journal) = (Arc::new(FakeSurgeon::new(vec![result], |_| {})), Arc::<Journal>::default());
+        let report = attempt.run(&tools(&surgeon, &journal)).await;
+        assert_eq!((report.outcome, surgeon.performed().len()), (outcome, 1));
+    }
+}
+
+#[tokio::test]
+async fn one_container_has_one_ladder_at_a_time() {
+    let attempt = || Attempt {
+        patient: FakePatient::sick("backend", "10.0.0.1:80"),
+        container: container("backend-1"),
+        spec: heal(steps()),
+        asked_by: AskedBy::Hand,
+        past: Past::default(),
+        was_well: false,
+    };
+    let (surgeon, journal) = (Arc::new(FakeSurgeon::new(vec![], |_| {})), Arc::<Journal>::default());
+    let tools = tools(&surgeon, &journal);
+    let (first, second) = tokio::join!(attempt().run(&tools), attempt().run(&tools));
+    assert_eq!((first.outcome, second.outcome, second.acted), (Outcome::Failed, Outcome::Postponed, false));
+    assert_eq!(attempt().run(&tools).await.outcome, Outcome::Failed, "and another when that has ended");
 }

@@ -100,7 +100,7 @@ struct Drill {
 impl Drill {
     async fn run(self) -> Drilled {
         let (began, before) = (Instant::now(), self.patient.tally());
-        let last = self.tools.journal.entries().first().map_or(0, |entry| entry.id);
+        let last = self.tools.journal.newest(|_| true).map_or(0, |entry| entry.id);
         let address = self.patient.address();
         log::info!("drill: backend {address} of {} pretends to be sick", self.pool.spec.name);
         let pretence = self.patient.pretend_sick();
@@ -144,7 +144,7 @@ impl Drill {
         }
         let address = self.patient.address().to_string();
         let is_it = |entry: &Entry| last < entry.id && entry.backend == address && entry.asked_by == AskedBy::Drill;
-        shown.heal = self.tools.journal.entries().into_iter().find(is_it).or(shown.heal.take());
+        shown.heal = self.tools.journal.newest(is_it).or(shown.heal.take());
         let Some(heal) = &shown.heal else { return };
         if !heal.steps.is_empty() {
             shown.drained_ms.get_or_insert(now);

@@ -102,11 +102,13 @@ impl Rounds {
             }
             Errand::Drill { upstream, reply } => self.begin_drill(&upstream, reply, now),
             Errand::Reload { upstream, reply } => match self.reload_targets(&upstream) {
-                Ok((pool, targets)) => Some(self.work_on(pool, targets, AskedBy::Reload, reply, now)),
+                Ok((pool, targets)) => Some(self.work_on(pool, targets, (AskedBy::Reload, false), reply, now)),
                 Err(why) => refuse(reply, why),
             },
             Errand::Heal { upstream, backend, reply } => match self.heal_targets(&upstream, backend) {
-                Ok((pool, targets)) => Some(self.work_on(pool, targets, AskedBy::Hand, reply, now)),
+                Ok((pool, targets)) => {
+                    Some(self.work_on(pool, targets, (AskedBy::Hand, backend.is_some()), reply, now))
+                }
                 Err(why) => refuse(reply, why),
             },
         }
@@ -190,14 +192,14 @@ impl Rounds {
         &mut self,
         pool: Pool,
         targets: Vec<Arc<dyn Patient>>,
-        asked_by: AskedBy,
+        (asked_by, is_named): (AskedBy, bool),
         reply: oneshot::Sender<Result<Work, String>>,
         now: Instant,
     ) -> BoxFuture<'static, Event> {
         let name = pool.spec.name.clone();
         self.by_hand.insert(name.clone());
         let pasts = self.treated.keys().map(|id| (id.clone(), self.past(id, now))).collect();
-        let series = Series { tools: self.tools.clone(), pool, asked_by, pasts, ladders: Vec::new() };
+        let series = Series { tools: self.tools.clone(), pool, asked_by, is_named, pasts, ladders: Vec::new() };
         async move {
             let (work, ladders) = series.run(targets).await;
             let _ = reply.send(Ok(work));
@@ -217,6 +219,8 @@ struct Series {
     tools: HealTools,
     pool: Pool,
     asked_by: AskedBy,
+    /// The operator named the backend.
+    is_named: bool,
     pasts: HashMap<ContainerId, Past>,
     ladders: Vec<(Key, ContainerId, Report)>,
 }
@@ -238,7 +242,9 @@ impl Series {
     async fn one(&mut self, patient: &Arc<dyn Patient>) -> Result<(), String> {
         let address = patient.address();
         let Some(spec) = self.pool.spec.heal.clone() else { return Ok(()) };
-        if patient.is_leaving() {
+        // Who has recovered meanwhile is left alone, unless it was named.
+        let is_done = self.asked_by == AskedBy::Hand && !self.is_named && patient.is_up();
+        if patient.is_leaving() || is_done {
             return Ok(());
         }
         if self.asked_by == AskedBy::Reload {
@@ -262,7 +268,7 @@ impl Series {
             past,
             was_well: patient.is_up(),
         };
-        let report = attempt.run(&*self.tools.surgeon, &self.tools.journal).await;
+        let report = attempt.run(&self.tools).await;
         let outcome = report.outcome;
         self.ladders.push((key(patient), id, report));
         match outcome {

@@ -1,14 +1,17 @@
 //! The loop that watches every backend and runs ladders: events in, what is to be done about them out. Re-decides on its own
 //! clock.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+use crate::docker::ContainerId;
 use crate::types::OwnedTask;
 
 use super::hand::{Errand, HealHandle};
@@ -32,6 +35,29 @@ pub struct HealTools {
     pub surgeon: Arc<dyn Surgeon>,
     /// Where it is written down.
     pub journal: Arc<Journal>,
+    /// Containers with a ladder under way: one at a time, whoever wants it.
+    pub at_work: AtWork,
+}
+
+/// Containers with a ladder under way.
+#[derive(Clone, Default)]
+pub struct AtWork(Arc<Mutex<HashSet<ContainerId>>>);
+
+/// One container's place among them.
+pub(super) struct Place(AtWork, ContainerId);
+
+impl AtWork {
+    /// `None` where there is one already.
+    pub(super) fn enter(&self, container: &ContainerId) -> Option<Place> {
+        let is_first = self.0.lock().insert(container.clone());
+        is_first.then(|| Place(self.clone(), container.clone()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.0.lock().remove(&self.1);
+    }
 }
 
 /// Heals until it is dropped; a ladder under way is dropped with it and its backend let back.

@@ -27,6 +27,7 @@ impl Bench {
             ward: Arc::clone(ward) as Arc<dyn Ward>,
             surgeon: Arc::clone(&surgeon) as Arc<dyn Surgeon>,
             journal: Arc::clone(&journal),
+            at_work: AtWork::default(),
         };
         let mut rounds = Rounds::new(tools, Instant::now());
         rounds.started -= EDGE_GRACE * 6;
@@ -200,6 +201,7 @@ async fn the_task_heals_by_its_own_clock() {
         ward: Arc::clone(&ward) as Arc<dyn Ward>,
         surgeon: Arc::new(curing(&[&patient])),
         journal: Arc::new(Journal::default()),
+        at_work: AtWork::default(),
     };
     let healer = Healer::start(tools.clone());
     let idle = async {

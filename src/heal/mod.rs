@@ -20,7 +20,7 @@ mod survey;
 
 pub use examine::{Finding, Verdict, examine};
 pub use hand::{Drilled, HealHandle, Work};
-pub use healer::{HealTools, Healer};
+pub use healer::{AtWork, HealTools, Healer};
 pub use journal::{AskedBy, ENTRIES_MAX, Entry, Idle, Journal, Outcome, StepEntry, StepResult, Totals};
 pub use patient::{Patient, Pool, Tally, Ward};
 pub use surgeon::{Done, Order, Surgeon, Whom, run_step};

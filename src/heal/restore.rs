@@ -9,7 +9,7 @@ use crate::types::UpstreamName;
 
 use super::attempt::{Past, RELOAD_PAUSE};
 use super::journal::{AskedBy, Entry, Outcome, StepResult, parse_time};
-use super::policy::Ended;
+use super::policy::{Ended, PAUSE_MAX};
 use super::rounds::{Case, Rounds, Treated};
 
 impl Rounds {
@@ -32,6 +32,10 @@ impl Rounds {
     fn remember_one(&mut self, entry: &Entry, name: &UpstreamName, spec: &HealSpec, began: Instant, now: Instant) {
         let Ok(backend) = entry.backend.parse::<SocketAddr>() else { return };
         let ended_at = (began + Duration::from_millis(entry.took_ms)).min(now);
+        // Whoever was well since is not remembered for it; what is this old decides nothing.
+        if spec.budget.window.max(PAUSE_MAX) < now.saturating_duration_since(ended_at) {
+            return;
+        }
         let ended = match entry.result {
             _ if matches!(entry.asked_by, AskedBy::Drill | AskedBy::Reload) => return,
             Outcome::Healed => Ended::Healed,
@@ -50,6 +54,6 @@ impl Rounds {
         let is_recent = now.saturating_duration_since(began) < RELOAD_PAUSE;
         let reloaded = (is_recent && entry.steps.iter().any(reloads)).then_some(began);
         let past = Past { reloaded, ..Past::default() };
-        self.treated.insert(container, Treated { backend, ended: Some(ended_at), past });
+        self.treated.insert(container, Treated { backend, ended: Some(ended_at), before: None, past });
     }
 }

@@ -56,12 +56,6 @@ pub(super) struct Case {
     seen: Instant,
 }
 
-impl Treated {
-    pub(super) fn now(backend: SocketAddr, past: Past) -> Self {
-        Self { backend, ended: None, past }
-    }
-}
-
 impl Case {
     pub(super) fn new(now: Instant) -> Self {
         Self {
@@ -80,6 +74,8 @@ pub(super) struct Treated {
     pub backend: SocketAddr,
     /// `None` while it is under way.
     pub ended: Option<Instant>,
+    /// When the one before ended.
+    pub before: Option<Instant>,
     pub past: Past,
 }
 
@@ -220,7 +216,10 @@ impl Rounds {
                 self.drilled.retain(|(of, _)| *of != upstream);
                 for (key, container, report) in ladders {
                     self.cases.entry(key.clone()).or_insert_with(|| Case::new(now)).record.begin(now);
-                    self.treated.insert(container.clone(), Treated::now(key.1, report.past.clone()));
+                    // Where the policy has a ladder of its own in there by now, that one's end counts.
+                    if self.treated.get(&container).is_none_or(|treated| treated.ended.is_some()) {
+                        self.treat(&container, key.1, report.past.clone());
+                    }
                     self.on_ended(&key, &container, &report, now);
                 }
                 None
@@ -231,6 +230,9 @@ impl Rounds {
     /// Second decision, knowing the container and how its dependencies answer.
     fn on_looked(&mut self, key: &Key, findings: &Findings, now: Instant) -> Option<BoxFuture<'static, Event>> {
         let case = self.cases.get_mut(key)?;
+        if case.doing != Doing::Asking {
+            return None;
+        }
         case.doing = Doing::Nothing;
         case.ask_at = Some(now + case.ask_pause);
         case.ask_pause = (case.ask_pause * 2).min(ASK_MAX);
@@ -257,6 +259,12 @@ impl Rounds {
         past
     }
 
+    /// A ladder begins in a container, or began.
+    fn treat(&mut self, container: &ContainerId, backend: SocketAddr, past: Past) {
+        let before = self.treated.get(container).and_then(|treated| treated.ended);
+        self.treated.insert(container.clone(), Treated { backend, ended: None, before, past });
+    }
+
     fn begin(
         &mut self,
         key: &Key,
@@ -271,13 +279,13 @@ impl Rounds {
             (case.ask_at, case.ask_pause) = (None, ASK_FIRST);
         }
         let past = self.past(&container.id, now);
-        self.treated.insert(container.id.clone(), Treated::now(key.1, past.clone()));
+        self.treat(&container.id, key.1, past.clone());
         let (tools, key, id) = (self.tools.clone(), key.clone(), container.id.clone());
         let asked_by = if self.drilled.contains(&key) { AskedBy::Drill } else { AskedBy::Policy };
         let attempt =
             Attempt { patient: Arc::clone(patient), container, spec: spec.clone(), asked_by, past, was_well: false };
         async move {
-            let report = attempt.run(&*tools.surgeon, &tools.journal).await;
+            let report = attempt.run(&tools).await;
             Event::Ended(key, id, report)
         }
         .boxed()
@@ -293,16 +301,20 @@ impl Rounds {
             Outcome::Recovered | Outcome::Postponed | Outcome::Left if report.acted => Ended::Failed,
             Outcome::Recovered | Outcome::Postponed | Outcome::Left => Ended::Refunded,
         };
-        if report.acted {
-            if let Some(treated) = self.treated.get_mut(container) {
-                (treated.ended, treated.past) = (Some(now), report.past.clone());
+        if let Some(treated) = self.treated.get_mut(container) {
+            // What did nothing leaves what was done before.
+            let ended_at = if report.acted { Some(now) } else { treated.before };
+            treated.past = report.past.clone();
+            match ended_at {
+                Some(at) => treated.ended = Some(at),
+                None => _ = self.treated.remove(container),
             }
-        } else {
-            self.treated.remove(container);
         }
         let spec = self.tools.ward.pools().into_iter().find(|pool| pool.spec.name == key.0).map(|pool| pool.spec);
         let Some(case) = self.cases.get_mut(key) else { return };
-        case.doing = Doing::Nothing;
+        if case.doing == Doing::Healing {
+            case.doing = Doing::Nothing;
+        }
         if let Some(heal) = spec.as_ref().and_then(|spec| spec.heal.as_ref()) {
             case.record.end(ended, heal, fastrand::f64(), now);
         }

@@ -19,7 +19,7 @@ use crate::admin::{self, AdminError, AdminListener};
 use crate::config::model::{Config, DockerSpec, JournalFile, JournalSpec, ProcessSpec};
 use crate::docker::Docker;
 use crate::front::{self, BindError, Bound, Guard};
-use crate::heal::{HealTools, Healer, Journal, Surgeon};
+use crate::heal::{AtWork, HealTools, Healer, Journal, Surgeon};
 use crate::proxy::{Edge, EdgeSettings};
 use crate::relay;
 use crate::reload::{self, Load, Parts, Publish, Reload};
@@ -214,7 +214,12 @@ fn start_healer(docker: &DockerSpec, ward: Wards, journal: &Arc<Journal>) -> Opt
         DockerSpec::Sidecar(spec) => Arc::new(Sidecar::at(spec.path.clone())),
         DockerSpec::Auto | DockerSpec::Socket(_) => Arc::new(Docker::connect(docker)),
     };
-    Some(Healer::start(HealTools { ward: Arc::new(ward), surgeon, journal: Arc::clone(journal) }))
+    Some(Healer::start(HealTools {
+        ward: Arc::new(ward),
+        surgeon,
+        journal: Arc::clone(journal),
+        at_work: AtWork::default(),
+    }))
 }
 
 /// Waits for a signal and ends as it says: at once, or as soon as nothing is in flight.

@@ -59,6 +59,9 @@ struct Running {
     upstream: String,
     /// It has certainly ended then.
     until: Duration,
+    /// From its begin until then, for a clock that is set back meanwhile.
+    #[serde(default)]
+    span: Duration,
 }
 
 /// Something that changed the counters; the ledger keeps these.
@@ -141,7 +144,7 @@ impl Gate {
                     chart.ladders.entry(upstream.clone()).or_default().push_back(at);
                 }
                 let acted = !begins_ladder && chart.open.as_ref().is_some_and(|open| open.acted);
-                chart.running = Some(Running { upstream: upstream.clone(), until });
+                chart.running = Some(Running { upstream: upstream.clone(), until, span: until.saturating_sub(at) });
                 chart.open = Some(Open { upstream, step, acted });
             }
             Entry::End { container, acted, at } => {
@@ -170,6 +173,9 @@ impl Gate {
     /// not lock anything for longer than the terms do.
     fn settle(&mut self, now: Duration) {
         for chart in self.0.values_mut() {
+            if let Some(running) = &mut chart.running {
+                running.until = running.until.min(now + running.span);
+            }
             if let Some(until) = chart.running.as_ref().map(|running| running.until).filter(|until| *until <= now) {
                 chart.running = None;
                 chart.end(true, until);

@@ -111,6 +111,8 @@ impl Backend {
             // Nobody probes it: what an earlier check said must not keep it out for ever.
             *vitals.health.lock() = Health::assumed_up(Instant::now());
         }
+        // Who lifted an earlier one is not here any more.
+        vitals.limit.store(UNLIMITED, Ordering::Relaxed);
         let label = address.to_string();
         Self { address, label, server, peer: peer(address, spec), vitals, leaving: AtomicBool::new(false) }
     }

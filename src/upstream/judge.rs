@@ -11,7 +11,7 @@ use super::evidence::Finding;
 use super::health::{Failure, Thresholds, Verdict};
 use super::lease::Lease;
 use super::lookout::BEAT;
-use super::pile_up::explained;
+use super::pile_up::{SILENCE_MAX, explained};
 use super::pool::Pool;
 
 /// How long what an upstream needs is in doubt when it is sick itself.
@@ -71,7 +71,8 @@ impl Pool {
         let (vitals, now) = (backend.vitals(), Instant::now());
         vitals.metrics.checked(if result.is_ok() { CheckResult::Passed } else { CheckResult::Failed }, took);
         *vitals.last_check.lock() = Some(CheckRecord { at: SystemTime::now(), result, took });
-        if result.is_err_and(Failure::is_late) && self.is_just_busy(backend, took, now) {
+        let is_late = result.is_err_and(Failure::is_late) && !backend.pretends_sick();
+        if is_late && self.is_just_busy(backend, took, now) {
             self.changed.send_modify(|count| *count += 1);
             return;
         }
@@ -95,7 +96,7 @@ impl Pool {
                 }
                 evidence.pardon(now);
                 let before = vitals.probing.waiting();
-                if before.max(backend.waiting()) < UNDISTURBED && !backend.is_limited() {
+                if before.max(backend.waiting()) < UNDISTURBED {
                     self.patience.probe_passed(took);
                 }
             }
@@ -148,7 +149,8 @@ impl Pool {
         if backend.state() != BackendState::Up || (alone && self.spec.hold.is_zero()) {
             return;
         }
-        self.put_out(backend, true, true, &kind.to_string());
+        // A queue that takes nobody in may still be worked on; then a probe decides.
+        self.put_out(backend, true, kind != Failure::ConnectTimeout, &kind.to_string());
     }
 
     /// Ejects a backend where requests pile up. They stay until a probe has failed too: where one passes nothing has
@@ -214,7 +216,10 @@ impl Pool {
 
     /// True for a backend with much to do that answers it, if slowly: its probe waits in the same queue.
     fn is_just_busy(&self, backend: &Backend, took: Duration, now: Instant) -> bool {
-        let explained = took.max(self.patience.slowest_answer() * 2);
-        UNDISTURBED <= backend.waiting() && backend.vitals().evidence.served_within(explained, now)
+        let slowest = self.patience.slowest_answer();
+        let evidence = &backend.vitals().evidence;
+        let hangs = evidence.is_ejected(now) && explained(slowest) <= evidence.silence(now);
+        let lately = took.max((slowest * 2).min(SILENCE_MAX));
+        UNDISTURBED <= backend.waiting() && !hangs && evidence.served_within(lately, now)
     }
 }

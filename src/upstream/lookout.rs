@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use crate::config::model::CheckKind;
 
-use super::backend::{Backend, BackendState};
+use super::backend::{Backend, BackendState, move_on};
 use super::overload::{Gate, Seen};
 use super::pile_up::{Queue, Sign};
 use super::pool::Pool;
@@ -29,6 +29,10 @@ const SECOND: usize = 20;
 const OVERTAKEN_BEATS: u64 = 2;
 /// Looks for which it counts. Just when the last worker is held many more wait, and hide it.
 const OVERTAKEN_LOOKS: u8 = 4;
+/// Looks between two at whether requests wait in a backend that was put out.
+const STRANDED_BEATS: u32 = 4;
+/// Seconds of sleep after which nothing slow is remembered.
+const FORGOTTEN_SECONDS: u64 = 200;
 /// How long a backend that hangs is in doubt: until probes have decided.
 const DOUBT: Duration = Duration::from_secs(3);
 
@@ -134,7 +138,8 @@ impl Watched {
         if answers == last && waiting != 0 {
             self.quiet += 1;
         } else {
-            (self.quiet, self.asked) = (0, false);
+            // Only an answer shows that it does not hang.
+            (self.quiet, self.asked) = (0, self.asked && answers == last);
             self.overtaken =
                 if self.is_overtaken(waiting, age) { OVERTAKEN_LOOKS } else { self.overtaken.saturating_sub(1) };
         }
@@ -163,9 +168,14 @@ pub(super) async fn keep(pool: Weak<Pool>, bell: Arc<Bell>) {
     loop {
         interval.tick().await;
         let Some(pool) = pool.upgrade() else { return };
-        let has_work = pool.look_around(&mut watched, Instant::now());
-        idle = if has_work { 0 } else { idle + 1 };
+        let mut has_work = pool.look_around(&mut watched, Instant::now());
         beats = beats.wrapping_add(1);
+        if beats.is_multiple_of(STRANDED_BEATS) && pool.has_stranded() {
+            // There may be room elsewhere by now.
+            move_on();
+            has_work = true;
+        }
+        idle = if has_work { 0 } else { idle + 1 };
         if beats.is_multiple_of(20) {
             pool.patience.forget();
         }
@@ -177,15 +187,27 @@ pub(super) async fn keep(pool: Weak<Pool>, bell: Arc<Bell>) {
             bell.awake.store(true, Ordering::SeqCst);
             continue;
         }
+        let weak = Arc::downgrade(&pool);
         drop(pool);
+        let slept = Instant::now();
         bell.rung.notified().await;
         // What was before the sleep says nothing about now.
         watched.clear();
+        idle = 0;
+        let Some(pool) = weak.upgrade() else { return };
+        for _ in 0..slept.elapsed().as_secs().min(FORGOTTEN_SECONDS) {
+            pool.patience.forget();
+        }
         interval.reset();
     }
 }
 
 impl Pool {
+    /// True while requests wait in a backend that gets no more of them.
+    fn has_stranded(&self) -> bool {
+        self.present().iter().any(|backend| backend.waiting() != 0 && backend.state() != BackendState::Up)
+    }
+
     fn has_work(&self) -> bool {
         self.rotation.load().all().iter().any(|backend| backend.waiting() != 0)
     }
@@ -207,7 +229,8 @@ impl Pool {
             self.tell_overload(backends);
         }
         if backends.len() < watched.len() {
-            watched.retain(|address, _| backends.iter().any(|backend| backend.address() == *address));
+            let present = self.present();
+            watched.retain(|address, _| present.iter().any(|backend| backend.address() == *address));
         }
         backends.iter().any(|backend| backend.waiting() != 0 || backend.is_limited())
     }
@@ -267,7 +290,7 @@ impl Pool {
             rate: rate(watched),
             probe_age: probing.age(now),
             probe_ended: has_ended.then(|| (took, probing.waiting())),
-            slow: self.patience.hurried(timeout),
+            slow: self.patience.slow(timeout),
             timeout,
         };
         if watched.gate.step(&seen, now) {

@@ -29,6 +29,11 @@ const MEAN_PART: f64 = 0.0125;
 const RATE_KEPT: f64 = 0.7;
 /// What remains of the best rate whenever the limit was raised for its sake.
 const RATE_FORGOTTEN: f64 = 0.85;
+/// How long probes may be late at the least limit before hardly anybody is let in for one of them, to see what it takes by
+/// itself: doubles each time. And how long that may take.
+const MEASURE_FIRST: Duration = Duration::from_secs(3);
+const MEASURE_MAX: Duration = Duration::from_secs(60);
+const MEASURE_WITHIN: Duration = Duration::from_secs(3);
 /// How long there has to be room before the limit goes.
 const CALM: Duration = Duration::from_millis(500);
 
@@ -43,6 +48,10 @@ pub struct Gate {
     best_rate: f64,
     judged_at: Option<Instant>,
     calm_since: Option<Instant>,
+    /// Since when probes are late although the limit is the least.
+    late_since: Option<Instant>,
+    measure_pause: Duration,
+    measuring_since: Option<Instant>,
 }
 
 /// What is seen of a backend at a beat.
@@ -74,6 +83,9 @@ impl Default for Gate {
             best_rate: 0.0,
             judged_at: None,
             calm_since: None,
+            late_since: None,
+            measure_pause: MEASURE_FIRST,
+            measuring_since: None,
         }
     }
 }
@@ -100,7 +112,7 @@ fn amount(count: usize) -> f64 {
 impl Gate {
     /// Requests that may wait at a time; [`UNLIMITED`] unless there is overload.
     pub fn limit(&self) -> usize {
-        self.limit
+        if self.measuring_since.is_some() { 1 } else { self.limit }
     }
 
     /// True while there is a limit.
@@ -110,7 +122,7 @@ impl Gate {
 
     /// Takes one beat into account; true when a probe should be made now.
     pub fn step(&mut self, seen: &Seen, now: Instant) -> bool {
-        if seen.slow <= seen.lag() {
+        if seen.target() <= seen.lag() {
             self.slow_at = Some(now);
         }
         if self.is_limiting() {
@@ -153,7 +165,33 @@ impl Gate {
         (self.judged_at, self.calm_since) = (Some(now), None);
     }
 
+    /// A check's page that is slow by itself is no queue: where no limit makes it quicker, it is seen what it takes with hardly
+    /// anybody before it, and whoever learns from probes learns that.
+    fn measure(&mut self, seen: &Seen, now: Instant) {
+        if let Some(since) = self.measuring_since {
+            let was_quick = seen.probe_ended.is_some_and(|(took, before)| before <= 1 && took < seen.slow);
+            if was_quick || MEASURE_WITHIN <= now.saturating_duration_since(since) {
+                (self.measuring_since, self.late_since) = (None, None);
+            }
+            return;
+        }
+        let Some((took, before)) = seen.probe_ended else { return };
+        if took <= seen.target() || LIMIT_MIN < self.limit {
+            self.late_since = None;
+        } else if before <= LIMIT_MIN + 1 {
+            let since = *self.late_since.get_or_insert(now);
+            if self.measure_pause <= now.saturating_duration_since(since) {
+                self.measure_pause = (self.measure_pause * 2).min(MEASURE_MAX);
+                self.measuring_since = Some(now);
+            }
+        }
+    }
+
     fn adjust(&mut self, seen: &Seen, now: Instant) {
+        self.measure(seen, now);
+        if self.measuring_since.is_some() {
+            return;
+        }
         let is_used = self.limit <= seen.waiting + 1;
         self.mean_rate += (seen.rate - self.mean_rate) * MEAN_PART;
         // A probe that began behind more than the limit says nothing about the limit.
@@ -175,11 +213,14 @@ impl Gate {
                 self.best_rate *= RATE_FORGOTTEN;
             }
         }
-        let is_calm = seen.waiting * 4 <= self.limit * 3 && seen.lag() < seen.slow;
+        let is_calm = !is_used && seen.lag() < seen.target();
+        // A limit that is nearly reached has to prove for longer that nobody needs it.
+        let is_idle = seen.waiting * 4 <= self.limit * 3 && seen.lag() < seen.slow;
+        let calm = if is_idle { CALM } else { CALM * 10 };
         let since = *self.calm_since.get_or_insert(now);
         if !is_calm {
             self.calm_since = None;
-        } else if CALM <= now.saturating_duration_since(since) {
+        } else if calm <= now.saturating_duration_since(since) {
             *self = Self::default();
         }
     }
@@ -187,6 +228,7 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
+    use super::super::patience::Patience;
     use super::*;
 
     const BEAT: Duration = Duration::from_millis(50);
@@ -203,6 +245,9 @@ mod tests {
         line: std::collections::VecDeque<(Instant, bool)>,
         /// Does a probe wait in line, as where a worker answers it.
         probes_queue: bool,
+        /// What the health page takes by itself, where it does not wait in line.
+        page: Duration,
+        patience: Patience,
         probe: Option<(Instant, usize)>,
         ended: Option<(Duration, usize)>,
         answers: Vec<(Instant, Duration)>,
@@ -220,6 +265,8 @@ mod tests {
                 busy: Vec::new(),
                 line: std::collections::VecDeque::new(),
                 probes_queue,
+                page: Duration::from_millis(2),
+                patience: Patience::default(),
                 probe: None,
                 ended: None,
                 answers: Vec::new(),
@@ -265,6 +312,15 @@ mod tests {
                     self.line.retain(|(_, is_probe)| !is_probe);
                     self.ended = self.probe.take().map(|(_, before)| (Duration::from_secs(2), before));
                 }
+                let is_over = |(began, _): &(Instant, usize)| self.page <= self.now - *began;
+                if !self.probes_queue && self.probe.as_ref().is_some_and(is_over) {
+                    self.ended = self.probe.take().map(|(_, before)| (self.page, before));
+                }
+                if let Some((took, before)) = self.ended.filter(|(took, _)| *took < Duration::from_secs(2))
+                    && before.max(self.waiting()) < 4
+                {
+                    self.patience.probe_passed(took);
+                }
                 let lately =
                     self.answers.iter().filter(|(at, _)| *at <= self.now && self.now - *at < Duration::from_secs(1));
                 let seen = Seen {
@@ -272,7 +328,7 @@ mod tests {
                     rate: lately.count() as f64,
                     probe_age: self.probe.map(|(began, _)| self.now - began),
                     probe_ended: self.ended.take(),
-                    slow: Duration::from_millis(200),
+                    slow: self.patience.slow(Duration::from_secs(2)),
                     timeout: Duration::from_secs(2),
                 };
                 let asks = self.gate.step(&seen, self.now) || beat % 40 == 0;
@@ -281,8 +337,6 @@ mod tests {
                     if self.probes_queue {
                         self.line.push_back((self.now, true));
                         self.serve();
-                    } else {
-                        self.ended = self.probe.take().map(|(_, before)| (Duration::from_millis(2), before));
                     }
                 }
             }
@@ -341,6 +395,21 @@ mod tests {
             let mut server = Server::new(workers, service_ms, probes_queue);
             server.run(60, rate);
             assert_eq!((server.refused, server.gate.is_limiting()), (0, false), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_health_page_that_is_slow_by_itself_is_no_overload_for_long() {
+        for (first_ms, then_ms) in [(450, 450), (30, 250), (30, 900)] {
+            let mut server = Server::new(10_000, 400, false);
+            server.page = Duration::from_millis(first_ms);
+            server.run(10, 1.0);
+            server.page = Duration::from_millis(then_ms);
+            server.run(60, 50.0);
+            let before = server.refused;
+            server.run(60, 50.0);
+            let refused = server.refused - before;
+            assert!(!server.gate.is_limiting() && refused == 0, "{first_ms} to {then_ms} ms: {refused} refused");
         }
     }
 

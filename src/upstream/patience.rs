@@ -23,13 +23,24 @@ impl Patience {
     /// A probe passed while nothing was queued before it.
     pub fn probe_passed(&self, took: Duration) {
         let before = self.probe_us.load(Ordering::Relaxed);
-        let took = took.min(Duration::from_micros(before) * 2 + STEP);
-        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let took = if before == 0 { took } else { took.min(Duration::from_micros(before) * 2 + STEP) };
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
         self.probe_us.store(took.max(before - before / 16), Ordering::Relaxed);
     }
 
-    /// The deadline of a probe that should be quick: `usual` at most.
+    /// What another generation of the same upstream has learnt.
+    pub fn of(other: &Self) -> Self {
+        let copy = |one: &AtomicU64| AtomicU64::new(one.load(Ordering::Relaxed));
+        Self { probe_us: copy(&other.probe_us), answer_ms: copy(&other.answer_ms) }
+    }
+
+    /// The deadline of a probe that should be quick: `usual` at most, and where nothing is known yet.
     pub fn hurried(&self, usual: Duration) -> Duration {
+        if self.probe_us.load(Ordering::Relaxed) == 0 { usual } else { self.slow(usual) }
+    }
+
+    /// What a probe takes that waits in a queue: `usual` at most. Where nothing is known yet, pages are taken to be quick.
+    pub fn slow(&self, usual: Duration) -> Duration {
         let slowest = Duration::from_micros(self.probe_us.load(Ordering::Relaxed));
         slowest.saturating_mul(TIMES).max(HURRIED_MIN).min(usual)
     }
@@ -59,7 +70,7 @@ mod tests {
     fn a_probe_may_take_several_times_what_they_took_lately() {
         let (ms, usual) = (Duration::from_millis, Duration::from_secs(2));
         let patience = Patience::default();
-        assert_eq!(patience.hurried(usual), ms(200));
+        assert_eq!(patience.hurried(usual), usual, "nothing is known");
         patience.probe_passed(ms(5));
         assert_eq!(patience.hurried(usual), ms(200));
         patience.probe_passed(ms(900));
@@ -69,10 +80,14 @@ mod tests {
         (0..3).for_each(|_| patience.probe_passed(ms(900)));
         assert_eq!(patience.hurried(usual), usual);
         assert_eq!(patience.hurried(ms(80)), ms(80));
+        assert_eq!(Patience::of(&patience).hurried(usual), usual, "the next generation knows it too");
         for _ in 0..100 {
             patience.probe_passed(ms(5));
         }
         assert_eq!(patience.hurried(usual), ms(200));
+        let slow = Patience::default();
+        slow.probe_passed(ms(450));
+        assert_eq!(slow.hurried(usual), ms(1_800), "the first counts whole");
     }
 
     #[test]

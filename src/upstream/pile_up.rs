@@ -14,7 +14,7 @@ const SIBLING_ANSWERS: u64 = 8;
 /// Shortest silence that means anything.
 const SILENCE: Duration = Duration::from_millis(250);
 /// Longest silence that the slowest answers can explain.
-const SILENCE_MAX: Duration = Duration::from_secs(10);
+pub const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// The same where no request had been overtaken: all that is slow would have had to come at once.
 const SILENCE_IN_ORDER: Duration = Duration::from_millis(600);
 /// Silence that requests which had been overtaken explain, however quick answers were before. By then its check has a word.

@@ -93,8 +93,8 @@ impl Upstream {
             resolved: AtomicBool::new(false),
             changed: watch::Sender::new(0),
             bell: Arc::default(),
-            beat: AtomicU16::new(0),
-            patience: Patience::default(),
+            beat: AtomicU16::new(previous.map_or(0, |previous| previous.pool.beat.load(Ordering::Relaxed))),
+            patience: previous.map_or_else(Patience::default, |previous| Patience::of(&previous.pool.patience)),
             overloaded: AtomicBool::new(false),
             needs: Mutex::default(),
             spec,
@@ -185,6 +185,8 @@ impl Upstream {
         for (_, probes) in &mut members.present {
             *probes = None;
         }
+        drop(members);
+        self.pool.refresh();
     }
 
     /// Counts an answer of a backend, which came `now`.
@@ -341,7 +343,8 @@ impl Pool {
     pub fn refresh(&self) {
         let members = self.members.lock();
         let present: Vec<_> = members.present.iter().map(|(backend, _)| backend).collect();
-        let (serving, backends) = best_tier(&present, !self.spec.hold.is_zero());
+        // Of a retired generation nobody is probed any more.
+        let (serving, backends) = best_tier(&present, !self.spec.hold.is_zero() && !members.retired);
         let current = self.rotation.load();
         if current.serving != serving || !current.has_just(&backends) {
             self.tell_tier(current.serving, serving);

@@ -16,6 +16,8 @@ const HELD_MAX: usize = 1024;
 /// Requests that may wait in one backend before those that were held are let go to it: what came together while nobody was up
 /// shall not fall on the first that is.
 const LET_GO: usize = 16;
+/// Looks after each of which twice as many may wait.
+const LOOKS_MAX: u32 = 6;
 /// Pause between two looks at whether there is room, give or take a half.
 const LOOK_EVERY: Duration = Duration::from_millis(40);
 
@@ -65,7 +67,6 @@ impl Upstream {
             if rotation.at(turn, untried).is_none() {
                 return Err(NoBackend::AllTried);
             }
-            pool.metrics.shed();
             return Err(NoBackend::Overloaded);
         };
         Ok(Lease::new(Arc::clone(backend), pool.beat.load(Ordering::Relaxed)))
@@ -76,6 +77,14 @@ impl Upstream {
     /// # Errors
     /// When none came up in time, or too many requests wait already.
     pub async fn select_or_wait(&self, tried: &mut Tried, deadline: Instant) -> Result<Lease, NoBackend> {
+        let found = self.wait_for_one(tried, deadline).await;
+        if matches!(found, Err(NoBackend::Overloaded)) {
+            self.pool().metrics.shed();
+        }
+        found
+    }
+
+    async fn wait_for_one(&self, tried: &mut Tried, deadline: Instant) -> Result<Lease, NoBackend> {
         let mut changed = self.changed();
         let first = match self.select(tried) {
             // To wait would only make the queue longer.
@@ -83,7 +92,7 @@ impl Upstream {
             other => return other,
         };
         let Some(_held) = Held::enter(self) else { return Err(first) };
-        let mut is_crowded = false;
+        let (mut is_crowded, mut looks) = (false, 0);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let look = if is_crowded { LOOK_EVERY.mul_f64(0.5 + fastrand::f64()).min(left) } else { left };
@@ -93,8 +102,10 @@ impl Upstream {
             if matches!(woken, Ok(Err(_))) || deadline <= Instant::now() {
                 return self.select(tried);
             }
-            is_crowded = self.is_crowded();
+            is_crowded = self.is_crowded(LET_GO << looks);
             if is_crowded {
+                // Where so many wait at all times, it is not for those that were held.
+                looks = (looks + 1).min(LOOKS_MAX);
                 continue;
             }
             match self.select(tried) {
@@ -105,9 +116,9 @@ impl Upstream {
     }
 
     /// True while those that take turns have enough to do for the moment.
-    fn is_crowded(&self) -> bool {
+    fn is_crowded(&self, crowd: usize) -> bool {
         let rotation = self.pool().rotation.load();
-        !rotation.is_empty() && rotation.at(0, |backend| backend.waiting() < LET_GO && backend.has_room()).is_none()
+        !rotation.is_empty() && rotation.at(0, |backend| backend.waiting() < crowd && backend.has_room()).is_none()
     }
 
     /// True when a backend that takes turns has not been tried.

@@ -9,7 +9,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use remora::config::model::{
     Balance, Budget, CheckKind, CheckSpec, HealSpec, Preset, RetryOn, RetrySpec, Step, Timeouts, UpstreamSpec,
 };
-use remora::heal::{HealTools, Healer, Journal, Outcome, Patient, Pool, Ward};
+use remora::heal::{AtWork, HealTools, Healer, Journal, Outcome, Patient, Pool, Ward};
 use remora::types::{ByteSize, Percent, ServerAddress, UpstreamName};
 use tokio::sync::watch;
 
@@ -146,6 +146,7 @@ pub fn ward_of(container: &Container, steps: Vec<Step>) -> (Arc<Probed>, HealToo
         ward: Arc::new(OnePool(pool, watch::Sender::new(0))),
         surgeon: Arc::new(docker()),
         journal: Arc::new(Journal::default()),
+        at_work: AtWork::default(),
     };
     (patient, tools)
 }

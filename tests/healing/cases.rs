@@ -153,7 +153,9 @@ pub async fn force(program: &Program, container: &str, to: SocketAddr, sickness:
                 // One at a time: what waits to be accepted would hang whoever accepts it after the cure.
                 let path = "/_fault/hang?seconds=3600";
                 let _hangs = load::once(Method::POST, to, path, Duration::from_millis(150)).await;
-                if !Stack::is_well(to, program.path).await {
+                // Not for long: by the time that it is healed the next one would hang it again.
+                let answer = load::once(Method::GET, to, program.path, Duration::from_millis(400)).await;
+                if !answer.is_ok_and(|(status, _)| status < 400) {
                     return;
                 }
             }

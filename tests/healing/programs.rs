@@ -190,14 +190,16 @@ impl Program {
 
     /// The edge's file.
     pub fn configuration(&self, heals: bool) -> String {
-        let heal = |line: &str| if heals { format!(", heal: {line}") } else { String::new() };
+        // The sicknesses follow each other more quickly than the usual pause.
+        let limits = "cooldown: 1s, budget: 100/10m";
+        let heal = |line: &str| if heals { format!(", heal: {{ steps: [{line}], {limits} }}") } else { String::new() };
         let port = self.port;
         let upstreams = if self.has_database() {
             let check = "{ http: /health, every: 2s, timeout: 2s }"; // as in upstreams/backend
             let (gunicorn, database) = (heal("gunicorn"), heal(self.heal));
             format!(
                 "  backend: {{ servers: backend:{port}, check: {check}, needs: [database], hold: 10s{gunicorn} }}\n  \
-                 database: {{ servers: database:3306, check: tcp{database} }}\n"
+                 database: {{ servers: database:3306, check: mysql{database} }}\n"
             )
         } else {
             format!("  backend: {{ servers: backend:{port}, check: /health, hold: 10s{} }}\n", heal(self.heal))

@@ -51,12 +51,15 @@ impl LineFile {
         Ok((own, lines))
     }
 
-    /// Appends a line. What goes wrong is said once; the edge goes on without its file.
-    pub(super) fn append(&mut self, line: &Line) {
+    /// Appends a line; true when a new file was begun for it. What goes wrong is said once; the edge goes on without its
+    /// file.
+    pub(super) fn append(&mut self, line: &Line) -> bool {
+        let mut turned = false;
         let written = serde_json::to_vec(line).map_err(io::Error::other).and_then(|mut bytes| {
             bytes.push(b'\n');
             if FULL <= self.size {
                 self.turn()?;
+                turned = true;
             }
             self.write(&bytes)
         });
@@ -68,6 +71,7 @@ impl LineFile {
             }
             Err(_) => {}
         }
+        turned
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -77,7 +81,11 @@ impl LineFile {
     }
 
     fn turn(&mut self) -> io::Result<()> {
-        std::fs::rename(&self.path, older(&self.path))?;
+        match std::fs::rename(&self.path, older(&self.path)) {
+            // Moved already, when the new one could not be opened.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         self.file = open(&self.path)?;
         self.size = 0;
         Ok(())

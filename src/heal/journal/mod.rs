@@ -227,6 +227,11 @@ impl Journal {
         pages.idle.insert(key, Idle { upstream, backend, reason, since });
     }
 
+    /// The newest entry of this kind.
+    pub fn newest(&self, is_it: impl Fn(&Entry) -> bool) -> Option<Entry> {
+        self.0.lock().entries.iter().rev().find(|entry| is_it(entry)).cloned()
+    }
+
     /// The entries, newest first.
     pub fn entries(&self) -> Vec<Entry> {
         self.0.lock().entries.iter().rev().cloned().collect()
@@ -260,8 +265,12 @@ impl Pages {
     }
 
     fn write(&mut self, line: &Line) {
-        if let Some(file) = &mut self.file {
-            file.append(line);
+        let Some(file) = &mut self.file else { return };
+        if file.append(line) {
+            // A pause may be longer than two files last.
+            for (upstream, until) in &self.pauses {
+                file.append(&Line::Pause { upstream: upstream.clone(), until: Some(rfc3339(*until)) });
+            }
         }
     }
 }

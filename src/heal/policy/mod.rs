@@ -11,6 +11,7 @@ use crate::docker::ContainerState;
 use crate::types::UpstreamName;
 
 pub use reason::{GaveUp, Reason};
+pub(super) use record::PAUSE_MAX;
 pub use record::{Ended, Record};
 
 /// No heal this soon after the edge started: what is sick may be the edge's own view.

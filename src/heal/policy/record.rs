@@ -8,7 +8,7 @@ use crate::config::model::HealSpec;
 use super::STABLE;
 
 /// Longest pause between two ladders, however often they failed, where `cooldown` is not longer.
-const PAUSE_MAX: Duration = Duration::from_secs(10 * 60);
+pub(in crate::heal) const PAUSE_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// What is remembered about one backend.
 #[derive(Debug, Clone, Default)]
@@ -76,7 +76,7 @@ impl Record {
                 self.ladders.pop_back();
                 return;
             }
-            Ended::Healed => self.failures = 0,
+            Ended::Healed => (self.failures, self.gave_up) = (0, None),
             Ended::Failed => self.failures = self.failures.saturating_add(1),
             Ended::Unrunnable => self.gave_up = Some(now),
         }
