@@ -196,7 +196,14 @@ impl Rounds {
             let needs = pool.spec.needs.iter().filter_map(|need| pools.iter().find(|other| other.spec.name == *need));
             let (surgeon, patient) = (Arc::clone(&self.tools.surgeon), Arc::clone(patient));
             let needs: Vec<Pool> = needs.cloned().collect();
-            async move { Event::Looked(key, ask(&*surgeon, &*patient, &needs).await) }.boxed()
+            // Those whose sickness neither explains nor is explained by this one's.
+            let is_other = |other: &&Pool| {
+                let is_related = other.spec.needs.contains(&key.0) || pool.spec.needs.contains(&other.spec.name);
+                other.spec.name != key.0 && other.spec.check.is_some() && !is_related
+            };
+            let is_last = !pool.patients.iter().any(|one| one.is_up());
+            let others: Vec<Pool> = pools.iter().filter(is_other).filter(|_| is_last).cloned().collect();
+            async move { Event::Looked(key, ask(&*surgeon, &*patient, &needs, &others).await) }.boxed()
         })
     }
 
@@ -244,6 +251,9 @@ impl Rounds {
         let sight = self.sight(findings, key, &why, spec, now);
         let mut view = self.view(&pools, pool, patient, sight, now);
         view.need = view.need.or(findings.sick_need.as_ref().map(Need::Sick));
+        if findings.everyone_fails {
+            view.everything_sick_since = view.everything_sick_since.or(Some(now));
+        }
         let decision = policy::decide(&self.cases.get(key)?.record, spec, &view, now);
         if !self.settle(key, decision, now) {
             return None;

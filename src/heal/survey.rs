@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use futures_util::future::join_all;
+
 use crate::config::model::HealSpec;
 use crate::docker::{ContainerRef, FindError};
 use crate::types::UpstreamName;
@@ -17,6 +19,8 @@ pub(super) struct Findings {
     pub container: Result<ContainerRef, FindError>,
     /// A dependency whose probe failed although its check still has it up.
     pub sick_need: Option<UpstreamName>,
+    /// Nobody of any other upstream answers either.
+    pub everyone_fails: bool,
 }
 
 impl Rounds {
@@ -112,7 +116,9 @@ pub(super) fn everything_sick(pools: &[Pool]) -> Option<Instant> {
 }
 
 /// Finds the container and probes what the upstream needs: a check may not have noticed yet what its dependents suffer from.
-pub(super) async fn ask(surgeon: &dyn Surgeon, patient: &dyn Patient, needs: &[Pool]) -> Findings {
+///
+/// Where all of its upstream is down the `others` are asked as well: they may be about to fall, too, and then it is the network.
+pub(super) async fn ask(surgeon: &dyn Surgeon, patient: &dyn Patient, needs: &[Pool], others: &[Pool]) -> Findings {
     let mut sick_need = None;
     for need in needs.iter().filter(|need| need.spec.check.is_some()) {
         let mut answers = false;
@@ -124,6 +130,9 @@ pub(super) async fn ask(surgeon: &dyn Surgeon, patient: &dyn Patient, needs: &[P
             break;
         }
     }
+    let asked = others.iter().flat_map(|pool| pool.patients.first());
+    let answers = join_all(asked.map(|one| one.probe())).await;
+    let everyone_fails = !answers.is_empty() && !answers.contains(&true);
     let container = surgeon.find(&patient.whom()).await;
-    Findings { container, sick_need }
+    Findings { container, sick_need, everyone_fails }
 }

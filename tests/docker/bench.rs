@@ -111,8 +111,13 @@ impl Box {
     }
 
     pub fn address(&self, port: u16) -> SocketAddr {
-        let ip = self.inspect("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}");
-        SocketAddr::new(ip.parse().expect("an address"), port)
+        let mut found = None;
+        // Docker says that it runs a moment before it has one.
+        eventually("it has an address", || {
+            found = self.inspect("{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}").parse().ok();
+            found.is_some()
+        });
+        SocketAddr::new(found.expect("an address"), port)
     }
 
     /// What a shell in it prints, as root.
