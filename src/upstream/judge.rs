@@ -96,7 +96,9 @@ impl Pool {
                 }
                 evidence.pardon(now);
                 let before = vitals.probing.waiting();
-                if before.max(backend.waiting()) < UNDISTURBED {
+                // While there is overload one more is a queue already.
+                let undisturbed = if backend.is_limited() { 2 } else { UNDISTURBED };
+                if before.max(backend.waiting()) < undisturbed {
                     self.patience.probe_passed(took);
                 }
             }

@@ -317,7 +317,7 @@ mod tests {
                     self.ended = self.probe.take().map(|(_, before)| (self.page, before));
                 }
                 if let Some((took, before)) = self.ended.filter(|(took, _)| *took < Duration::from_secs(2))
-                    && before.max(self.waiting()) < 4
+                    && before.max(self.waiting()) < if self.gate.is_limiting() { 2 } else { 4 }
                 {
                     self.patience.probe_passed(took);
                 }

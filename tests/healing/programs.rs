@@ -131,7 +131,7 @@ pub const PROGRAMS: [Program; 10] = [
 /// Gunicorn with threads enough for long answers.
 pub const THREADS: Program = Program {
     name: "gunicorn-threads",
-    command: Some("exec gunicorn -w 2 -k gthread --threads 128 -b 0.0.0.0:8000 app:wsgi"),
+    command: Some("exec gunicorn -w 2 -k gthread --threads 200 -b 0.0.0.0:8000 app:wsgi"),
     ..GUNICORN
 };
 
