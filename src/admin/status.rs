@@ -1,12 +1,13 @@
 //! The status document: what runs, in what state, and why nothing was done. Data only; read by people and by `remora status`.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::config::model::{Balance, CheckKind, UpstreamSpec};
 use crate::reload::{Outcome, Reloaded};
+use crate::telemetry::rfc3339;
+use crate::types::millis;
 
 /// Everything.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -99,7 +100,7 @@ pub struct ReloadAnswer {
 
 impl From<&Reloaded> for ReloadAnswer {
     fn from(reloaded: &Reloaded) -> Self {
-        let took_ms = u64::try_from(reloaded.took.as_millis()).unwrap_or(u64::MAX);
+        let took_ms = millis(reloaded.took);
         Self { generation: reloaded.generation, summary: reloaded.summary.clone(), took_ms }
     }
 }
@@ -168,7 +169,7 @@ impl From<&UpstreamSpec> for SpecSummary {
             balance: balance.to_owned(),
             check: check.unwrap_or_else(|| "off".to_owned()),
             heal: heal.unwrap_or_else(|| "off".to_owned()),
-            hold_ms: u64::try_from(spec.hold.as_millis()).unwrap_or(u64::MAX),
+            hold_ms: millis(spec.hold),
         }
     }
 }
@@ -286,11 +287,6 @@ pub struct CheckStatus {
     pub result: String,
     /// How long it took.
     pub duration_ms: u64,
-}
-
-/// `2026-11-21T08:00:00.123Z`
-pub fn rfc3339(time: SystemTime) -> String {
-    DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ fn a_pool_is_as_good_as_its_backends() {
 
 #[test]
 fn a_refused_reload_shows_its_report() {
-    let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_248_000_123);
+    let at = std::time::UNIX_EPOCH + Duration::from_millis(1_795_248_000_123);
     let refused = Outcome { at, origin: Origin::Signal, result: Err("bad".to_owned()) };
     let status = ReloadStatus::from(&refused);
     assert_eq!((status.origin.as_str(), status.error.as_deref(), status.summary), ("signal", Some("bad"), None));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, RestartPolicyNameEnum};
+use serde::{Deserialize, Serialize};
 
 /// Longest name that is passed on.
 const NAME_MAX: usize = 128;
@@ -74,7 +75,8 @@ impl fmt::Display for ContainerName {
 }
 
 /// What Docker says a container is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ContainerState {
     /// Commands can be run in it.
     Running,

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use crate::config::model::{HealSpec, Preset, Step};
 use crate::docker::{ContainerRef, ExecError};
+use crate::types::millis;
 
 use super::healer::HealTools;
-use super::journal::{AskedBy, Journal, Outcome, StepEntry, StepResult, millis, shown};
+use super::journal::{AskedBy, Journal, Outcome, StepEntry, StepResult, shown};
 use super::patient::Patient;
 use super::preset;
 use super::surgeon::{Done, Order, Surgeon};

@@ -8,9 +8,11 @@ use futures_util::future::{BoxFuture, FutureExt};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use super::hand::{nothing_done, refuse};
+use crate::types::millis;
+
+use super::hand::refuse;
 use super::healer::HealTools;
-use super::journal::{AskedBy, Entry, Outcome, millis};
+use super::journal::{AskedBy, Entry, Outcome};
 use super::patient::{Patient, Pool, Tally};
 use super::policy::EDGE_GRACE;
 use super::rounds::{Event, Rounds, key};
@@ -65,7 +67,7 @@ impl Rounds {
         Some(
             async move {
                 let _ = reply.send(Ok(drill.run().await));
-                nothing_done(name)
+                Event::ErrandDone(name, Vec::new())
             }
             .boxed(),
         )

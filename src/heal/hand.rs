@@ -12,7 +12,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::model::HealSpec;
 use crate::docker::{ContainerId, ContainerState};
-use crate::types::UpstreamName;
 
 use super::attempt::{Attempt, Past, Report};
 use super::healer::HealTools;
@@ -20,7 +19,7 @@ use super::journal::{AskedBy, Entry, Outcome};
 use super::patient::{Patient, Pool};
 use super::rounds::{Doing, Event, Key, Rounds, key};
 
-pub use super::drill::Drilled;
+use super::drill::Drilled;
 
 /// Pause between two looks at whether enough others are up, and how long that may take.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -300,9 +299,4 @@ impl Series {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
-}
-
-/// The upstream an [`Event::ErrandDone`] is about, and nothing else.
-pub(super) fn nothing_done(upstream: UpstreamName) -> Event {
-    Event::ErrandDone(upstream, Vec::new())
 }

@@ -18,8 +18,9 @@ mod rounds;
 mod surgeon;
 mod survey;
 
+pub use drill::Drilled;
 pub use examine::{Finding, Verdict, examine};
-pub use hand::{Drilled, HealHandle, Work};
+pub use hand::{HealHandle, Work};
 pub use healer::{AtWork, HealTools, Healer};
 pub use journal::{AskedBy, ENTRIES_MAX, Entry, Idle, Journal, Outcome, StepEntry, StepResult, Totals};
 pub use patient::{Patient, Pool, Tally, Ward};

@@ -9,16 +9,16 @@ use async_trait::async_trait;
 
 use crate::admin::status::{
     BackendState as Shown, BackendStatus, CheckStatus, PoolState, ProcessStatus, ReloadStatus, RouteStatus,
-    SpecSummary, UpstreamStatus, rfc3339,
+    SpecSummary, UpstreamStatus,
 };
 use crate::admin::{Errand, Source, Status};
 use crate::config::model::LaneChoice;
 use crate::heal::{HealHandle, Journal};
 use crate::reload::{Origin, Reload, Reloaded};
 use crate::snapshot::{SnapshotCell, lane};
-use crate::telemetry::Metrics;
 use crate::telemetry::metrics::Lane;
-use crate::types::Active;
+use crate::telemetry::{Metrics, rfc3339};
+use crate::types::{Active, millis};
 use crate::upstream::{Backend, BackendState, Upstream};
 
 /// Everything there is to show.
@@ -162,7 +162,7 @@ fn backend_status(backend: &Backend) -> BackendStatus {
         last_check: backend.last_check().map(|check| CheckStatus {
             at: rfc3339(check.at),
             result: check.result.map_or_else(|failure| failure.to_string(), |()| "passed".to_owned()),
-            duration_ms: u64::try_from(check.took.as_millis()).unwrap_or(u64::MAX),
+            duration_ms: millis(check.took),
         }),
         cause: cause.map(|failure| failure.to_string()),
         in_flight: backend.in_flight() as u64,

@@ -178,7 +178,7 @@ fn container_of(container: &wire::Container) -> Option<ContainerRef> {
     Some(ContainerRef {
         id: ContainerId::parse(&container.id).ok()?,
         name: ContainerName::parse(&container.name).ok()?,
-        state: container.state.into(),
+        state: container.state,
         started_at: container.started_ms.map(|ms| UNIX_EPOCH + Duration::from_millis(ms)),
         // What only whoever acts has to know stays with the sidecar.
         restart_policy: RestartPolicy::No,

@@ -14,11 +14,11 @@ use crate::docker::{
     ContainerId, ContainerRef, ContainerState, Docker, DockerError, DockerStatus, ExecError, FindError, Refusal, Seen,
 };
 use crate::heal::{Done, run_step};
-use crate::types::{OwnedTask, ServerAddress, UpstreamName};
+use crate::types::{OwnedTask, ServerAddress, UpstreamName, millis};
 
 use super::Rules;
 use super::books::Books;
-use super::failure::{Failure, millis};
+use super::failure::Failure;
 use super::gate::Terms;
 use super::rate::Rate;
 use super::wire::{self, Container, Reply, Request, Standing, Target, WORDS_MAX, fitting, longest, sum};
@@ -121,7 +121,7 @@ impl Desk {
         let shown = Container {
             id: container.id.as_str().to_owned(),
             name: container.name.to_string(),
-            state: container.state.into(),
+            state: container.state,
             started_ms: container.started_at.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok()).map(millis),
             start_period_ms: millis(container.start_period),
         };

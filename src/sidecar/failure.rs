@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::model::Signal;
 use crate::docker::{ContainerName, ContainerState, DockerError, ExecError, FindError, Refusal};
+use crate::types::millis;
 
-use super::wire::{State, WORDS_MAX, fitting};
+use super::wire::{WORDS_MAX, fitting};
 
 /// What a text of Docker's, or a program's name, may take of a reply.
 const TEXT_MAX: usize = 1024;
@@ -65,7 +66,7 @@ pub(super) enum Failure {
     },
     NotRunning {
         container: String,
-        state: State,
+        state: ContainerState,
     },
     WouldDisarm {
         container: String,
@@ -140,7 +141,7 @@ impl From<&ExecError> for Failure {
                 Self::Busy { command: short(command), container: named(container) }
             }
             ExecError::NotRunning { container, state } => {
-                Self::NotRunning { container: named(container), state: (*state).into() }
+                Self::NotRunning { container: named(container), state: *state }
             }
             ExecError::Gone(container) => Self::Gone { container: named(container) },
             ExecError::WouldDisarm { container, signal } => {
@@ -191,9 +192,7 @@ impl Failure {
                 output,
             },
             Self::Busy { command, container } => ExecError::Busy { command, container: name(container) },
-            Self::NotRunning { container, state } => {
-                ExecError::NotRunning { container: name(container), state: state.into() }
-            }
+            Self::NotRunning { container, state } => ExecError::NotRunning { container: name(container), state },
             Self::WouldDisarm { container, signal } => match Signal::parse(&signal) {
                 Some(signal) => ExecError::WouldDisarm { container: name(container), signal: signal.name() },
                 None => unexpected().into(),
@@ -234,38 +233,8 @@ pub(super) fn unexpected() -> DockerError {
     DockerError::NoSidecar("its answer is not understood; are edge and sidecar of one version?".into())
 }
 
-impl From<ContainerState> for State {
-    fn from(state: ContainerState) -> Self {
-        match state {
-            ContainerState::Running => Self::Running,
-            ContainerState::Paused => Self::Paused,
-            ContainerState::Restarting => Self::Restarting,
-            ContainerState::Exited => Self::Exited,
-            ContainerState::Removing => Self::Removing,
-            ContainerState::Unknown => Self::Unknown,
-        }
-    }
-}
-
-impl From<State> for ContainerState {
-    fn from(state: State) -> Self {
-        match state {
-            State::Running => Self::Running,
-            State::Paused => Self::Paused,
-            State::Restarting => Self::Restarting,
-            State::Exited => Self::Exited,
-            State::Removing => Self::Removing,
-            State::Unknown => Self::Unknown,
-        }
-    }
-}
-
 fn short(text: &str) -> String {
     fitting(text, TEXT_MAX)
-}
-
-pub(super) fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::model::Step;
-use crate::docker::Happening;
+use crate::docker::{ContainerState, Happening};
 use crate::types::UpstreamName;
 
 use super::failure::Failure;
@@ -175,23 +175,11 @@ fn to_line(value: &impl Serialize) -> Vec<u8> {
 pub(super) struct Container {
     pub id: String,
     pub name: String,
-    pub state: State,
+    pub state: ContainerState,
     /// When its PID 1 was started, milliseconds since 1970.
     pub started_ms: Option<u64>,
     /// How long its own health check gives it to start, milliseconds.
     pub start_period_ms: u64,
-}
-
-/// What a container is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum State {
-    Running,
-    Paused,
-    Restarting,
-    Exited,
-    Removing,
-    Unknown,
 }
 
 /// A step that ran.

@@ -17,5 +17,6 @@ pub use escape::one_line;
 pub use limiter::Limiter;
 pub use metrics::{BackendMetrics, Metrics, RouteMetrics, UpstreamMetrics};
 pub use reason::{CheckResult, ErrorReason, FailureKind};
+pub use stamp::rfc3339;
 pub use webhook::Webhook;
 pub use writer::{LineWriter, Submitted};

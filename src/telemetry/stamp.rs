@@ -3,7 +3,12 @@
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use chrono::{DateTime, Local};
+use chrono::{DateTime, Local, SecondsFormat, Utc};
+
+/// `2026-11-21T08:00:00.123Z`
+pub fn rfc3339(time: SystemTime) -> String {
+    DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::Millis, true)
+}
 
 /// One second, formatted in the local time zone.
 #[derive(Debug, Default)]

@@ -17,6 +17,11 @@ pub enum InvalidAmount {
     Percent(String),
 }
 
+/// Whole milliseconds, as JSON carries them.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Parses `500ms`, `2s`, `1.5s`, `10m`, `1h`, `1d`. A bare `0` is allowed; any other number needs its unit.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ mod task;
 
 pub use active::{Active, ActiveRequest};
 pub use address::{InvalidAddress, ServerAddress};
-pub use amount::{ByteSize, InvalidAmount, Percent, Weight, parse_duration};
+pub use amount::{ByteSize, InvalidAmount, Percent, Weight, millis, parse_duration};
 pub use host::{HostPattern, InvalidHost};
 pub use name::{InvalidName, UpstreamName};
 pub use origin::{InvalidOrigin, Origin};

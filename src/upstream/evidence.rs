@@ -5,6 +5,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::types::millis;
+
 use super::health::Failure;
 
 /// Consecutive resets or timeouts that eject.
@@ -91,7 +93,7 @@ impl Evidence {
     }
 
     fn ms(&self, now: Instant) -> u64 {
-        u64::try_from(now.saturating_duration_since(self.born).as_millis()).unwrap_or(u64::MAX)
+        millis(now.saturating_duration_since(self.born))
     }
 
     /// Counts an answer of the backend.
@@ -185,7 +187,7 @@ impl Evidence {
     /// True where a suspicion may be acted on now.
     pub fn may_suspect(&self, now: Instant) -> bool {
         let (now_ms, last) = (self.ms(now), self.last_suspicion_ms.load(Ordering::Relaxed));
-        let pause = u64::try_from(SUSPICION_PAUSE.as_millis()).unwrap_or(u64::MAX);
+        let pause = millis(SUSPICION_PAUSE);
         (last == 0 || last + pause <= now_ms)
             && self
                 .last_suspicion_ms
@@ -218,7 +220,7 @@ impl Evidence {
             count.store(0, Ordering::Relaxed);
         }
         let length = EJECTION * count;
-        let length_ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+        let length_ms = millis(length);
         self.ejected_until_ms.store(now_ms.saturating_add(length_ms).max(1), Ordering::Relaxed);
         length
     }

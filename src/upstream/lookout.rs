@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use crate::config::model::CheckKind;
+use crate::types::millis;
 
 use super::backend::{Backend, BackendState, move_on};
 use super::overload::{Gate, Seen};
@@ -75,7 +76,7 @@ impl Probing {
     }
 
     fn ms(&self, now: Instant) -> u64 {
-        u64::try_from(now.saturating_duration_since(self.born).as_millis()).unwrap_or(u64::MAX)
+        millis(now.saturating_duration_since(self.born))
     }
 
     /// One begins, with so many requests waiting before it.
@@ -92,7 +93,7 @@ impl Probing {
     /// It has ended.
     pub fn end(&self, took: Duration) {
         self.began_ms.store(0, Ordering::Relaxed);
-        self.took_ms.store(u64::try_from(took.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.took_ms.store(millis(took), Ordering::Relaxed);
         self.ended.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -4,6 +4,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::types::millis;
+
 /// Shortest deadline of a probe that is made because requests say that something is wrong.
 const HURRIED_MIN: Duration = Duration::from_millis(200);
 /// How many times as long as the slowest of late a probe may take before it is late.
@@ -47,7 +49,7 @@ impl Patience {
 
     /// An answer took so long.
     pub fn answered(&self, took: Duration) {
-        self.answer_ms.fetch_max(u64::try_from(took.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.answer_ms.fetch_max(millis(took), Ordering::Relaxed);
     }
 
     /// How long the slowest answers took lately.

@@ -1,8 +1,8 @@
 //! One ladder as it is written down.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 
 use crate::docker::{ContainerState, DockerError, ExecError};
@@ -216,14 +216,6 @@ pub(in crate::heal) fn shown(output: &str) -> String {
     }
     let over = shown.chars().count().saturating_sub(OUTPUT_MAX);
     if over == 0 { shown } else { format!("…{}", shown.chars().skip(over).collect::<String>()) }
-}
-
-pub(in crate::heal) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-pub(in crate::heal) fn rfc3339(time: SystemTime) -> String {
-    DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// `None` where it is not a time.

@@ -15,11 +15,11 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::docker::ContainerRef;
-use crate::telemetry::Webhook;
-use crate::types::UpstreamName;
+use crate::telemetry::{Webhook, rfc3339};
+use crate::types::{UpstreamName, millis};
 
 pub use entry::{AskedBy, Entry, Outcome, StepEntry, StepResult};
-pub(super) use entry::{millis, parse_time, rfc3339, shown};
+pub(super) use entry::{parse_time, shown};
 use file::{Line, LineFile};
 
 /// Ladders kept.
