@@ -48,8 +48,8 @@ pub(super) struct Attempt {
 pub(super) struct Past {
     /// When Gunicorn in it was last told to reload.
     pub reloaded: Option<Instant>,
-    /// Steps that cannot run in it, by their place: the image or the file would have to change.
-    pub unrunnable: BTreeSet<usize>,
+    /// Steps that cannot run in it, as the file words them: the image or the line would have to change.
+    pub unrunnable: BTreeSet<String>,
 }
 
 /// How a ladder ended.
@@ -163,7 +163,7 @@ impl Attempt {
             self.tell_step(&place, &result);
             journal.edit(id, |entry| entry.steps.push(step_entry(step, &result, began.elapsed())));
             if result.as_ref().is_err_and(ExecError::is_permanent) {
-                self.past.unrunnable.insert(index);
+                self.past.unrunnable.insert(step.to_string());
             }
             acted |= did_something(&result);
             let next = self.verify(&result, acted).await;
@@ -184,7 +184,7 @@ impl Attempt {
                 }
             }
         }
-        let none_can_run = (0..steps.len()).all(|index| self.past.unrunnable.contains(&index));
+        let none_can_run = steps.iter().all(|step| self.past.unrunnable.contains(&step.to_string()));
         (if none_can_run { Outcome::Unrunnable } else { Outcome::Failed }, acted)
     }
 
@@ -196,7 +196,7 @@ impl Attempt {
 
     /// A second reload while the first still waits for hung workers does nothing for 26 s; the next step is quicker.
     fn reason_to_skip(&self, step: &Step, index: usize, steps: usize) -> Option<String> {
-        if self.past.unrunnable.contains(&index) {
+        if self.past.unrunnable.contains(&step.to_string()) {
             return Some("it cannot run in this container, as was seen before".to_owned());
         }
         if index + 1 == steps || !matches!(step, Step::Preset(Preset::GunicornReload)) {

@@ -90,7 +90,7 @@ async fn missing_programs_are_skipped_without_waiting() {
     let ran = run(vec![Err(missing())], Some("gunicorn kill workers"), None).await;
     assert_eq!((ran.report.outcome, ran.performed.len()), (Outcome::Healed, 2));
     // In that container it is not tried again.
-    assert_eq!(ran.report.past.unrunnable, [0].into());
+    assert_eq!(ran.report.past.unrunnable, ["gunicorn reload".to_owned()].into());
     let attempt = Attempt {
         patient: FakePatient::sick("backend", "10.0.0.1:80"),
         container: container("backend-1"),

@@ -127,6 +127,7 @@ impl Rounds {
         let generation = self.tools.ward.generation();
         if generation != self.generation {
             (self.generation, self.reloaded) = (generation, Some(now));
+            self.cases.values_mut().for_each(|case| case.record.reconsider());
         }
         let pools = self.tools.ward.pools();
         self.observe(&pools, now);

@@ -90,6 +90,11 @@ impl Record {
         self.gave_up = Some(now);
     }
 
+    /// The file has changed: what could not be done may be possible now. The budget stands.
+    pub fn reconsider(&mut self) {
+        self.gave_up = None;
+    }
+
     /// True once given up.
     pub fn has_given_up(&self) -> bool {
         self.gave_up.is_some()

@@ -200,6 +200,9 @@ fn what_was_not_tried_does_not_count() {
     }
     record.begin(now);
     record.end(Ended::Unrunnable, &spec(), 0.0, now);
+    let mut edited = record.clone();
+    edited.reconsider();
+    assert!(record.has_given_up() && !edited.has_given_up(), "an edit of the file is a new chance");
     assert_eq!(word(&decide(&record, &spec(), &view(start), now + secs(60))), "GaveUp");
 }
 
