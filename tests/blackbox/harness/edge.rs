@@ -1,12 +1,14 @@
 //! The real executable with a configuration of its own.
 
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use tokio::net::TcpSocket;
 
 use super::{Client, PATIENCE, raw};
 
@@ -56,7 +58,11 @@ pub fn free_port() -> u16 {
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
         let first = u16::try_from(std::process::id() % 40).unwrap() * 500;
         let port = 10_000 + (first + next) % 20_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        // Bound and not listened on: a process that another test forks meanwhile has this socket too until it runs its
+        // program, and would be taken for the edge, or keep the edge from listening.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        if socket.bind(addr(port)).is_ok() {
             return port;
         }
     }
