@@ -155,7 +155,7 @@ pub async fn force(program: &Program, container: &str, to: SocketAddr, sickness:
                 let _hangs = load::once(Method::POST, to, path, Duration::from_millis(150)).await;
                 // Not for long: by the time that it is healed the next one would hang it again.
                 let answer = load::once(Method::GET, to, program.path, Duration::from_millis(400)).await;
-                if !answer.is_ok_and(|(status, _)| status < 400) {
+                if !answer.is_ok_and(|answer| answer.status < 400) {
                     return;
                 }
             }

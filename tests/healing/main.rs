@@ -18,6 +18,8 @@ mod cases;
 mod edge;
 mod faults;
 mod host;
+#[path = "../support/load.rs"]
+#[allow(dead_code, reason = "shared")]
 mod load;
 mod programs;
 mod report;

@@ -149,7 +149,7 @@ impl Stack {
 
     /// Whether a replica answers by itself.
     pub async fn is_well(to: SocketAddr, path: &str) -> bool {
-        load::once(Method::GET, to, path, Duration::from_secs(1)).await.is_ok_and(|(status, _)| status < 400)
+        load::once(Method::GET, to, path, Duration::from_secs(1)).await.is_ok_and(|answer| answer.status < 400)
     }
 
     /// The first letters of a container's id, which its replies name.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::load::Load;
 use crate::scenarios::{RATE, tell};
-use crate::stack::{Stack, eventually, text};
+use crate::stack::{Stack, eventually, front, text};
 
 /// A command of `remora` inside the manager, as JSON.
 fn remora(stack: &Stack, arguments: &[&str]) -> Value {
@@ -18,7 +18,7 @@ fn remora(stack: &Stack, arguments: &[&str]) -> Value {
 pub async fn a_rolling_reload_costs_nothing(stack: &Stack) {
     stack.cool_down().await;
     let before: Vec<_> = stack.containers("backend").iter().map(|one| Stack::identity(one)).collect();
-    let load = Load::start("/api/notes/", RATE);
+    let load = Load::start(front(), "/api/notes/", RATE);
     let started = Instant::now();
     let work = remora(stack, &["reload", "backend"]);
     let took = started.elapsed();
@@ -27,14 +27,14 @@ pub async fn a_rolling_reload_costs_nothing(stack: &Stack) {
     tell("rolling reload", &outcome, &format!("; 3 replicas in {:.1} s", took.as_secs_f64()));
     assert_eq!((heals.len(), &work["stopped"]), (3, &Value::Null), "{work}");
     assert!(heals.iter().all(|heal| heal["result"] == "healed" && heal["asked_by"] == "reload"), "{work}");
-    assert_eq!(outcome.failed, 0, "{outcome:?}");
+    assert_eq!(outcome.failed(), 0, "{outcome}");
     let after: Vec<_> = stack.containers("backend").iter().map(|one| Stack::identity(one)).collect();
     assert_eq!(before, after, "no container was restarted");
 }
 
 pub async fn a_drill_shows_that_healing_works(stack: &Stack) {
     stack.cool_down().await;
-    let load = Load::start("/api/notes/", RATE);
+    let load = Load::start(front(), "/api/notes/", RATE);
     let seen = remora(stack, &["drill", "backend"]);
     let outcome = load.end().await;
     let times: Vec<_> = ["detected_ms", "out_ms", "drained_ms", "healed_ms", "back_ms"].map(|key| &seen[key]).into();
@@ -42,18 +42,18 @@ pub async fn a_drill_shows_that_healing_works(stack: &Stack) {
     assert_eq!(seen["problem"], Value::Null, "{seen}");
     assert_eq!((&seen["heal"]["asked_by"], &seen["heal"]["result"]), (&"drill".into(), &"healed".into()), "{seen}");
     assert!(0 < seen["requests"].as_u64().unwrap() && seen["failed"] == 0, "{seen}");
-    assert_eq!(outcome.failed, 0, "{outcome:?}");
+    assert_eq!(outcome.failed(), 0, "{outcome}");
 }
 
 pub async fn replacing_every_replica_costs_nothing(stack: &Stack) {
     let heals = stack.status().await["heals"].as_array().unwrap().len();
-    let load = Load::start("/api/notes/", RATE);
+    let load = Load::start(front(), "/api/notes/", RATE);
     tokio::time::sleep(Duration::from_secs(1)).await;
     stack.compose(&["up", "-d", "--no-build", "--no-deps", "--force-recreate", "--scale", "backend=3", "backend"]);
     eventually("everyone is up", || async { stack.states("backend").await == ["up"; 3] }).await;
     let outcome = load.end().await;
     tell("force-recreate of all three", &outcome, "");
-    assert_eq!(outcome.failed, 0, "{outcome:?}");
+    assert_eq!(outcome.failed(), 0, "{outcome}");
     assert_eq!(stack.status().await["heals"].as_array().unwrap().len(), heals, "a plan is no sickness");
     assert!(stack.manager_log().contains("is being stopped; no new requests until it is back"));
 }
@@ -61,14 +61,14 @@ pub async fn replacing_every_replica_costs_nothing(stack: &Stack) {
 pub async fn a_paused_container_is_a_plan(stack: &Stack) {
     let container = stack.containers("backend")[0].clone();
     let heals = stack.status().await["heals"].as_array().unwrap().len();
-    let load = Load::start("/api/notes/", RATE);
+    let load = Load::start(front(), "/api/notes/", RATE);
     Stack::docker(&["pause", &container]);
     tokio::time::sleep(Duration::from_secs(4)).await;
     Stack::docker(&["unpause", &container]);
     eventually("everyone is up", || async { stack.states("backend").await == ["up"; 3] }).await;
     let outcome = load.end().await;
     tell("paused for 4 s", &outcome, "");
-    assert_eq!(outcome.failed, 0, "{outcome:?}");
+    assert_eq!(outcome.failed(), 0, "{outcome}");
     assert_eq!(stack.status().await["heals"].as_array().unwrap().len(), heals, "nothing was done in it");
 }
 

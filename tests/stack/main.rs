@@ -13,6 +13,8 @@
 )]
 
 mod commands;
+#[path = "../support/load.rs"]
+#[allow(dead_code, reason = "shared")]
 mod load;
 mod scenarios;
 mod split;

@@ -7,21 +7,12 @@ use http::Method;
 use serde_json::Value;
 
 use crate::load::{Load, Outcome, get, send};
-use crate::stack::{Kind, Stack, eventually, text};
+use crate::stack::{Kind, Stack, eventually, front, text};
 
 pub const RATE: u32 = 200;
 
 pub fn tell(what: &str, outcome: &Outcome, rest: &str) {
-    let seconds = |time: Option<Duration>| time.map_or("-".into(), |time| format!("{:.1}", time.as_secs_f64()));
-    println!(
-        "{what}: {} sent, {} failed, {} slower than 1 s, harm from {} s to {} s{rest} {:?}",
-        outcome.sent,
-        outcome.failed,
-        outcome.slow,
-        seconds(outcome.first_harm),
-        seconds(outcome.last_harm),
-        outcome.failures
-    );
+    println!("{what}: {outcome}{rest}");
 }
 
 pub async fn a_reader_of_a_tutorial_finds_everything(stack: &Stack) {
@@ -33,17 +24,17 @@ pub async fn a_reader_of_a_tutorial_finds_everything(stack: &Stack) {
         stack.compose(&["exec", "-T", "manager", "/bin/sh", "-c", "id -u && cat /proc/1/status && cat /proc/1/comm"]);
     let shell = text(&shell.stdout);
     assert!(shell.contains("Uid:\t10001") && shell.ends_with("remora\n"), "PID 1 is remora and not root: {shell}");
-    assert!(get("/").await.unwrap().body.contains("<div id=\"root\">"), "the page is there");
+    assert!(get(front(), "/").await.unwrap().body.contains("<div id=\"root\">"), "the page is there");
 
-    let made = send(Method::POST, "/api/notes/", r#"{"title":"bread","text":"and butter"}"#).await.unwrap();
+    let made = send(Method::POST, front(), "/api/notes/", r#"{"title":"bread","text":"and butter"}"#).await.unwrap();
     assert_eq!(made.status, 201, "{}", made.body);
     let note: Value = serde_json::from_str(&made.body).unwrap();
     let path = format!("/api/notes/{}/", note["id"]);
-    assert!(get(&path).await.unwrap().body.contains("bread"));
-    assert!(send(Method::PATCH, &path, r#"{"title":"toast"}"#).await.unwrap().body.contains("toast"));
-    assert_eq!(send(Method::DELETE, &path, "").await.unwrap().status, 204);
-    assert_eq!(get(&path).await.unwrap().status, 404);
-    assert_eq!(send(Method::POST, "/api/notes/", "{}").await.unwrap().status, 400);
+    assert!(get(front(), &path).await.unwrap().body.contains("bread"));
+    assert!(send(Method::PATCH, front(), &path, r#"{"title":"toast"}"#).await.unwrap().body.contains("toast"));
+    assert_eq!(send(Method::DELETE, front(), &path, "").await.unwrap().status, 204);
+    assert_eq!(get(front(), &path).await.unwrap().status, 404);
+    assert_eq!(send(Method::POST, front(), "/api/notes/", "{}").await.unwrap().status, 400);
 
     let log = stack.manager_log();
     assert!(log.contains("is up"), "the log tells changes of health: {log}");
@@ -69,7 +60,7 @@ pub async fn replicas_take_turns(_stack: &Stack) {
             tokio::spawn(async {
                 let mut seen = Vec::new();
                 for _ in 0..500 {
-                    let answer = get("/api/health").await.unwrap();
+                    let answer = get(front(), "/api/health").await.unwrap();
                     assert_eq!(answer.status, 200);
                     let body: Value = serde_json::from_str(&answer.body).unwrap();
                     seen.push(body["served_by"].as_str().unwrap().to_owned());
@@ -98,7 +89,7 @@ async fn healed_under_load(
     break_it: impl AsyncFnOnce(),
 ) -> Outcome {
     let before = (Stack::identity(container), stack.healed(upstream).await.len());
-    let load = Load::start(path, RATE);
+    let load = Load::start(front(), path, RATE);
     tokio::time::sleep(Duration::from_secs(2)).await;
     let broken = Instant::now();
     break_it().await;
@@ -152,7 +143,7 @@ pub async fn a_killed_database_is_healed(stack: &Stack) {
 
 pub async fn a_killed_replica_costs_nothing_more(stack: &Stack) {
     let container = stack.containers("backend")[2].clone();
-    let load = Load::start("/api/notes/", RATE);
+    let load = Load::start(front(), "/api/notes/", RATE);
     tokio::time::sleep(Duration::from_secs(2)).await;
     Stack::docker(&["kill", &container]);
     tokio::time::sleep(Duration::from_secs(6)).await;
@@ -160,23 +151,23 @@ pub async fn a_killed_replica_costs_nothing_more(stack: &Stack) {
     tell("docker kill", &outcome, "");
     Stack::docker(&["start", &container]);
     eventually("everyone is up", || async { stack.states("backend").await == ["up"; 3] }).await;
-    assert!(outcome.failed <= 2, "{outcome:?}: only what was in flight there may fail");
+    assert!(outcome.failed() <= 2, "{outcome}: only what was in flight there may fail");
 }
 
 pub async fn scaling_costs_nothing(stack: &Stack) {
-    let load = Load::start("/api/notes/", RATE);
+    let load = Load::start(front(), "/api/notes/", RATE);
     for count in [1, 3] {
         stack.scale(&[("backend", count), ("frontend", 2)]);
         eventually("the edge follows", || async { stack.states("backend").await == vec!["up"; count] }).await;
     }
     let outcome = load.end().await;
     tell("scale 3→1→3", &outcome, "");
-    assert_eq!(outcome.failed, 0, "{outcome:?}");
+    assert_eq!(outcome.failed(), 0, "{outcome}");
 }
 
 pub async fn edits_cost_nothing(stack: &Stack) {
     let good = std::fs::read_to_string(stack.conf()).unwrap();
-    let load = Load::start("/api/notes/", RATE);
+    let load = Load::start(front(), "/api/notes/", RATE);
     for n in 0..20 {
         if n % 4 == 3 {
             stack.edit(&format!("{good}\nroutess: [\n"));
@@ -193,7 +184,7 @@ pub async fn edits_cost_nothing(stack: &Stack) {
     stack.edit(&good);
     let outcome = load.end().await;
     tell("20 edits, 5 of them broken", &outcome, "");
-    assert_eq!(outcome.failed, 0, "{outcome:?}");
+    assert_eq!(outcome.failed(), 0, "{outcome}");
     assert!(stack.manager_log().contains("remora.yaml:"), "a broken file is explained in the log");
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::load::Load;
-use crate::stack::{Stack, eventually, text};
+use crate::stack::{Stack, eventually, front, text};
 
 /// The edge has neither Docker, nor root, nor a disk to write to; the sidecar has no network.
 pub async fn nothing_is_left_to_take_over(stack: &Stack) {
@@ -40,7 +40,7 @@ pub async fn without_its_sidecar_the_edge_serves(stack: &Stack) {
     Stack::docker(&["kill", &sidecar]);
     let container = stack.containers("backend")[0].clone();
     let under_load = Instant::now();
-    let load = Load::start("/api/notes/", 50);
+    let load = Load::start(front(), "/api/notes/", 50);
     Stack::docker(&["exec", &container, "pkill", "-STOP", "-P", "1"]);
     let is_told = || stack.manager_log().matches("sick backends are ejected").count();
     eventually("it is told", || async { is_told() != 0 }).await;
@@ -49,9 +49,9 @@ pub async fn without_its_sidecar_the_edge_serves(stack: &Stack) {
     assert_eq!((up, is_told()), (2, 1), "one is out, and one line says why nothing is done");
     let long = under_load.elapsed();
     let outcome = load.end().await;
-    println!("without a sidecar: {outcome:?}");
-    let harmed = outcome.last_harm.unwrap_or_default() + Duration::from_secs(3);
-    assert!(harmed < long, "{outcome:?}: nobody is harmed once it is out");
+    println!("without a sidecar: {outcome}");
+    let harmed = outcome.last_harm(outcome.start()).unwrap_or_default() + Duration::from_secs(3);
+    assert!(harmed < long, "{outcome}: nobody is harmed once it is out");
     Stack::docker(&["start", &sidecar]);
     // The scenarios that follow show that it heals again; here Gunicorn's own timeout may be quicker.
     eventually("it is told", || async { stack.manager_log().contains("the sidecar answers again") }).await;

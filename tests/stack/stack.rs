@@ -1,5 +1,6 @@
 //! The stack under a project name and a port of its own, with a copy of the shipped configuration that tests may edit.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -12,6 +13,12 @@ use crate::load::get;
 pub fn port() -> String {
     std::env::var("STACK_PORT").unwrap_or_else(|_| "18480".to_owned())
 }
+
+/// Where clients find the edge.
+pub fn front() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port().parse().unwrap()))
+}
+
 /// Longest wait for anything that should happen.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -103,7 +110,7 @@ impl Stack {
         let start = Instant::now();
         stack.scale(&[("backend", backends), ("frontend", frontends)]);
         for path in ["/health", "/api/health", "/api/notes/"] {
-            eventually(path, || async { get(path).await.is_ok_and(|answer| answer.status == 200) }).await;
+            eventually(path, || async { get(front(), path).await.is_ok_and(|answer| answer.status == 200) }).await;
         }
         eventually("every replica is up", || async {
             stack.states("backend").await == vec!["up"; backends]
