@@ -259,6 +259,8 @@ pub enum BackendState {
     Draining,
     /// A heal step is at work.
     Healing,
+    /// Gets no new requests while its container is stopped, replaced or paused.
+    Held,
     /// No longer among the addresses of its server.
     Left,
 }
@@ -273,6 +275,7 @@ impl BackendState {
             Self::Ejected => "ejected",
             Self::Draining => "draining",
             Self::Healing => "healing",
+            Self::Held => "held",
             Self::Left => "left",
         }
     }

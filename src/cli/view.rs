@@ -136,7 +136,11 @@ fn upstreams(text: &mut String, status: &Status, look: Look, now: SystemTime) {
 fn row(name: String, backend: &BackendStatus, now: SystemTime) -> [String; 8] {
     let colour = match backend.state {
         BackendState::Up => GOOD,
-        BackendState::New | BackendState::Draining | BackendState::Healing | BackendState::Left => FAIR,
+        BackendState::New
+        | BackendState::Draining
+        | BackendState::Healing
+        | BackendState::Held
+        | BackendState::Left => FAIR,
         BackendState::Down | BackendState::Ejected => BAD,
     };
     let check = backend.last_check.as_ref().map(|check| format!("{} {} ms", plain(&check.result), check.duration_ms));

@@ -119,8 +119,9 @@ impl Attempt {
         let in_flight = self.patient.in_flight();
         let (who, upstream) = (self.who(), self.patient.upstream());
         log::info!("{who}: starts, {}; out of rotation of {upstream}, {in_flight} in flight", self.cause());
-        // What hangs will not finish what it has; waiting would only keep it out for longer.
-        let hangs = || self.patient.is_silent() && DRAIN_SILENT < started.elapsed();
+        // What hangs will not finish what it has; waiting would only keep it out for longer. Out it is since it is sick.
+        let since = self.patient.sick_since().map_or(started, |since| since.min(started));
+        let hangs = || self.patient.is_silent() && DRAIN_SILENT < since.elapsed();
         while self.patient.in_flight() != 0 && started.elapsed() < self.spec.drain && !hangs() {
             tokio::time::sleep(LOOK_EVERY).await;
         }

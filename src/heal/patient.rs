@@ -41,8 +41,12 @@ pub trait Patient: Send + Sync {
     fn is_silent(&self) -> bool;
     /// Requests it is working on.
     fn in_flight(&self) -> usize;
-    /// Keeps it out of rotation until the result is dropped.
+    /// Keeps it out of rotation while it is repaired, until the result is dropped.
     fn hold_out(&self) -> Box<dyn Send>;
+    /// Keeps it out of rotation because somebody stops its container, until the result is dropped.
+    fn set_aside(&self) -> Box<dyn Send> {
+        self.hold_out()
+    }
     /// True while it gets requests.
     fn is_in_rotation(&self) -> bool;
     /// What its upstream's clients have seen so far.

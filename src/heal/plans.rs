@@ -99,7 +99,7 @@ impl Rounds {
             key.0,
             seen.container
         );
-        self.plans.held.insert(key, Planned { _held: patient.hold_out(), since: now, turn: 0 });
+        self.plans.held.insert(key, Planned { _held: patient.set_aside(), since: now, turn: 0 });
     }
 
     fn expect(&mut self, pool: &Pool, patient: &Arc<dyn Patient>) -> Option<BoxFuture<'static, Event>> {

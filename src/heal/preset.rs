@@ -192,6 +192,11 @@ done 2>/dev/null
 ///
 /// PM2's command line starts a daemon of its own wherever it finds none, so its home is taken from the running daemon and
 /// nothing is run unless that one listens there.
+///
+/// A process whose event loop stands still cannot end when it is asked to: PM2 waits its whole `kill_timeout` for it, 1.6 s by
+/// default, before it kills it. So one of the app's processes that is stopped, or that in five looks within a quarter of a
+/// second never waits for events, is killed here at once and PM2 starts it anew, in 0.15 s (measured). Where the kernel does
+/// not tell what a process waits for, it is asked politely.
 const PM2_RUN: &str = r#"
 value() {
     tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | while IFS= read -r line; do
@@ -213,6 +218,42 @@ PM2_DISCRETE_MODE=true NO_COLOR=1
 export HOME PM2_HOME PATH PM2_DISCRETE_MODE NO_COLOR
 unset FORCE_COLOR
 if [ ! -S "$PM2_HOME/rpc.sock" ]; then echo "no PM2 daemon listens in $PM2_HOME" >&2; exit 4; fi
+status() {
+    while read -r key value _; do
+        if [ "$key" = "$2:" ]; then echo "$value"; return; fi
+    done <"/proc/$1/status"
+}
+is_stuck() {
+    for look in 1 2 3 4 5; do
+        waits=""
+        case $(status "$1" State) in
+            R | T | t) ;;
+            S | D)
+                IFS= read -r waits <"/proc/$1/wchan"
+                case $waits in "" | 0 | *poll*) return 1 ;; esac ;;
+            *) return 1 ;;
+        esac
+        sleep 0.05
+    done
+} 2>/dev/null
+process() { IFS= read -r process <"$1"; }
+stuck=""
+for file in "$PM2_HOME"/pids/*.pid; do
+    name=${file##*/} process=""
+    name=${name%.pid}
+    if [ "$3" != all ] && [ "$3" != "${name%-*}" ] && [ "$3" != "${name##*-}" ]; then continue; fi
+    process "$file"
+    case $process in "" | *[!0-9]*) continue ;; esac
+    if [ "$(status "$process" PPid)" = "$pid" ] && is_stuck "$process"; then
+        kill -KILL "$process" && stuck="$stuck $process" last=$file
+    fi
+done 2>/dev/null
+if [ -n "$stuck" ]; then
+    for look in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        process "$last"
+        case "$stuck " in *" ${process:-${stuck# }} "*) sleep 0.05 ;; *) echo "KILL to$stuck, whose event loop stood still"; exit 0 ;; esac
+    done 2>/dev/null
+fi
 if ! command -v pm2 >/dev/null; then echo "no pm2 command in $PATH" >&2; exit 127; fi
 exec pm2 "$2" "$3"
 "#;

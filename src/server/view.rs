@@ -148,6 +148,7 @@ fn backend_status(backend: &Backend) -> BackendStatus {
         BackendState::Down => Shown::Down,
         BackendState::Ejected => Shown::Ejected,
         BackendState::Healing => Shown::Healing,
+        BackendState::Held => Shown::Held,
         BackendState::Draining => Shown::Draining,
     };
     let server = backend.server();

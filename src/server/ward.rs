@@ -119,6 +119,9 @@ impl Patient for Bed {
     fn hold_out(&self) -> Box<dyn Send> {
         Box::new(self.upstream.hold_out(&self.backend))
     }
+    fn set_aside(&self) -> Box<dyn Send> {
+        Box::new(self.upstream.set_aside(&self.backend))
+    }
 
     fn is_in_rotation(&self) -> bool {
         self.backend.state() == BackendState::Up

@@ -39,6 +39,8 @@ pub(super) struct Vitals {
     pub last_check: Mutex<Option<CheckRecord>>,
     pub evidence: Evidence,
     pub held_out: AtomicU32,
+    /// Of those who hold it out, the ones for whom it is no sickness.
+    pub set_aside: AtomicU32,
     /// A drill: probes fail without being asked.
     pub pretence: AtomicBool,
     pub in_flight: AtomicUsize,
@@ -78,6 +80,8 @@ pub enum BackendState {
     Ejected,
     /// Held out of rotation while it is repaired.
     Healing,
+    /// Held out of rotation while somebody stops, replaces or pauses its container.
+    Held,
     /// No longer resolved or configured; finishes what it has.
     Draining,
 }
@@ -91,6 +95,7 @@ impl BackendState {
             Self::Down => "down",
             Self::Ejected => "ejected",
             Self::Healing => "healing",
+            Self::Held => "held",
             Self::Draining => "draining",
         }
     }
@@ -188,8 +193,10 @@ impl Backend {
         if self.leaving.load(Ordering::Relaxed) {
             return BackendState::Draining;
         }
-        if self.vitals.held_out.load(Ordering::Relaxed) != 0 {
-            return BackendState::Healing;
+        let held_out = self.vitals.held_out.load(Ordering::Relaxed);
+        if held_out != 0 {
+            let is_planned = held_out <= self.vitals.set_aside.load(Ordering::Relaxed);
+            return if is_planned { BackendState::Held } else { BackendState::Healing };
         }
         match self.verdict() {
             Verdict::Down => BackendState::Down,
@@ -285,6 +292,7 @@ impl Vitals {
             last_check: Mutex::new(None),
             evidence: Evidence::new(now),
             held_out: AtomicU32::new(0),
+            set_aside: AtomicU32::new(0),
             pretence: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             waits: Waits::default(),

@@ -73,23 +73,28 @@ impl Drop for Lease {
 pub struct HeldOut {
     pool: Arc<Pool>,
     backend: Arc<Backend>,
+    /// 1 where it is no sickness, else 0.
+    set_aside: u32,
 }
 
 impl HeldOut {
-    pub(super) fn new(pool: Arc<Pool>, backend: Arc<Backend>) -> Self {
+    pub(super) fn new(pool: Arc<Pool>, backend: Arc<Backend>, is_planned: bool) -> Self {
+        let set_aside = u32::from(is_planned);
+        backend.vitals().set_aside.fetch_add(set_aside, Ordering::Relaxed);
         backend.vitals().held_out.fetch_add(1, Ordering::Relaxed);
         if backend.verdict() == Verdict::Down {
             // Not for one that is well and only has its turn.
             backend.vitals().evict();
         }
         pool.refresh();
-        Self { pool, backend }
+        Self { pool, backend, set_aside }
     }
 }
 
 impl Drop for HeldOut {
     fn drop(&mut self) {
         self.backend.vitals().held_out.fetch_sub(1, Ordering::Relaxed);
+        self.backend.vitals().set_aside.fetch_sub(self.set_aside, Ordering::Relaxed);
         self.pool.refresh();
     }
 }

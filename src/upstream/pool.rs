@@ -233,9 +233,14 @@ impl Upstream {
         tokio::time::timeout(check.every + check.timeout * 2, wait).await.unwrap_or(false)
     }
 
-    /// Keeps a backend out of rotation until the result is dropped.
+    /// Keeps a backend out of rotation while it is repaired, until the result is dropped.
     pub fn hold_out(&self, backend: &Arc<Backend>) -> HeldOut {
-        HeldOut::new(Arc::clone(&self.pool), Arc::clone(backend))
+        HeldOut::new(Arc::clone(&self.pool), Arc::clone(backend), false)
+    }
+
+    /// Keeps a backend out of rotation because somebody stops it, until the result is dropped.
+    pub fn set_aside(&self, backend: &Arc<Backend>) -> HeldOut {
+        HeldOut::new(Arc::clone(&self.pool), Arc::clone(backend), true)
     }
 
     /// Lets the requests that wait in a backend go elsewhere, where they may be sent twice: nothing will come of it soon.
@@ -520,7 +525,11 @@ mod tests {
         for _ in 0..4 {
             assert_eq!(upstream.select(&[]).unwrap().backend().address(), addresses(&[2])[0]);
         }
+        let aside = upstream.set_aside(&sick);
+        assert_eq!(sick.state(), BackendState::Healing, "it is repaired, whoever else stops it");
         drop(held);
+        assert_eq!(sick.state(), BackendState::Held);
+        drop(aside);
         let seen: Vec<_> = (0..2).map(|_| upstream.select(&[]).unwrap().backend().address()).collect();
         assert!(seen.contains(&sick.address()));
     }

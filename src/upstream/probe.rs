@@ -45,7 +45,8 @@ impl Probe {
                 check.req.insert_header("Host", &host)?;
                 check.req.insert_header("User-Agent", "remora-check")?;
                 check.req.insert_header("Connection", "close")?;
-                check.peer_template.options.connection_timeout = Some(spec.timeout);
+                // Who has no connection just before the deadline is not there, which is another thing than one who hangs.
+                check.peer_template.options.connection_timeout = Some(spec.timeout / 10 * 9);
                 check.peer_template.options.read_timeout = Some(spec.timeout);
                 let expect = expect.clone();
                 check.validator = Some(Box::new(move |response| {

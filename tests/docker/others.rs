@@ -62,6 +62,7 @@ async fn pm2_is_told_as_its_own_user_and_no_second_daemon_appears() {
             let done = run_step(docker, &found, &Step::Preset(preset.clone()), LIMIT).await.unwrap();
             assert_eq!(done.code, Some(0), "{how}: {preset}: {}", done.output);
             assert!(!done.output.contains('\u{1b}'), "no colours: {}", done.output);
+            assert!(!done.output.contains("KILL"), "a live event loop is asked politely: {}", done.output);
             println!("{how}: {preset} took {:?}", done.took);
             eventually("the app answers again", || get(address, "/health", Duration::from_secs(1)).is_ok());
         }
@@ -76,17 +77,28 @@ async fn pm2_is_told_as_its_own_user_and_no_second_daemon_appears() {
 
 #[tokio::test]
 #[ignore = "needs Docker: make test"]
-async fn a_blocked_event_loop_is_replaced() {
-    let (docker, container) = (docker(), Box::run("frontend", &[], &image(&["remora-frontend:latest"]), &[]));
+async fn a_blocked_event_loop_is_replaced_without_waiting_for_it() {
+    let image = image(&["remora-frontend:latest"]);
+    let (docker, container) = (docker(), Box::run("frontend", &["-e", "SAMPLE_FAULTS=1"], &image, &[]));
     let address = container.address(3000);
-    eventually("the app answers", || get(address, "/health", Duration::from_secs(1)).is_ok());
+    let answers = || get(address, "/health", Duration::from_millis(500)).is_ok();
+    eventually("the app answers", answers);
     let found = container.found(&docker).await;
-    container.shell(&format!("kill -STOP {}", app_pid(&container)));
-    assert!(get(address, "/health", Duration::from_millis(500)).is_err(), "frozen");
-    let started = Instant::now();
-    let done = run_step(&docker, &found, &Step::Preset(Preset::Pm2Reload("app".into())), LIMIT).await.unwrap();
-    eventually("the app answers again", || get(address, "/health", Duration::from_millis(500)).is_ok());
-    println!("pm2 reload took {:?}, answers after {:?}", done.took, started.elapsed());
+    let hang = "fetch('http://127.0.0.1:3000/_fault/hang', { method: 'POST', signal: AbortSignal.timeout(500) }).catch(() => {})";
+    for (what, block) in
+        [("frozen", format!("kill -STOP {}", app_pid(&container))), ("blocked", format!("node -e \"{hang}\""))]
+    {
+        container.shell(&block);
+        assert!(!answers(), "{what}");
+        let (before, started) = (app_pid(&container), Instant::now());
+        let done = run_step(&docker, &found, &Step::Preset(Preset::Pm2Reload("app".into())), LIMIT).await.unwrap();
+        assert_eq!(
+            (done.code, done.output.trim()),
+            (Some(0), &*format!("KILL to {before}, whose event loop stood still"))
+        );
+        eventually("the app answers again", answers);
+        println!("{what}: pm2 reload took {:?}, answers after {:?}", done.took, started.elapsed());
+    }
 }
 
 #[tokio::test]
