@@ -72,7 +72,9 @@ impl Client {
     }
 }
 
-/// Sends bytes and returns everything until the other side closes or is silent for half a second.
+/// Sends bytes that are answered, and returns everything until the other side closes or is silent for half a second.
 pub async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
-    Wire::saying(address, bytes).await.until_silent(Duration::from_millis(500)).await.0
+    let mut wire = Wire::saying(address, bytes).await;
+    wire.first_byte().await;
+    wire.until_silent(Duration::from_millis(500)).await.0
 }

@@ -187,6 +187,13 @@ impl Wire {
         String::from_utf8_lossy(&self.rest().await).into_owned()
     }
 
+    /// Waits until something has come, or the other side has closed.
+    pub async fn first_byte(&mut self) {
+        if self.unread.is_empty() {
+            within("an answer", PATIENCE, self.more()).await;
+        }
+    }
+
     /// Everything until the other side closes or has been silent for `silence`; true when it closed.
     pub async fn until_silent(&mut self, silence: Duration) -> (String, bool) {
         loop {
