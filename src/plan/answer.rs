@@ -1,5 +1,6 @@
 //! An answer of the edge's own: its fields and body, whichever lane sends it.
 
+use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 
@@ -22,8 +23,19 @@ pub struct ErrorAnswer {
     pub status: StatusCode,
     /// Every field but those of the connection.
     pub fields: HeaderMap,
-    /// Never empty.
+    /// Never empty, unless an auth upstream wants it so.
     pub body: ErrorBody,
+}
+
+/// What an auth upstream said no with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Denial {
+    /// 401, 403 or a redirect.
+    pub status: StatusCode,
+    /// Of its fields those that the client gets, as `filter::denial_fields` has them.
+    pub fields: HeaderMap,
+    /// Its body; `None` where it was too large or broke off, and the edge says the same in its own words.
+    pub body: Option<Bytes>,
 }
 
 impl ErrorAnswer {
@@ -57,6 +69,25 @@ impl ErrorAnswer {
             add_cors(&mut fields, cors, origin);
         }
         Self { status: refusal.status, fields, body }
+    }
+
+    /// The answer of an auth upstream, to a request with these `Accept` and `Origin` fields. It is kept by no cache unless
+    /// it says that it may be.
+    pub fn denied(
+        denial: Denial,
+        route: Option<&Route>,
+        accept: Option<&[u8]>,
+        origin: Option<&[u8]>,
+        request_id: &str,
+    ) -> Self {
+        let mut answer = Self::new(Refusal::denied(denial.status), route, accept, origin, request_id);
+        if let Some(bytes) = denial.body {
+            answer.fields.remove(header::CONTENT_TYPE);
+            answer.fields.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+            answer.body.bytes = bytes;
+        }
+        answer.fields.extend(denial.fields);
+        answer
     }
 }
 

@@ -6,7 +6,7 @@ mod refusal;
 mod request;
 mod retry;
 
-pub use answer::ErrorAnswer;
+pub use answer::{Denial, ErrorAnswer};
 pub use refusal::{Refusal, UNREADABLE};
 pub use request::{Asked, body_limit, find_route, request_id, stripped};
 pub use retry::{is_idempotent, is_wanted, may_go_on, may_leave};

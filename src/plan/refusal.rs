@@ -23,6 +23,7 @@ pub const UNREADABLE: Refusal =
 const TIMEOUT: &str = "the backend did not answer in time";
 const NOBODY: &str = "no backend is up; try again shortly";
 const UNREACHABLE: &str = "the backend cannot be reached";
+const UNDECIDED: &str = "it could not be found out whether this request is allowed; try again shortly";
 
 impl Refusal {
     /// All three together.
@@ -71,6 +72,28 @@ impl Refusal {
             Failure::Reset => Self::new(StatusCode::BAD_GATEWAY, "the backend broke off", ErrorReason::Reset),
             Failure::Status(_) | Failure::BadAnswer => {
                 Self::new(StatusCode::BAD_GATEWAY, "the backend's answer is not valid HTTP", ErrorReason::BadAnswer)
+            }
+        }
+    }
+
+    /// The auth upstream said no, with this status and without a body of its own.
+    pub const fn denied(status: StatusCode) -> Self {
+        Self::new(status, "this request is not allowed", ErrorReason::AuthDenied)
+    }
+
+    /// 503: nobody could be asked whether the request is allowed.
+    pub const fn auth_unavailable() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, UNDECIDED, ErrorReason::AuthUnavailable)
+    }
+
+    /// What the last backend of the auth upstream did: 503 where it could not be reached, 504 where it took too long, 502
+    /// for the rest. nginx answers 500 to all of these, and no proxy lets such a request through.
+    pub const fn auth_failed(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused | Failure::ConnectTimeout | Failure::ConnectFailed => Self::auth_unavailable(),
+            Failure::Timeout => Self::new(StatusCode::GATEWAY_TIMEOUT, UNDECIDED, ErrorReason::AuthTimeout),
+            Failure::Reset | Failure::Status(_) | Failure::BadAnswer => {
+                Self::new(StatusCode::BAD_GATEWAY, UNDECIDED, ErrorReason::AuthFailed)
             }
         }
     }

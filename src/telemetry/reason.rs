@@ -9,6 +9,14 @@ pub enum ErrorReason {
     BadRequest,
     /// The request was larger than allowed.
     TooLarge,
+    /// The auth upstream said no.
+    AuthDenied,
+    /// The auth upstream did not answer in time.
+    AuthTimeout,
+    /// No backend of the auth upstream was known, could be reached or had room.
+    AuthUnavailable,
+    /// The auth upstream broke off, or said neither yes nor no.
+    AuthFailed,
     /// No backend was known or usable.
     NoBackend,
     /// Every backend had more than it could answer.
@@ -39,10 +47,14 @@ pub enum ErrorReason {
 
 impl ErrorReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::NoRoute,
         Self::BadRequest,
         Self::TooLarge,
+        Self::AuthDenied,
+        Self::AuthTimeout,
+        Self::AuthUnavailable,
+        Self::AuthFailed,
         Self::NoBackend,
         Self::Overload,
         Self::HoldTimeout,
@@ -64,6 +76,10 @@ impl ErrorReason {
             Self::NoRoute => "no_route",
             Self::BadRequest => "bad_request",
             Self::TooLarge => "too_large",
+            Self::AuthDenied => "auth_denied",
+            Self::AuthTimeout => "auth_timeout",
+            Self::AuthUnavailable => "auth_unavailable",
+            Self::AuthFailed => "auth_failed",
             Self::NoBackend => "no_backend",
             Self::Overload => "overload",
             Self::HoldTimeout => "hold_timeout",
