@@ -127,7 +127,7 @@ pub fn start(
     for (index, (load, inbox)) in inboxes.into_iter().enumerate().rev() {
         // The full lane here and not in the worker: it reads the system's certificates, and there may be no file later.
         let own = Own {
-            full: full_lane(shared.edge.clone()),
+            full: full_lane(shared.edge.for_worker()),
             shared: shared.clone(),
             tls: Arc::clone(&tls),
             stopped: stopped.clone(),

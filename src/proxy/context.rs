@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 
 use crate::snapshot::{Route, Snapshot};
 use crate::telemetry::ErrorReason;
@@ -33,8 +33,12 @@ pub struct RequestContext {
     pub(super) connect_time: Option<Duration>,
     pub(super) last_backend: Option<SocketAddr>,
     pub(super) answered_at: Option<Instant>,
+    /// What the auth upstream said of the client, once it let the request through.
+    pub(super) identity: Option<Box<[(HeaderName, HeaderValue)]>>,
     /// Why the request failed, for the log.
     pub(super) reason: Option<ErrorReason>,
+    /// The same in more words, where no error of Pingora's has them.
+    pub(super) cause: Option<String>,
     _active: ActiveRequest,
 }
 
@@ -57,7 +61,9 @@ impl RequestContext {
             connect_time: None,
             last_backend: None,
             answered_at: None,
+            identity: None,
             reason: None,
+            cause: None,
             _active: active,
         }
     }

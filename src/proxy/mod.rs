@@ -1,5 +1,6 @@
 //! The full lane: Pingora's proxy with our decisions. This file is a table of contents in phase order.
 
+mod auth;
 mod body;
 mod context;
 mod failure;
@@ -52,6 +53,7 @@ pub struct Edge {
     unrouted: Arc<RouteMetrics>,
     /// Memory that request bodies may wait in, KiB.
     buffers: Arc<Semaphore>,
+    asker: Arc<auth::Asker>,
 }
 
 impl Edge {
@@ -65,7 +67,13 @@ impl Edge {
         buffers: Arc<Semaphore>,
     ) -> Self {
         let unrouted = metrics.unrouted();
-        Self { snapshots, settings, active, access, metrics, unrouted, buffers }
+        let asker = Arc::new(auth::Asker::new());
+        Self { snapshots, settings, active, access, metrics, unrouted, buffers, asker }
+    }
+
+    /// The same for one worker, with connections to auth upstreams of its own.
+    pub fn for_worker(&self) -> Self {
+        Self { asker: Arc::new(auth::Asker::new()), ..self.clone() }
     }
 }
 
@@ -85,7 +93,7 @@ impl ProxyHttp for Edge {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
-        request::admit(session, ctx, &self.settings, &self.buffers).await
+        request::admit(session, ctx, &self.settings, &self.buffers, &self.asker).await
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {

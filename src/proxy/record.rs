@@ -40,8 +40,10 @@ pub(super) fn finish(
     if !ctx.held.is_zero() {
         metrics.held();
     }
-    if let Some(error) = error.filter(|_| (500..600).contains(&status)) {
-        warn(session, error, ctx, status);
+    if (500..600).contains(&status)
+        && let Some(cause) = ctx.cause.take().or_else(|| error.map(ToString::to_string))
+    {
+        warn(session, cause.trim(), ctx, status);
     }
     if access.is_on() {
         write_line(session, ctx, access, status, duration);
@@ -50,13 +52,11 @@ pub(super) fn finish(
 }
 
 /// One line a second and route about requests the edge failed; the access log has them all.
-fn warn(session: &Session, error: &Error, ctx: &RequestContext, status: u16) {
+fn warn(session: &Session, cause: &str, ctx: &RequestContext, status: u16) {
     let Some(left_out) = ctx.route.as_ref().map_or(Some(0), |route| route.warnings.admit()) else { return };
     let request = session.req_header();
     let reason = ctx.reason.map_or("", ErrorReason::as_str);
     let more = if left_out == 0 { String::new() } else { format!("; {left_out} more like it since the last line") };
-    let cause = error.to_string();
-    let cause = cause.trim();
     let (method, path, id) = (&request.method, request.uri.path(), ctx.request_id());
     log::warn!("{method} {path} answered {status} ({reason}): {cause}, request {id}{more}");
 }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
 
-use crate::plan::{ErrorAnswer, Refusal};
+use crate::plan::{Denial, ErrorAnswer, Refusal};
+use crate::telemetry::ErrorReason;
 
 use super::context::RequestContext;
 use super::request::REQUEST_ID;
@@ -26,11 +27,26 @@ pub(super) async fn refuse(session: &mut Session, ctx: &mut RequestContext, refu
     Ok(true)
 }
 
+/// Passes on what an auth upstream said no with; always true, as for a refusal.
+pub(super) async fn deny(session: &mut Session, ctx: &mut RequestContext, denial: Denial) -> Result<bool> {
+    ctx.reason = Some(ErrorReason::AuthDenied);
+    let (accept, origin) = (field(session, header::ACCEPT), field(session, header::ORIGIN));
+    let answer = ErrorAnswer::denied(denial, ctx.route.as_deref(), accept, origin, ctx.request_id());
+    send(session, answer).await?;
+    Ok(true)
+}
+
 /// Sends an error with a body in the form the client reads, and with CORS fields where the route has CORS.
 pub(super) async fn send_error(session: &mut Session, ctx: &RequestContext, refusal: Refusal) -> Result<()> {
-    let field = |name| session.get_header(name).map(HeaderValue::as_bytes);
-    let (accept, origin) = (field(header::ACCEPT), field(header::ORIGIN));
-    let answer = ErrorAnswer::new(refusal, ctx.route.as_deref(), accept, origin, ctx.request_id());
+    let (accept, origin) = (field(session, header::ACCEPT), field(session, header::ORIGIN));
+    send(session, ErrorAnswer::new(refusal, ctx.route.as_deref(), accept, origin, ctx.request_id())).await
+}
+
+fn field(session: &Session, name: HeaderName) -> Option<&[u8]> {
+    session.get_header(name).map(HeaderValue::as_bytes)
+}
+
+async fn send(session: &mut Session, answer: ErrorAnswer) -> Result<()> {
     let mut response = ResponseHeader::build(answer.status, Some(8))?;
     for (name, value) in &answer.fields {
         response.append_header(name, value.clone())?;

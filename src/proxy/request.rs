@@ -15,6 +15,7 @@ use crate::filter::{ClientFacts, Forwarding, is_request_id};
 use crate::plan::{self, Asked, Refusal};
 
 use super::EdgeSettings;
+use super::auth::{self, Asker};
 use super::body;
 use super::context::RequestContext;
 use super::reply::{refuse, send_preflight};
@@ -35,12 +36,14 @@ pub(super) fn set_deadlines(session: &mut Session, ctx: &mut RequestContext, set
     session.set_total_drain_timeout(Some(DRAIN_LIMIT));
 }
 
-/// Finds the route, answers what the edge answers itself (true: answered), and takes in a small body.
+/// Finds the route, answers what the edge answers itself (true: answered), asks whether the request is allowed, and takes
+/// in a small body. Of that nothing is read, and no client is told to send it, before it is known that it is wanted.
 pub(super) async fn admit(
     session: &mut Session,
     ctx: &mut RequestContext,
     settings: &EdgeSettings,
     buffers: &Arc<Semaphore>,
+    asker: &Asker,
 ) -> Result<bool> {
     ctx.request_id = Some(request_id(session.req_header()));
     if let Err(refusal) = measure(session.req_header(), settings).and_then(|()| find_route(session.req_header(), ctx)) {
@@ -52,6 +55,9 @@ pub(super) async fn admit(
     ctx.body.limit = ctx.route.as_ref().and_then(|route| plan::body_limit(route, settings.body_limit));
     if ctx.body.limit.is_some_and(|limit| content_length(session.req_header()).is_some_and(|length| limit < length)) {
         return refuse(session, ctx, Refusal::too_large()).await;
+    }
+    if auth::refuses(session, ctx, asker).await? {
+        return Ok(true);
     }
     if let Some(route) = &ctx.route {
         route.upstream.budget().deposit();
@@ -120,10 +126,20 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// Makes the client's head the backend's: path, forwarded fields, one `Cookie`, no field that could be taken for another.
 /// Pingora has already removed the hop-by-hop fields.
 pub(super) fn prepare(session: &Session, request: &mut RequestHeader, ctx: &mut RequestContext) -> Result<()> {
+    drop_ambiguous(request);
+    introduce(session, request, ctx)?;
+    auth::identify(request, ctx)?;
+    if ctx.body.expectation_met {
+        request.remove_header(&header::EXPECT);
+    }
+    strip(request, ctx)
+}
+
+/// Sets what every backend is told of a client: who it is and by what id its request goes, with its cookies in one field.
+pub(super) fn introduce(session: &Session, request: &mut RequestHeader, ctx: &RequestContext) -> Result<()> {
     let original = session.req_header();
     let text = client_address(session).to_canonical().to_string();
     let facts = client_facts(session, &text);
-    drop_ambiguous(request);
     if !ctx.snapshot.forwarding.trusts(facts.address) {
         for name in Forwarding::owned() {
             request.remove_header(&name);
@@ -139,13 +155,10 @@ pub(super) fn prepare(session: &Session, request: &mut RequestHeader, ctx: &mut 
     if let Some(id) = &ctx.request_id {
         request.insert_header(REQUEST_ID, id.clone())?;
     }
-    if ctx.body.expectation_met {
-        request.remove_header(&header::EXPECT);
-    }
     if session.is_http2() {
         join_cookies(request)?;
     }
-    strip(request, ctx)
+    Ok(())
 }
 
 /// Fields with `_` in their names: WSGI and CGI read `X_Forwarded_For` as `X-Forwarded-For`; nginx drops them too.

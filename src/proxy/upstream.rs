@@ -55,7 +55,7 @@ pub(super) async fn choose(session: &mut Session, ctx: &mut RequestContext) -> R
 
 /// A request that must not be sent twice gets a connection of its own: on a pooled one the backend's close could cross
 /// it, and nobody could tell whether it was read (HAProxy's `http-reuse safe` is the same idea).
-fn make_fresh(peer: &mut HttpPeer) {
+pub(super) fn make_fresh(peer: &mut HttpPeer) {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     peer.group_key = NEXT.fetch_add(1, Ordering::Relaxed);
     peer.options.idle_timeout = Some(Duration::ZERO);

@@ -37,6 +37,7 @@ pub(crate) fn route(path: &str, to: &str) -> Arc<RouteSpec> {
         cors: None,
         errors: ErrorFormat::Auto,
         body_limit: None,
+        auth: None,
     })
 }
 

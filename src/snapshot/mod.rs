@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use http::Uri;
 
-use crate::config::model::{RouteSpec, SiteSpec};
+use crate::config::model::{AuthSpec, RouteSpec, SiteSpec};
 use crate::filter::{Cors, Forwarding};
 use crate::routing::RouteTable;
 use crate::telemetry::metrics::{Lane, route_label};
@@ -35,6 +36,8 @@ pub struct Route {
     pub upstream: Arc<Upstream>,
     /// Its own CORS, or its upstream's.
     pub cors: Option<Cors>,
+    /// Whom it asks before a request goes on.
+    pub auth: Option<Auth>,
     /// Its host and path as logs and metrics name it.
     pub label: String,
     /// Its counters.
@@ -43,6 +46,16 @@ pub struct Route {
     pub lane: Lane,
     /// Keeps its warnings to one a second.
     pub warnings: Limiter,
+}
+
+/// Whom a route asks before a request goes on, ready to be asked.
+pub struct Auth {
+    /// What it was built from.
+    pub spec: AuthSpec,
+    /// Who is asked.
+    pub upstream: Arc<Upstream>,
+    /// For what: the path alone, with its query.
+    pub target: Uri,
 }
 
 impl Snapshot {
@@ -67,11 +80,21 @@ impl Snapshot {
         let route = |spec: &Arc<RouteSpec>| {
             let upstream = upstreams.get(&spec.to)?;
             let cors = spec.cors.as_ref().or(upstream.spec().cors.as_ref()).map(Cors::new);
+            let auth = match &spec.auth {
+                // A route whose auth upstream is not there would be no route at all, and never one that is open to all.
+                Some(auth) => Some(Auth {
+                    spec: auth.clone(),
+                    upstream: Arc::clone(upstreams.get(&auth.to)?),
+                    target: Uri::from(auth.path.clone()),
+                }),
+                None => None,
+            };
             let (label, metrics) = (route_label(spec), tools.metrics.route(spec));
             Some(Arc::new(Route {
                 spec: Arc::clone(spec),
                 upstream: Arc::clone(upstream),
                 cors,
+                auth,
                 label,
                 metrics,
                 lane: lane(spec),
@@ -92,10 +115,10 @@ impl Snapshot {
     }
 }
 
-/// What a route asks for decides on its lane. Everything a route can ask for so far, the fast lane does.
+/// What a route asks for decides on its lane. The fast lane does everything but ask an auth upstream.
 pub fn lane(spec: &RouteSpec) -> Lane {
-    let RouteSpec { host: _, path: _, to: _, strip: _, cors: _, errors: _, body_limit: _ } = spec;
-    Lane::Fast
+    let RouteSpec { host: _, path: _, to: _, strip: _, cors: _, errors: _, body_limit: _, auth } = spec;
+    if auth.is_some() { Lane::Full } else { Lane::Fast }
 }
 
 /// The snapshot in force.

@@ -17,7 +17,8 @@ pub(super) fn check(
     problems: &mut Problems,
 ) {
     circles(declared, upstreams, problems);
-    let routed: BTreeSet<&UpstreamName> = routes.iter().map(|route| &route.spec.to).collect();
+    let asked = routes.iter().filter_map(|route| Some(&route.spec.auth.as_ref()?.to));
+    let routed: BTreeSet<&UpstreamName> = routes.iter().map(|route| &route.spec.to).chain(asked).collect();
     let needed: BTreeSet<&UpstreamName> = upstreams.values().flat_map(|spec| &spec.needs).collect();
     for (name, spec) in upstreams {
         let watched = spec.check.is_some() || needed.contains(name);

@@ -151,7 +151,7 @@ fn kind(mut raw: RawCheck, item: &Item, problems: &mut Problems) -> Option<Check
 }
 
 /// A path and query that can stand in a request line.
-fn request_target(item: &Item, path: &str, problems: &mut Problems) -> Option<String> {
+pub(super) fn request_target(item: &Item, path: &str, problems: &mut Problems) -> Option<String> {
     let sound = path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
     if sound && path.len() <= 2_000 && path.parse::<http::Uri>().is_ok() {
         return Some(path.to_owned());

@@ -9,6 +9,7 @@ use super::super::place::Place;
 use super::super::problem::{Problem, Problems, quoted};
 use super::super::raw::{RawRoute, RawRouteLimits};
 use super::super::read::{Form, Item, choice, field, flag, open, text};
+use super::auth::auth;
 use super::cors::cors;
 use super::leaf::{required, size};
 use super::limits::BODY_MAX;
@@ -125,8 +126,16 @@ fn route(item: &Item, matched: Option<Match>, declared: &Declared, problems: &mu
         Form::Text(_) => {
             let (host, path) = (target(item, declared, problems), matched);
             let (to, (host, path)) = host.zip(path)?;
-            let spec =
-                RouteSpec { host, path, to, strip: false, cors: None, errors: ErrorFormat::Auto, body_limit: None };
+            let spec = RouteSpec {
+                host,
+                path,
+                to,
+                strip: false,
+                cors: None,
+                errors: ErrorFormat::Auto,
+                body_limit: None,
+                auth: None,
+            };
             Some(Placed { spec, place: item.place.of_key() })
         }
         Form::Nothing if item.is_empty() => {
@@ -171,8 +180,21 @@ fn long(
         Some(limits) => body_limit(&limits, problems),
         None => Some(None),
     };
+    let auth = match field!(raw.auth, item) {
+        Some(item) => auth(&item, declared, problems).map(Some),
+        None => Some(None),
+    };
     let (host, path) = matched?;
-    let spec = RouteSpec { host, path, to: to?, strip: strip?, cors: cors?, errors: errors?, body_limit: body_limit? };
+    let spec = RouteSpec {
+        host,
+        path,
+        to: to?,
+        strip: strip?,
+        cors: cors?,
+        errors: errors?,
+        body_limit: body_limit?,
+        auth: auth?,
+    };
     Some(Placed { spec, place: item.place.of_key() })
 }
 

@@ -16,7 +16,7 @@ pub use listen::{CertificateSpec, ListenAddress, ListenSpec, TlsSpec, TlsVersion
 pub use process::{
     AccessLog, DockerSpec, JournalFile, JournalSpec, LaneChoice, LimitsSpec, LogSpec, ProcessSpec, SidecarSpec,
 };
-pub use route::{CorsSpec, ErrorFormat, Origins, RouteSpec};
+pub use route::{AuthSpec, CorsSpec, ErrorFormat, Origins, RouteSpec};
 pub use upstream::{
     Balance, CheckKind, CheckSpec, Protocol, RetryOn, RetrySpec, ServerSpec, StatusRanges, Timeouts, UpstreamSpec,
 };

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
 use http::{HeaderName, Method};
 
-use crate::types::{ByteSize, HostPattern, Origin, PathPrefix, UpstreamName};
+use crate::types::{ByteSize, HostPattern, IdentityField, Origin, PathPrefix, UpstreamName};
 
 /// A match and what to do with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,25 @@ pub struct RouteSpec {
     pub errors: ErrorFormat,
     /// Largest request body, 413 beyond; else the process's `limits.body`. 0 is no limit.
     pub body_limit: Option<ByteSize>,
+    /// Whom to ask before a request goes on; `None` asks nobody.
+    pub auth: Option<AuthSpec>,
+}
+
+/// Forward authentication: each request is allowed or refused by an upstream before it goes to the route's own.
+///
+/// The rules are those of nginx's `auth_request` (<https://nginx.org/en/docs/http/ngx_http_auth_request_module.html>) and
+/// Traefik's ForwardAuth (<https://doc.traefik.io/traefik/reference/routing-configuration/http/middlewares/forwardauth/>).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthSpec {
+    /// The upstream that is asked.
+    pub to: UpstreamName,
+    /// What it is asked for, by GET; with a query where the file has one.
+    pub path: PathAndQuery,
+    /// Fields of its answer that are set on the request. A client's own are removed, also where the answer has none. Each
+    /// once, default none.
+    pub pass: Vec<IdentityField>,
+    /// How long it may take in all, other backends of it that are tried included. 10 ms to 1 minute, default 5 s.
+    pub timeout: Duration,
 }
 
 /// Form of the bodies of the edge's own errors.

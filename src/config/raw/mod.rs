@@ -225,6 +225,28 @@ pub(super) struct RawRoute {
     /// The route's own limits.
     #[schemars(with = "RawRouteLimits")]
     pub limits: Option<Value>,
+    /// Whom to ask before a request goes on. Default nobody.
+    #[schemars(with = "RawAuth")]
+    pub auth: Option<Value>,
+}
+
+/// An upstream that allows or refuses each request of a route: 2xx allows it, 401, 403 and a redirect go to the client.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Auth", extend("required" = ["to", "path"]))]
+pub(super) struct RawAuth {
+    /// Upstream that is asked.
+    #[schemars(with = "form::Text")]
+    pub to: Option<Value>,
+    /// Absolute path that it is asked for by GET; may have a query.
+    #[schemars(with = "form::Path")]
+    pub path: Option<Value>,
+    /// Headers of its answer that are set on the request, such as `X-User-Id`; a client's own are removed. Default none.
+    #[schemars(with = "form::OneOrMany<form::Text>")]
+    pub pass: Option<Value>,
+    /// How long it may take in all, 10ms to 1m. Default 5s.
+    #[schemars(with = "form::Duration")]
+    pub timeout: Option<Value>,
 }
 
 /// A route's own limits.

@@ -86,6 +86,11 @@ fn every_key_can_be_set() {
     assert_eq!((route.host.as_ref().unwrap().to_string().as_str(), route.path.as_str()), ("*.example.com", "/api"));
     assert_eq!((route.strip, route.body_limit), (true, Some(ByteSize(1 << 30))));
     assert_eq!(site.routes[3].cors.as_ref().unwrap().origins, Origins::Any);
+    let auth = site.routes[4].auth.as_ref().unwrap();
+    assert_eq!((auth.to.as_str(), auth.path.as_str()), ("users", "/verify?for=orders"));
+    assert_eq!(auth.pass.iter().map(|field| field.name().as_str()).collect::<Vec<_>>(), ["x-user-id", "authorization"]);
+    assert_eq!(auth.timeout, Duration::from_secs(60));
+    assert_eq!(site.routes[3].auth, None);
     let config = Config { process, site };
     let api = upstream(&config, "api");
     assert_eq!(api.servers.iter().map(|server| server.weight.get()).collect::<Vec<_>>(), [1, 5, 1]);
@@ -123,6 +128,15 @@ fn variables_stand_in_numbers_keys_and_texts() {
     assert_eq!(load(path, &set).unwrap().config.process.listen, [ListenSpec::plain(ListenAddress::Port(9000))]);
     let yaml = |name: &str| (name == "REMORA_TEST_PORT").then(|| "80\nadmin: off".to_owned());
     assert_eq!(load(path, &yaml).unwrap_err().problems(), 1, "a variable cannot add YAML");
+}
+
+#[test]
+fn an_upstream_that_is_only_asked_has_its_use() {
+    let text = "routes: { /: { to: app, auth: { to: users, path: /verify } } }\nupstreams:\n  app: app:80\n  users: { servers: users:80, check: off }\n".to_owned();
+    let loaded = load_text(Path::new("remora.yaml"), text, &no_env).unwrap();
+    assert_eq!(loaded.warnings, []);
+    let auth = loaded.config.site.routes[0].auth.as_ref().unwrap();
+    assert_eq!((auth.pass.len(), auth.timeout), (0, Duration::from_secs(5)), "the documented defaults");
 }
 
 #[test]

@@ -67,6 +67,7 @@ fn the_schema_and_the_checker_know_the_same_keys() {
     same("Limits", keys_of::<RawLimits>());
     same("Route", keys_of::<RawRoute>());
     same("RouteLimits", keys_of::<RawRouteLimits>());
+    same("Auth", keys_of::<RawAuth>());
     same("CorsLong", keys_of::<RawCors>());
     same("Upstream", keys_of::<RawUpstream>());
     same("Server", keys_of::<RawServer>());

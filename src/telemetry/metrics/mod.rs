@@ -220,6 +220,7 @@ mod tests {
             cors: None,
             errors: ErrorFormat::Auto,
             body_limit: None,
+            auth: None,
         }
     }
 

@@ -46,6 +46,11 @@ impl Client {
         self.send(Method::GET, path, &[], "").await
     }
 
+    /// A GET with one field more.
+    pub async fn get_as(&self, field: (&str, &str), path: &str) -> Answer {
+        self.send(Method::GET, path, &[field], "").await
+    }
+
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
         self.try_send(method, path, headers, body).await.unwrap()
     }

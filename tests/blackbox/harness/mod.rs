@@ -15,7 +15,7 @@ pub use client::{Client, raw};
 pub use edge::{Lines, Running, TestEdge, free_port, is_full_lane, lane};
 pub use link::{Link, Weather};
 pub use origin::Origin;
-pub use raw_origin::{OK, Peer, RawOrigin};
+pub use raw_origin::{OK, Peer, RawOrigin, RawRequest};
 pub use wire::Wire;
 
 /// Longest wait for anything that should happen.
