@@ -82,6 +82,7 @@ fn filters(level: LevelFilter) -> Vec<(Option<&'static str>, LevelFilter)> {
         filters.push((Some("pingora_load_balancing"), LevelFilter::Off));
         filters.push((Some("pingora_core::protocols"), LevelFilter::Off));
         filters.push((Some("pingora_core::apps"), LevelFilter::Off));
+        filters.push((Some("pingora_core::connectors"), LevelFilter::Off));
         filters.push((Some("h2"), LevelFilter::Off));
     }
     filters
@@ -171,6 +172,7 @@ mod tests {
             (LevelFilter::Info,  "pingora_core::server",          LevelFilter::Warn),
             (LevelFilter::Info,  "pingora_core::services::listening", LevelFilter::Warn),
             (LevelFilter::Info,  "pingora_core::protocols::http", LevelFilter::Off),
+            (LevelFilter::Info,  "pingora_core::connectors",      LevelFilter::Off),
             (LevelFilter::Info,  "pingora_proxy",                 LevelFilter::Off),
             (LevelFilter::Info,  "h2::codec",                     LevelFilter::Off),
             (LevelFilter::Debug, "pingora_proxy",                 LevelFilter::Info),
