@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # The benchmark suite is a package of its own.
 PEERS_CRATE := --manifest-path benches/peers/Cargo.toml --target-dir target/bench/build
-.PHONY: help demo test lint unit corpora attacks fuzz stack healing images setup bench micro
+.PHONY: help demo test lint unit corpora attacks fuzz stack stacks healing images setup bench micro
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,13 @@ stack: setup ## end to end in real Docker, on the manager stack
 	cargo test --locked --test stack -- --ignored --nocapture
 	ONLY=gunicorn-slim/frozen cargo test --locked --test healing -- --ignored --nocapture
 
+stacks: setup ## every other stack of deploy/, in real Docker and a real browser
+	@scripts/docker-up.sh
+	@scripts/images.sh
+	@scripts/setup.sh python chromium
+	@scripts/browser.sh
+	cargo test --locked --test stacks -- --ignored --nocapture --test-threads=1
+
 healing: setup ## force sicknesses and take the times; ONLY=gunicorn-pid1/frozen, FAULT_SECONDS, SEED; see README
 	@scripts/docker-up.sh
 	@scripts/images.sh
@@ -59,7 +66,7 @@ attacks: setup ## slowhttptest, HTTP/2 floods and WebSocket cases against the ed
 	@scripts/venv.sh tests/attacks/requirements.txt
 	cargo test --locked --test attacks -- --ignored --nocapture --test-threads=1
 
-test: lint unit attacks stack ## all tests
+test: lint unit attacks stack stacks ## all tests
 
 bench: setup ## measure Remora beside other proxies and write benches/RESULTS.md; see README, Benchmarks
 	@benches/tools

@@ -3,12 +3,13 @@
 #
 #   scripts/images.sh                      all of them
 #   scripts/images.sh bases                only the base images
-#   scripts/images.sh backend frontend     only these (of: edge, backend, frontend, database, tests)
+#   scripts/images.sh backend frontend     only these (of: edge, backend, frontend, database, tests, tutorial, assignment,
+#                                          fullstack, shop, stores)
 #   scripts/images.sh env                  makes the bases and prints them as VAR=image lines, for `docker-compose build`:
 #                                          export $(scripts/images.sh env)
 #
-# Base images: a variable that is already set (RUST_IMAGE, BASE_IMAGE, PYTHON_IMAGE, NODE_IMAGE) is used as it is. Else the
-# public image, if it is here or can be pulled. Else one made here from Debian's packages and named remora-base/…: it takes
+# Base images: a variable that is already set (RUST_IMAGE, BASE_IMAGE, PYTHON_IMAGE, NODE_IMAGE, and for the stores
+# POSTGRES_IMAGE, REDIS_IMAGE, MONGO_IMAGE) is used as it is. Else the public image, if it is here or can be pulled. Else one made here from Debian's packages and named remora-base/…: it takes
 # over this machine's certificate authorities and apt settings, so that a build behind a company's mirror works as well.
 #
 #   PULL=never            do not try to pull             REBUILD_BASES=1   make the local base images again
@@ -140,10 +141,23 @@ make_rust() {
         build base-rust "$1" --build-arg "BASE_IMAGE=$BASE_IMAGE" -
 }
 
+# What stands in for a public image of a store: scripts/bases/NAME.
+make_store() {
+    local name=${1#remora-base/}
+    name=${name%%:*}
+    need_debian
+    [ "$name" != mongo ] || need_python
+    build "base-$name" "$1" --build-arg "BASE_IMAGE=$BASE_IMAGE" --build-arg "PYTHON_IMAGE=${PYTHON_IMAGE:-}" "scripts/bases/$name"
+}
+make_postgres() { make_store "$1"; }
+make_redis() { make_store "$1"; }
+make_mongo() { make_store "$1"; }
+
 need_debian() { base BASE_IMAGE debian:bookworm-slim debian:bookworm; }
 need_python() { need_debian; base PYTHON_IMAGE python:3.12-slim python:bookworm; }
 need_node() { need_debian; base NODE_IMAGE node:22-slim node:bookworm; }
 need_rust() { need_debian; base RUST_IMAGE rust:1-bookworm rust:bookworm; }
+stores() { base POSTGRES_IMAGE postgres:17 postgres:bookworm; base REDIS_IMAGE redis:7 redis:bookworm; base MONGO_IMAGE mongo:7 mongo:bookworm; }
 
 # ── the stacks' images; the names are those in deploy/manager/compose.yml ───────────────────────────────────────────────
 backend() { need_python; build backend remora-backend:latest --build-arg "PYTHON_IMAGE=$PYTHON_IMAGE" upstreams/backend; }
@@ -153,6 +167,15 @@ frontend() {
     build frontend remora-frontend:latest --build-arg "NODE_IMAGE=$NODE_IMAGE" upstreams/frontend
 }
 database() { need_debian; build database remora-database:latest --build-arg "BASE_IMAGE=$BASE_IMAGE" upstreams/database; }
+tutorial() { need_python; build tutorial remora-tutorial:latest --build-arg "PYTHON_IMAGE=$PYTHON_IMAGE" upstreams/tutorial; }
+assignment() { need_node; build assignment remora-assignment-backend:latest --build-arg "NODE_IMAGE=$NODE_IMAGE" upstreams/assignment; }
+fullstack() {
+    need_python
+    need_node
+    build fullstack-api remora-fullstack-api:latest --build-arg "PYTHON_IMAGE=$PYTHON_IMAGE" upstreams/fullstack/api
+    build fullstack-web remora-fullstack-web:latest --build-arg "NODE_IMAGE=$NODE_IMAGE" upstreams/fullstack/web
+}
+shop() { need_python; build shop remora-shop:latest --build-arg "PYTHON_IMAGE=$PYTHON_IMAGE" upstreams/shop; }
 # What only tests/docker and `make healing` run: Gunicorn and uvicorn without procps; the same with procps, tini, supervisor.
 tests() {
     need_python
@@ -181,12 +204,17 @@ edge() {
 }
 
 docker version >/dev/null 2>&1 || die "Docker does not answer: run scripts/docker-up.sh"
-[ $# -gt 0 ] || set -- backend frontend database edge tests
+[ $# -gt 0 ] || set -- backend frontend database edge tests tutorial
 for what in "$@"; do
     case $what in
     bases) need_debian; need_python; need_node; need_rust ;;
-    env) need_debian; need_python; need_node; need_rust; printf '%s=%s\n' BASE_IMAGE "$BASE_IMAGE" PYTHON_IMAGE "$PYTHON_IMAGE" NODE_IMAGE "$NODE_IMAGE" RUST_IMAGE "$RUST_IMAGE" ;;
-    backend | frontend | database | edge | tests) "$what" ;;
-    *) die "unknown image '$what': one of bases, env, backend, frontend, database, edge, tests" ;;
+    env)
+        need_debian; need_python; need_node; need_rust; stores
+        for what in BASE PYTHON NODE RUST POSTGRES REDIS MONGO; do
+            what=${what}_IMAGE
+            printf '%s=%s\n' "$what" "${!what}"
+        done ;;
+    backend | frontend | database | edge | tests | tutorial | assignment | fullstack | shop | stores) "$what" ;;
+    *) die "unknown image '$what': one of bases, env, backend, frontend, database, edge, tests, tutorial, assignment, fullstack, shop, stores" ;;
     esac
 done
