@@ -17,5 +17,6 @@ mod compose;
 #[allow(dead_code, reason = "shared")]
 mod load;
 
+mod assignment;
 mod readme;
 mod tutorial;
