@@ -19,4 +19,5 @@ mod load;
 
 mod assignment;
 mod readme;
+mod shop;
 mod tutorial;

@@ -6,18 +6,26 @@ if [ "${1:-}" = /sbin/init ]; then
     # systemd's services do not get the container's environment. So what it says about the database is written down here, as
     # SQL that the server carries out at every start: it may be repeated, and a changed password is taken over.
     quoted() { printf "'"; printf %s "$1" | sed "s/[\\\\']/\\\\&/g"; printf "'"; }
-    name=$(printf %s "${MYSQL_DATABASE:-remora}" | sed 's/`/``/g')
-    user=$(quoted "${MYSQL_USER:-remora}")@"'%'"
-    password=$(quoted "${MYSQL_PASSWORD:-remora}")
     # One statement a line: that is what init-file understands.
-    (
-        umask 027
-        cat >/etc/mysql/remora-init.sql <<END
+    grant() { # database user password
+        name=$(printf %s "$1" | sed 's/`/``/g')
+        user=$(quoted "$2")@"'%'"
+        password=$(quoted "$3")
+        cat <<END
 CREATE DATABASE IF NOT EXISTS \`$name\`;
 CREATE USER IF NOT EXISTS $user IDENTIFIED BY $password;
 ALTER USER $user IDENTIFIED BY $password;
 GRANT ALL PRIVILEGES ON \`$name\`.* TO $user;
 END
+    }
+    (
+        umask 027
+        if [ -n "${MYSQL_DATABASES:-}" ]; then
+            # Several databases, `name:password name:password`: each with a user of its name, who may use this one alone.
+            for each in $MYSQL_DATABASES; do grant "${each%%:*}" "${each%%:*}" "${each#*:}"; done
+        else
+            grant "${MYSQL_DATABASE:-remora}" "${MYSQL_USER:-remora}" "${MYSQL_PASSWORD:-remora}"
+        fi >/etc/mysql/remora-init.sql
     )
     chgrp mysql /etc/mysql/remora-init.sql
     # A named volume starts as a copy of the image's folder; a mounted folder starts empty.
