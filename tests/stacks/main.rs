@@ -21,4 +21,5 @@ mod assignment;
 mod patterns;
 mod readme;
 mod shop;
+mod swarm;
 mod tutorial;
