@@ -18,6 +18,7 @@ mod compose;
 mod load;
 
 mod assignment;
+mod kubernetes;
 mod patterns;
 mod readme;
 mod shop;
