@@ -204,7 +204,7 @@ edge() {
 }
 
 docker version >/dev/null 2>&1 || die "Docker does not answer: run scripts/docker-up.sh"
-[ $# -gt 0 ] || set -- backend frontend database edge tests tutorial stores assignment shop
+[ $# -gt 0 ] || set -- backend frontend database edge tests tutorial stores assignment shop fullstack
 for what in "$@"; do
     case $what in
     bases) need_debian; need_python; need_node; need_rust ;;

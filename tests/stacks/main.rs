@@ -18,6 +18,7 @@ mod compose;
 mod load;
 
 mod assignment;
+mod fullstack;
 mod kubernetes;
 mod patterns;
 mod readme;
