@@ -13,6 +13,7 @@ use super::lease::Lease;
 use super::lookout::BEAT;
 use super::pile_up::{SILENCE_MAX, explained};
 use super::pool::Pool;
+use super::rotation::Serving;
 
 /// How long what an upstream needs is in doubt when it is sick itself.
 const DOUBT_OF_NEEDS: Duration = Duration::from_secs(1);
@@ -177,8 +178,17 @@ impl Pool {
         self.put_out(backend, true, true, &why);
     }
 
-    /// Ejects a backend whose answers are errors, where its siblings' are not.
+    /// True while an upstream that this one needs has nobody up: what goes wrong here is most likely wrong there.
+    fn misses_a_need(&self) -> bool {
+        let is_away = |need: Arc<Self>| matches!(need.rotation.load().serving, Serving::FailOpen | Serving::Nobody);
+        self.needs.lock().iter().filter_map(Weak::upgrade).any(is_away)
+    }
+
+    /// Ejects a backend whose answers are errors, where its siblings' are not; but not for what its upstream needs.
     pub fn eject_for_errors(&self, backend: &Arc<Backend>) {
+        if self.misses_a_need() {
+            return;
+        }
         let share = backend.vitals().evidence.error_share();
         let is_better = |sibling: &Backend| {
             sibling.address() != backend.address()

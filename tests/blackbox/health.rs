@@ -92,6 +92,30 @@ async fn five_hundreds_eject_one_that_is_worse_than_its_siblings() {
     assert!(edge.states("pool").await.contains(&"ejected".into()));
 }
 
+/// By chance one replica gets more of the requests that ask for it.
+#[tokio::test]
+async fn nobody_is_ejected_for_errors_that_a_needed_upstream_explains() {
+    let (good, bad) = (Origin::named("good").await, Origin::named("bad").await);
+    let port = free_port();
+    let needs = format!(
+        ", needs: [database] }}\n  database: {{ servers: \"127.0.0.1:{port}\", check: {{ tcp: true, every: 100ms, fall: 1, rise: 1 }}"
+    );
+    let edge = TestEdge::start(&pool(&[&good, &bad], &needs)).await;
+    eventually("both are up", || async { edge.states("pool").await == ["up", "up"] }).await;
+    eventually("the database is down", || async { edge.states("database").await == ["down"] }).await;
+    bad.answer_with(500);
+    for _ in 0..200 {
+        edge.client().get("/").await;
+    }
+    assert_eq!(edge.states("pool").await, ["up", "up"]);
+    let _database = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    eventually("it is ejected now", || async {
+        edge.client().get("/").await;
+        edge.logged("of its answers are errors")
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_tcp_check_needs_only_a_listener() {
     let port = free_port();
