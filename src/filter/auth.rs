@@ -34,10 +34,10 @@ pub fn ruling(status: StatusCode, has_location: bool) -> Ruling {
 }
 
 /// Fields of a client that stay behind: those of its connection (RFC 9110, section 7.6.1), what promises a body, what asks
-/// for a part of another resource, and names under which proxies tell an auth upstream of the request, which only the edge
-/// may. `Host` is set apart. So are all that begin with `content-` and `if-`: the answer to a condition on another
+/// for a part of another resource, names under which proxies tell an auth upstream of the request, which only the edge
+/// may, and those that frameworks take for another method or path of the question itself. `Host` is set apart. So are all that begin with `content-` and `if-`: the answer to a condition on another
 /// resource would be 304 or 412, and neither says who the client is.
-const LEFT: [&str; 18] = [
+const LEFT: [&str; 22] = [
     "connection",
     "expect",
     "host",
@@ -53,9 +53,13 @@ const LEFT: [&str; 18] = [
     "upgrade",
     "x-forwarded-method",
     "x-forwarded-uri",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
     "x-original-method",
     "x-original-uri",
     "x-original-url",
+    "x-rewrite-url",
 ];
 
 /// The fields of a client's request that an auth upstream gets too, in order. Names with `_` are left out, as for every

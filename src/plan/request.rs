@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::routing::normal_path;
+use crate::routing::{normal_path, unresolved_path};
 use crate::snapshot::{Route, Snapshot};
 use crate::telemetry::ErrorReason;
 
@@ -38,7 +38,19 @@ pub fn find_route<'s>(snapshot: &'s Snapshot, asked: Asked<'_>) -> Result<&'s Ar
     let path = if asked.path == "*" && asked.method == "OPTIONS" { "/" } else { asked.path };
     let path = normal_path(path).map_err(|_| Refusal::bad_request("the path can be read in two ways"))?;
     let found = snapshot.routes.find(asked.host, &path);
+    if snapshot.has_auth && matches!(path, Cow::Owned(_)) && evades(snapshot, asked, found) {
+        return Err(Refusal::bad_request("the path can be read in two ways"));
+    }
     found.ok_or(Refusal::new(StatusCode::NOT_FOUND, "no route leads there", ErrorReason::NoRoute))
+}
+
+/// True where a backend that reads the path in another way than routes do takes it for one that somebody must be asked
+/// about, and `found` does not ask: it gets the path as sent, and not everybody resolves `..` or decodes `%2f`.
+fn evades(snapshot: &Snapshot, asked: Asked<'_>, found: Option<&Arc<Route>>) -> bool {
+    [asked.path, &unresolved_path(asked.path)].into_iter().any(|reading| {
+        let other = snapshot.routes.find(asked.host, reading).filter(|other| other.auth.is_some());
+        other.is_some_and(|other| found.is_none_or(|found| !Arc::ptr_eq(found, other)))
+    })
 }
 
 /// The largest body a route takes, bytes; `None` is no limit.

@@ -171,7 +171,7 @@ impl Asker {
                 _ => Silence::Nobody(why),
             })?;
             attempts += 1;
-            let address = lease.backend().address();
+            let (address, began) = (lease.backend().address(), Instant::now());
             let attempt = self.attempt(lease.backend().peer(), question, stale);
             let broken = match timeout_at(deadline.into(), attempt).await {
                 Ok(Ok((session, status))) => {
@@ -189,7 +189,11 @@ impl Asker {
                     continue;
                 }
                 Ok(Err(broken)) => broken,
-                Err(_) => Broken { failure: Failure::Timeout, reused: false, blamed: true },
+                // The deadline is the route's: who was asked when most of it was gone is not to blame.
+                Err(_) => {
+                    let blamed = auth.spec.timeout <= began.elapsed() * 2;
+                    Broken { failure: Failure::Timeout, reused: false, blamed }
+                }
             };
             let failed = Silence::Failed(address, broken.failure);
             last = Some(failed);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::Version;
 use http::header::{self, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
+use pingora::protocols::http::authority::raw_target_authority;
 use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 use tokio::sync::Semaphore;
@@ -88,10 +89,13 @@ fn find_route(request: &RequestHeader, ctx: &mut RequestContext) -> Result<(), R
     Ok(())
 }
 
-/// The host the client asked for: `Host`, or `:authority` in HTTP/2.
+/// The host the client asked for: `Host`, or `:authority` in HTTP/2, or that of an absolute target, which stands alone in
+/// HTTP/1.0.
 pub(super) fn host(request: &RequestHeader) -> &str {
     let field = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    field.or_else(|| request.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default()
+    let authority = || request.uri.authority().map(http::uri::Authority::as_str);
+    let target = || std::str::from_utf8(raw_target_authority(request.raw_path()).authority()?).ok();
+    field.or_else(authority).or_else(target).unwrap_or_default()
 }
 
 /// The address at the other end of the connection.

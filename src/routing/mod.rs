@@ -3,5 +3,5 @@
 mod normal;
 mod table;
 
-pub use normal::{NotNormal, normal_path};
+pub use normal::{NotNormal, normal_path, unresolved_path};
 pub use table::RouteTable;

@@ -26,6 +26,8 @@ pub struct Snapshot {
     pub upstreams: BTreeMap<UpstreamName, Arc<Upstream>>,
     /// What backends are told about clients.
     pub forwarding: Forwarding,
+    /// Whether any route asks an auth upstream.
+    pub has_auth: bool,
 }
 
 /// A route at work.
@@ -105,7 +107,8 @@ impl Snapshot {
         let routes = RouteTable::new(built.iter().map(|(spec, r)| (spec.host.as_ref(), &spec.path, Arc::clone(r))));
         let forwarding = Forwarding::new(site.trusted_proxies.clone());
         drop(built);
-        Self { generation, site: Arc::new(site), routes, upstreams, forwarding }
+        let has_auth = site.routes.iter().any(|spec| spec.auth.is_some());
+        Self { generation, site: Arc::new(site), routes, upstreams, forwarding, has_auth }
     }
 
     /// Waits until the upstreams that are new in it were probed once, but no longer than `limit`.

@@ -205,6 +205,14 @@ impl Evidence {
         self.ms(now) < self.doubted_until_ms.load(Ordering::Relaxed)
     }
 
+    /// Counts errors from none again.
+    pub fn forget_errors(&self) {
+        self.window_base.store(self.answers.load(Ordering::Relaxed), Ordering::Relaxed);
+        for count in [&self.errors, &self.errors_in_a_row, &self.share_before] {
+            count.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// Ejects; returns for how long at most. `ends_with_probe`: a probe that passes ends it early.
     pub fn eject(&self, ends_with_probe: bool, now: Instant) -> Duration {
         self.ends_with_probe.store(ends_with_probe, Ordering::Relaxed);
@@ -215,10 +223,7 @@ impl Evidence {
         let count = if forgiven { 1 } else { (self.ejections.load(Ordering::Relaxed) + 1).min(EJECTIONS_MAX) };
         self.ejections.store(count, Ordering::Relaxed);
         self.consecutive.store(0, Ordering::Relaxed);
-        self.window_base.store(self.answers.load(Ordering::Relaxed), Ordering::Relaxed);
-        for count in [&self.errors, &self.errors_in_a_row, &self.share_before] {
-            count.store(0, Ordering::Relaxed);
-        }
+        self.forget_errors();
         let length = EJECTION * count;
         let length_ms = millis(length);
         self.ejected_until_ms.store(now_ms.saturating_add(length_ms).max(1), Ordering::Relaxed);

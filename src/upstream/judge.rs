@@ -187,6 +187,8 @@ impl Pool {
     /// Ejects a backend whose answers are errors, where its siblings' are not; but not for what its upstream needs.
     pub fn eject_for_errors(&self, backend: &Arc<Backend>) {
         if self.misses_a_need() {
+            // Nor once it is back, for what came before.
+            backend.vitals().evidence.forget_errors();
             return;
         }
         let share = backend.vitals().evidence.error_share();

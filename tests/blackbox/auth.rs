@@ -119,6 +119,56 @@ async fn a_route_that_asks_nobody_costs_and_protects_nothing() {
     assert_eq!(lanes, if is_full_lane() { ["full", "full"] } else { ["fast", "full"] });
 }
 
+/// The service gets the path as sent, and may read it otherwise than routes do.
+#[tokio::test]
+async fn no_spelling_of_a_path_goes_past_the_question() {
+    let (users, service) = (users().await, RawOrigin::answering(OK).await);
+    let edge = edge_of(&service.server(), &users).await;
+    #[rustfmt::skip]
+    let rows = [
+        ("/orders/..%2fx",             400), // open to routes, and `/orders/:name` to Express
+        ("/orders/%2e%2e/x",           400),
+        ("/orders/export/../../x",     400),
+        ("/%6frders/../x",             400),
+        ("//orders//a/../../x",        400),
+        ("/x/../orders/1",             401),
+        ("/x/..%2forders%2f1",         401),
+        ("//orders/1",                 401),
+        ("/orders/./1",                401),
+        ("/%6f%72ders/1",              401),
+        ("/products/../x",             200),
+        ("/products/a%20b",            200),
+    ];
+    for (path, status) in rows {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(Wire::saying(edge.address, request).await.answer().await.status(), status, "{path}");
+    }
+    assert_eq!(service.requests().len(), 2);
+}
+
+/// HTTP/1.0 may name its host in the target alone.
+#[tokio::test]
+async fn no_spelling_of_a_host_goes_past_the_question() {
+    let (users, service) = (users().await, RawOrigin::answering(OK).await);
+    let edge = TestEdge::start(&format!(
+        "routes:\n  /: service\n  admin.test/: {{ to: service, auth: {{ to: users, path: /verify }} }}\nupstreams:\n  \
+         service: {{ servers: {}, check: off }}\n  users: {{ servers: {}, check: off }}\n",
+        service.server(),
+        users.server()
+    ))
+    .await;
+    for head in [
+        "GET http://admin.test/x HTTP/1.0\r\n\r\n",
+        "GET http://ADMIN.test:80/x HTTP/1.0\r\n\r\n",
+        "GET http://admin.test/x HTTP/1.1\r\nHost: admin.test\r\n\r\n",
+        "GET /x HTTP/1.1\r\nHost: Admin.Test:80\r\n\r\n",
+        "GET /x HTTP/1.0\r\nHost: admin.test\r\n\r\n",
+    ] {
+        assert_eq!(Wire::saying(edge.address, head).await.answer().await.status(), 401, "{head}");
+    }
+    assert_eq!(service.requests().len(), 0);
+}
+
 #[tokio::test]
 async fn what_is_denied_is_the_auth_upstreams_answer_and_never_reaches_the_service() {
     let (users, service) = (users().await, RawOrigin::answering(OK).await);

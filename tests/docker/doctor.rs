@@ -8,6 +8,7 @@ use remora::heal::{Finding, Verdict, examine};
 
 use crate::bench::{Box, debian, docker, eventually, get, image};
 use crate::gunicorn::{STARTS, start, workers};
+use crate::others::app_pid;
 
 fn exec(line: &str) -> Step {
     Step::Exec(line.split(' ').map(str::to_owned).collect())
@@ -74,6 +75,10 @@ async fn pm2_and_images_without_anything_are_judged() {
     eventually("the app answers", || get(address, "/health", Duration::from_secs(1)).is_ok());
     let app = |name: &str| Step::Preset(Preset::Pm2Reload(name.into()));
     expect("PM2", &frontend, &[(app("app"), Works, "knows `app`"), (app("web"), Broken, "no app called `web`")]).await;
+    let running = app_pid(&frontend);
+    frontend.shell(&format!("kill -STOP {running}"));
+    expect("PM2, frozen", &frontend, &[(app("app"), Works, "knows `app`")]).await;
+    assert_eq!(app_pid(&frontend), running, "it only looked");
 
     let bare = Box::run("api", &[], &debian(), &["sleep", "3600"]);
     let gunicorn = Step::Preset(Preset::GunicornReload);

@@ -16,7 +16,7 @@ fn daemons(container: &Box) -> usize {
     processes.lines().filter(|line| !line.contains("sh -c")).filter(is_daemon).count()
 }
 
-fn app_pid(container: &Box) -> String {
+pub fn app_pid(container: &Box) -> String {
     container.shell("for f in /proc/[0-9]*; do case $(tr '\\0' ' ' <$f/cmdline) in 'node /app/server/main.js'*) echo ${f#/proc/};; esac; done")
 }
 

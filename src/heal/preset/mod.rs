@@ -35,7 +35,7 @@ const PM2_FIND: &str = include_str!("pm2_find.sh");
 /// nothing is run unless that one listens there.
 ///
 /// A process whose event loop stands still cannot end when it is asked to: PM2 waits its whole `kill_timeout` for it, 1.6 s by
-/// default, before it kills it. So one of the app's processes that is stopped, or that in five looks within a quarter of a
+/// default, before it kills it. So one of the app's Node or Bun processes that is stopped, or that in ten looks within half a
 /// second never waits for events, is killed here at once and PM2 starts it anew, in 0.15 s (measured). Where the kernel does
 /// not tell what a process waits for, it is asked politely.
 const PM2_RUN: &str = include_str!("pm2_run.sh");
