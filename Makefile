@@ -42,9 +42,9 @@ stack: setup ## end to end in real Docker, on the manager stack
 	ONLY=gunicorn-slim/frozen cargo test --locked --test healing -- --ignored --nocapture
 
 stacks: setup ## every other stack of deploy/, in real Docker and a real browser
+	@scripts/setup.sh node python chromium
 	@scripts/docker-up.sh
 	@scripts/images.sh
-	@scripts/setup.sh python chromium
 	@scripts/browser.sh
 	cargo test --locked --test stacks -- --ignored --nocapture --test-threads=1
 

@@ -47,7 +47,8 @@ base() {
         declare -gx "$var=$public"
     elif here "$local" && [ -z "${REBUILD_BASES:-}" ]; then
         declare -gx "$var=$local"
-    elif [ "$can_pull" != never ] && timeout 60 docker pull -q "$public" >"$logs/pull.log" 2>&1; then
+    elif [ "$can_pull" != never ] && timeout 30 docker manifest inspect "$public" >"$logs/pull.log" 2>&1 &&
+        docker pull -q "$public" >"$logs/pull.log" 2>&1; then
         declare -gx "$var=$public"
     else
         [ "$can_pull" = never ] || say "$public cannot be pulled ($(tail -c 200 "$logs/pull.log" | tail -n 1)): making bases here"

@@ -6,6 +6,11 @@ set -euo pipefail
 missing=()
 for need in "$@"; do
     case "$need" in
+        node)
+            node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' 2>/dev/null || {
+                echo "setup: Node 20 or newer is missing; install it first: https://nodejs.org" >&2
+                exit 1
+            } ;;
         python) python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv) ;;
         *) command -v "$need" >/dev/null || missing+=("$need") ;;
     esac

@@ -1,4 +1,5 @@
-//! deploy/fullstack, with Debian's PostgreSQL and the stand-in for MongoDB (compose.standin.yml).
+//! deploy/fullstack; where the databases' public images are not here, with Debian's PostgreSQL and the stand-in for MongoDB
+//! (compose.standin.yml).
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::compose::{Project, docker, eventually, root, text};
 use crate::load::{Answer, CLIENT_TIMEOUT, Client, Load, Outcome, Question, get, question, send};
-use crate::readme::Readme;
+use crate::readme::{Readme, image};
 
 const PORT: u16 = 18513;
 const FILES: [&str; 2] = ["deploy/fullstack/compose.yml", "deploy/fullstack/compose.standin.yml"];
@@ -20,7 +21,9 @@ const HELD: &str = "/api/health/databases";
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Docker and the images: make stacks"]
 async fn fullstack() {
-    let mut project = Project::new("fullstack", PORT, &FILES);
+    let is_here = |public: &str| image("FULLSTACK_IMAGE", public, "") == public;
+    let files = if is_here("postgres:17") && is_here("mongo:7") { &FILES[..1] } else { &FILES[..] };
+    let mut project = Project::new("fullstack", PORT, files);
     project.up(&[]);
     project.answers("/").await;
     project.answers(HELD).await;
@@ -139,6 +142,7 @@ fn has(whole: &Value, part: &Value) {
 async fn bad_input_is_refused(project: &Project) {
     let long = format!(r#"{{"name":"{}","email":"l@example.com"}}"#, "x".repeat(121));
     let deep = "[".repeat(100_000);
+    let digits = format!("/api/users/{}", "1".repeat(5000));
     let large = format!(r#"{{"title":"{}"}}"#, "x".repeat(1024 * 1024));
     const JSON: &str = "application/json";
     #[rustfmt::skip]
@@ -162,6 +166,8 @@ async fn bad_input_is_refused(project: &Project) {
         (Method::GET,    "/api/users/99999999999999999999999999",   JSON,         "",                                       404),
         (Method::GET,    "/api/users/1%20OR%201=1",                 JSON,         "",                                       404),
         (Method::GET,    "/api/users?limit=0",                      JSON,         "",                                       400),
+        (Method::GET,    "/api/users?limit=000000001999999",        JSON,         "",                                       400),
+        (Method::GET,    &digits,                                   JSON,         "",                                       404),
         (Method::GET,    "/api/users?after='",                      JSON,         "",                                       400),
         (Method::DELETE, "/api/users",                              JSON,         "",                                       405),
         (Method::POST,   "/api/documents",                          JSON,         "{not json",                              400),

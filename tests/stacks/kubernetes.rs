@@ -13,6 +13,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
+use crate::calm;
 use crate::compose::{PATIENCE, docker, eventually, root, text};
 use crate::load::{Load, Outcome, get, once, question, send};
 
@@ -363,17 +364,6 @@ impl Cluster {
         ready.sort();
         eventually("the edge follows the DNS", || async { self.knows(app) == ready }).await
     }
-
-    fn overloads(&self) -> usize {
-        let log = Command::new("docker").args(["logs", &self.edge().container]).output().unwrap();
-        text(&log.stderr).matches(" is overloaded").count()
-    }
-
-    /// Three of the page's files for one list of notes, as a browser asks.
-    fn load(&self) -> Load {
-        let (to, paths) = (self.front(), ["/", "/", "/", "/api/notes/"]);
-        Load::of(RATE, move |count| question(Method::GET, to, paths[count % paths.len()], ""))
-    }
 }
 
 impl Drop for Cluster {
@@ -396,6 +386,12 @@ impl Drop for Cluster {
     }
 }
 
+/// Three of the page's files for one list of notes, as a browser asks.
+fn load(to: SocketAddr) -> Load {
+    let paths = ["/", "/", "/", "/api/notes/"];
+    Load::of(RATE, move |count| question(Method::GET, to, paths[count % paths.len()], ""))
+}
+
 fn address_of(container: &str) -> IpAddr {
     let format = format!("{{{{(index .NetworkSettings.Networks \"{NETWORK}\").IPAddress}}}}");
     docker(&["inspect", "--format", &format, container]).parse().unwrap()
@@ -413,23 +409,11 @@ fn exec(pod: &Pod, command: &[&str]) -> Result<String, String> {
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }
 
-/// Does something under load, of which nothing may fail. Where the whole service had more than it could answer it was this
-/// machine, which others use too, and it is done again, twice at most.
+/// Does something under load, of which nothing may fail; the edge stays the same.
 async fn costs_nothing(cluster: &mut Cluster, what: &str, mut doing: impl AsyncFnMut(&mut Cluster)) -> Outcome {
-    for attempt in 1.. {
-        let before = cluster.overloads();
-        let (load, start) = (cluster.load(), Instant::now());
-        doing(cluster).await;
-        let took = start.elapsed().as_secs_f64();
-        let outcome = load.end().await;
-        let overloaded = cluster.overloads() - before;
-        println!("kubernetes: {what}, {took:.1} s, {overloaded} times overloaded: {outcome}");
-        if outcome.failed() == 0 {
-            return outcome;
-        }
-        assert!(0 < overloaded && attempt < 3, "{what}: {outcome}");
-    }
-    unreachable!()
+    let (edge, to) = (cluster.edge().container, cluster.front());
+    let log = || text(&Command::new("docker").args(["logs", &edge]).output().unwrap().stderr);
+    calm::costs(0, &format!("kubernetes: {what}"), log, || load(to), async || doing(&mut *cluster).await).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -506,7 +490,7 @@ async fn scaling_and_rolling_cost_nothing(cluster: &mut Cluster) {
 
 /// Nobody told it to go, so it is in the DNS until its probe fails.
 async fn a_pod_that_dies_is_left_at_once(cluster: &mut Cluster) {
-    let load = cluster.load();
+    let load = load(cluster.front());
     let dead = cluster.pods("backend").remove(0);
     docker(&["kill", &dead.container]);
     eventually("its probe fails", || async { !cluster.passes(&dead, "readinessProbe").await }).await;

@@ -10,6 +10,9 @@
     reason = "a test fails by panicking, prints its figures and may spawn"
 )]
 
+#[path = "../support/calm.rs"]
+#[allow(dead_code, reason = "shared")]
+mod calm;
 #[path = "../support/compose.rs"]
 #[allow(dead_code, reason = "shared")]
 mod compose;

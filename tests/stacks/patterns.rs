@@ -12,6 +12,7 @@ use http::Method;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
+use crate::calm::{self, overloads};
 use crate::compose::{Project, docker, eventually, root, text};
 use crate::load::{CLIENT_TIMEOUT, Client, Load, get, question, send};
 
@@ -44,33 +45,26 @@ async fn starts_and_answers(pattern: &str, page: &str) {
     }
 }
 
-/// How often the edge has said that a whole service had more than it could answer.
-fn overloads(project: &Project) -> usize {
-    project.log("edge").matches(" is overloaded").count()
-}
-
-/// Where the whole service had more than it could answer it was this machine, which others use too, and it is done again,
-/// twice at most.
 async fn scaling_costs_nothing(project: &Project) {
+    // Three of the page's files for one list of notes, as a browser asks.
+    let (to, paths) = (project.front(), ["/", "/", "/", "/api/notes/"]);
+    let load = || Load::of(100, move |count| question(Method::GET, to, paths[count % paths.len()], ""));
     for service in ["frontend", "backend"] {
-        for attempt in 1.. {
-            let before = overloads(project);
-            // Three of the page's files for one list of notes, as a browser asks.
-            let (to, paths) = (project.front(), ["/", "/", "/", "/api/notes/"]);
-            let load = Load::of(100, move |count| question(Method::GET, to, paths[count % paths.len()], ""));
-            for count in [3, 1] {
-                let scale = format!("{service}={count}");
-                project.compose(&["up", "-d", "--no-build", "--no-recreate", "--scale", &scale]);
-                project.all_up("edge", service, count).await;
-            }
-            let outcome = load.end().await;
-            let overloaded = overloads(project) - before;
-            println!("three-tier: {service} scaled 1→3→1, {overloaded} times overloaded: {outcome}");
-            if outcome.failed() == 0 {
-                break;
-            }
-            assert!(0 < overloaded && attempt < 3, "{service}: {outcome}");
-        }
+        let what = format!("three-tier: {service} scaled 1→3→1");
+        calm::costs(
+            0,
+            &what,
+            || project.log("edge"),
+            load,
+            async || {
+                for count in [3, 1] {
+                    let scale = format!("{service}={count}");
+                    project.compose(&["up", "-d", "--no-build", "--no-recreate", "--scale", &scale]);
+                    project.all_up("edge", service, count).await;
+                }
+            },
+        )
+        .await;
     }
 }
 
@@ -179,14 +173,14 @@ impl Writer {
 /// Makes one step while clients read and write. `bearable` is how many of all requests may fail; more only where this machine,
 /// which others use too, had so little left that the edge says overload.
 async fn step(project: &Project, name: &str, bearable: usize, doing: impl AsyncFnOnce()) {
-    let before = overloads(project);
+    let before = overloads(&project.log("edge"));
     let (load, writer) = (Load::start(project.front(), "/api/notes/", RATE), Writer::start(project, name));
     let start = Instant::now();
     doing().await;
     let took = start.elapsed().as_secs_f64();
     let outcome = load.end().await;
     let (kept, failed) = writer.end(project).await;
-    let overloaded = overloads(project).saturating_sub(before);
+    let overloaded = overloads(&project.log("edge")).saturating_sub(before);
     println!(
         "{name} in {took:.1} s: {outcome}; {kept} notes written and found again, {} failed {failed:?}",
         failed.len()

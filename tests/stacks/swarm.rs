@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 
+use crate::calm;
 use crate::compose::{docker, eventually, root, text};
 use crate::load::{Load, Outcome, get, question, send};
 
@@ -153,29 +154,13 @@ async fn the_swarm_stack() {
     the_edge_is_replaced().await;
 }
 
-/// How often the edge has said that a whole service had more than it could answer.
-fn overloads() -> usize {
-    let log = Command::new("docker").args(["service", "logs", "--raw", &service("edge")]).output().unwrap();
-    text(&log.stderr).matches(" is overloaded").count()
-}
-
-/// Does something under load, of which no more than `bearable` requests may fail. Where the whole service had more than it could answer it was this
-/// machine, which others use too, and it is done again, twice at most.
-async fn costs(bearable: usize, what: &str, mut doing: impl AsyncFnMut()) -> Outcome {
-    for attempt in 1.. {
-        let before = overloads();
-        let (load, start) = (load(), Instant::now());
-        doing().await;
-        let took = start.elapsed().as_secs_f64();
-        let outcome = load.end().await;
-        let overloaded = overloads() - before;
-        println!("swarm: {what}, {took:.1} s, {overloaded} times overloaded: {outcome}");
-        if outcome.failed() <= bearable {
-            return outcome;
-        }
-        assert!(0 < overloaded && attempt < 3, "{what}: {outcome}");
-    }
-    unreachable!()
+/// Does something under load, of which no more than `bearable` requests may fail.
+async fn costs(bearable: usize, what: &str, doing: impl AsyncFnMut()) -> Outcome {
+    let log = || {
+        let log = Command::new("docker").args(["service", "logs", "--raw", &service("edge")]).output().unwrap();
+        text(&log.stderr)
+    };
+    calm::costs(bearable, &format!("swarm: {what}"), log, load, doing).await
 }
 
 async fn scaling_costs_nothing() {

@@ -22,7 +22,18 @@ END
         umask 027
         if [ -n "${MYSQL_DATABASES:-}" ]; then
             # Several databases, `name:password name:password`: each with a user of its name, who may use this one alone.
-            for each in $MYSQL_DATABASES; do grant "${each%%:*}" "${each%%:*}" "${each#*:}"; done
+            # Parted at spaces and nowhere else: a password's `*` is no pattern of file names.
+            set -f
+            count=0
+            for each in $MYSQL_DATABASES; do
+                count=$((count + 1))
+                case $each in
+                ?*:?*) grant "${each%%:*}" "${each%%:*}" "${each#*:}" ;;
+                *)  # It may be half a password, so it is not shown.
+                    echo "MYSQL_DATABASES: item $count is not name:password (neither may have a space in it)" >&2
+                    exit 1 ;;
+                esac
+            done
         else
             grant "${MYSQL_DATABASE:-remora}" "${MYSQL_USER:-remora}" "${MYSQL_PASSWORD:-remora}"
         fi >/etc/mysql/remora-init.sql

@@ -5,6 +5,7 @@ the products or the database, the row stays and the sweeper ends it: the stock t
 """
 
 import asyncio
+import hashlib
 import random
 import uuid
 from typing import Annotated
@@ -19,7 +20,8 @@ from shop.service import log, service
 
 TABLES = [
     """CREATE TABLE IF NOT EXISTS orders (
-         id BIGINT AUTO_INCREMENT PRIMARY KEY, user INT NOT NULL, name VARCHAR(32) NOT NULL, request VARCHAR(100),
+         id BIGINT AUTO_INCREMENT PRIMARY KEY, user INT NOT NULL, name VARCHAR(32) NOT NULL,
+         request VARCHAR(100) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin, content CHAR(64) NOT NULL,
          reservation CHAR(32) NOT NULL, state ENUM('pending', 'placed', 'releasing', 'failed') NOT NULL,
          total_cents BIGINT NOT NULL DEFAULT 0, made TIMESTAMP DEFAULT CURRENT_TIMESTAMP,
          UNIQUE (user, request), KEY (user, id), KEY (state, made))""",
@@ -59,6 +61,8 @@ async def user(x_user_id: Annotated[str, Header()] = "", x_user_name: Annotated[
 
 
 CurrentUser = Annotated[User, Depends(user)]
+# Visible ASCII: what the database compares byte by byte, and no space at an end that it would overlook.
+IdempotencyKey = Annotated[str | None, Header(pattern="^[!-~]{1,100}$")]
 
 
 async def sweep():
@@ -84,20 +88,19 @@ app = service("orders", database, sweep)
 
 
 @app.post("/orders", status_code=201)
-async def place(
-    wanted: NewOrder, user: CurrentUser, idempotency_key: Annotated[str | None, Header(max_length=100)] = None
-):
+async def place(wanted: NewOrder, user: CurrentUser, idempotency_key: IdempotencyKey = None):
     """Reserves the stock and places the order. Sent again with the same `Idempotency-Key` it orders nothing more."""
-    reservation = uuid.uuid4().hex
+    reservation, content = uuid.uuid4().hex, hashlib.sha256(wanted.model_dump_json().encode()).hexdigest()
     try:
         async with database.transaction() as cursor:
             await cursor.execute(
-                "INSERT INTO orders (user, name, request, reservation, state) VALUES (%s, %s, %s, %s, 'pending')",
-                (user.id, user.name, idempotency_key, reservation),
+                "INSERT INTO orders (user, name, request, content, reservation, state)"
+                " VALUES (%s, %s, %s, %s, %s, 'pending')",
+                (user.id, user.name, idempotency_key, content, reservation),
             )
             number = cursor.lastrowid
     except IntegrityError:
-        return await earlier(user, idempotency_key)
+        return await earlier(user, idempotency_key, content)
     try:
         answer = await products.call(
             "PUT", f"/products/reservations/{reservation}", RESERVE_SECONDS, json=wanted.model_dump()
@@ -118,9 +121,11 @@ async def place(
     raise HTTPException(502, "the products' answer is not understood")
 
 
-async def earlier(user: User, key: str) -> Response | dict:
-    """The order that a request with this key made before."""
-    order = await database.row("SELECT id, state FROM orders WHERE user = %s AND request = %s", (user.id, key))
+async def earlier(user: User, key: str, content: str) -> Response | dict:
+    """The order that a request with this key made before; a key stands for one order and no other."""
+    order = await database.row("SELECT id, state, content FROM orders WHERE user = %s AND request = %s", (user.id, key))
+    if order and order["content"] != content:
+        raise HTTPException(422, "this Idempotency-Key came with another order before")
     if order and order["state"] == "placed":
         return await shown(order["id"], user.id)
     raise HTTPException(409, "the first request with this Idempotency-Key is not done yet", {"Retry-After": "1"})

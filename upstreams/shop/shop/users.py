@@ -96,6 +96,9 @@ Claims = Annotated[dict, Depends(claims)]
 
 @app.post("/users/register", status_code=201)
 async def register(account: Account):
+    # The administrator's, also before that account is made.
+    if account.name == "admin":
+        raise HTTPException(409, "this name is taken")
     password = await hashed(account.password)
     try:
         async with database.transaction() as cursor:

@@ -5,6 +5,7 @@ import socket
 
 from flask import Flask, jsonify
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import IntegerConverter
 
 from app import documents, health, users
 from app.database import Away
@@ -12,6 +13,12 @@ from app.payload import Refused
 
 HOSTNAME = socket.gethostname()  # in a container: the beginning of its id
 log = logging.getLogger("api")
+
+
+class Number(IntegerConverter):
+    """Digits that PostgreSQL's bigint may hold; Python refuses to read thousands of them."""
+
+    regex = r"\d{1,19}"
 
 
 def create_app():
@@ -22,6 +29,7 @@ def create_app():
     app.config["MAX_CONTENT_LENGTH"] = 1024 * 1024
     app.json.sort_keys = False
     app.url_map.strict_slashes = False
+    app.url_map.converters["number"] = Number
     for part in (users, documents, health):
         app.register_blueprint(part.blueprint)
     # Connections and threads do not survive a fork, so each worker process makes its own; without `preload_app` this runs there.

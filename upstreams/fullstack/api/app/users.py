@@ -160,12 +160,12 @@ def create():
     return jsonify(user), 201, {"Location": url_for("users.one", number=user["id"])}
 
 
-@blueprint.get("/<int:number>")
+@blueprint.get("/<number:number>")
 def one(number):
     return jsonify(_one(_rows(sql.SQL("SELECT {} FROM users WHERE id = %s").format(COLUMNS), (_id(number),))))
 
 
-@blueprint.route("/<int:number>", methods=["PUT", "PATCH"])
+@blueprint.route("/<number:number>", methods=["PUT", "PATCH"])
 def change(number):
     """PUT names every field, PATCH those that change."""
     data = payload.read(CHECKS, required=CHECKS if request.method == "PUT" else ())
@@ -174,7 +174,7 @@ def change(number):
     return jsonify(_one(_rows(statement, (*data.values(), _id(number)))))
 
 
-@blueprint.delete("/<int:number>")
+@blueprint.delete("/<number:number>")
 def delete(number):
     _one(_rows(sql.SQL("DELETE FROM users WHERE id = %s RETURNING {}").format(COLUMNS), (_id(number),)))
     return "", 204

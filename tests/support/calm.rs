@@ -1,0 +1,35 @@
+//! Scenarios of which nothing may fail, on a machine that others use too.
+
+use std::time::Instant;
+
+use crate::load::{Load, Outcome};
+
+/// How often an edge has said in its log that a whole service had more than it could answer.
+pub fn overloads(log: &str) -> usize {
+    log.matches(" is overloaded").count()
+}
+
+/// Does something under load, of which no more than `bearable` requests may fail; `log` is the edge's. Where the whole service
+/// had more than it could answer it was this machine, which others use too, and it is done again, twice at most.
+pub async fn costs(
+    bearable: usize,
+    what: &str,
+    log: impl Fn() -> String,
+    load: impl Fn() -> Load,
+    mut doing: impl AsyncFnMut(),
+) -> Outcome {
+    for attempt in 1.. {
+        let before = overloads(&log());
+        let (load, start) = (load(), Instant::now());
+        doing().await;
+        let took = start.elapsed().as_secs_f64();
+        let outcome = load.end().await;
+        let overloaded = overloads(&log()).saturating_sub(before);
+        println!("{what}, {took:.1} s, {overloaded} times overloaded: {outcome}, {:.0} requests/s", outcome.rate());
+        if outcome.failed() <= bearable {
+            return outcome;
+        }
+        assert!(0 < overloaded && attempt < 3, "{what}: {outcome}");
+    }
+    unreachable!()
+}
