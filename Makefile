@@ -1,5 +1,7 @@
 # `make demo` and `make test` do everything on a fresh Debian machine with Rust, as root or with sudo.
 SHELL := /bin/bash
+# scripts/docker-up.sh puts a docker-compose there where Docker has only its plugin.
+export PATH := $(PATH):$(CURDIR)/target/bin
 .DEFAULT_GOAL := help
 # The benchmark suite is a package of its own.
 PEERS_CRATE := --manifest-path benches/peers/Cargo.toml --target-dir target/bench/build
@@ -36,7 +38,7 @@ images: ## build every image of the stacks, bases included where they cannot be 
 
 stack: setup ## end to end in real Docker, on the manager stack
 	@scripts/docker-up.sh
-	@scripts/images.sh
+	@QUICK_EDGE=1 scripts/images.sh
 	cargo test --locked --test docker -- --ignored --test-threads=1
 	cargo test --locked --test stack -- --ignored --nocapture
 	ONLY=gunicorn-slim/frozen cargo test --locked --test healing -- --ignored --nocapture
@@ -44,7 +46,7 @@ stack: setup ## end to end in real Docker, on the manager stack
 stacks: setup ## every other stack of deploy/, in real Docker and a real browser
 	@scripts/setup.sh node python chromium
 	@scripts/docker-up.sh
-	@scripts/images.sh
+	@QUICK_EDGE=1 scripts/images.sh
 	@scripts/browser.sh
 	cargo test --locked --test stacks -- --ignored --nocapture --test-threads=1
 

@@ -49,4 +49,10 @@ if ! answers; then
         sleep 0.3
     done
 fi
+# The tests and the READMEs say docker-compose; where there is only the newer one, it answers to that name too.
+if ! have docker-compose; then
+    mkdir -p "${0%/*}/../target/bin"
+    printf '#!/bin/sh\nexec docker compose "$@"\n' >"${0%/*}/../target/bin/docker-compose"
+    chmod +x "${0%/*}/../target/bin/docker-compose"
+fi
 say "docker $(docker version --format '{{.Server.Version}}') answers"
