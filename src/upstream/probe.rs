@@ -16,6 +16,9 @@ use crate::config::model::{CheckKind, CheckSpec, Protocol, ServerSpec};
 use super::greeting;
 use super::health::Failure;
 
+/// How long a backend that gave no answer in time may take for a mere connection: longer than it takes around the world.
+const CONNECTED_WITHIN: Duration = Duration::from_millis(400);
+
 /// A check made ready for one backend.
 pub(super) struct Probe {
     kind: Kind,
@@ -45,8 +48,7 @@ impl Probe {
                 check.req.insert_header("Host", &host)?;
                 check.req.insert_header("User-Agent", "remora-check")?;
                 check.req.insert_header("Connection", "close")?;
-                // Who has no connection just before the deadline is not there, which is another thing than one who hangs.
-                check.peer_template.options.connection_timeout = Some(spec.timeout / 10 * 9);
+                check.peer_template.options.connection_timeout = Some(spec.timeout);
                 check.peer_template.options.read_timeout = Some(spec.timeout);
                 let expect = expect.clone();
                 check.validator = Some(Box::new(move |response| {
@@ -80,12 +82,24 @@ impl Probe {
                 Some((_, false)) => None,
             }
         };
-        let late = match &self.kind {
-            Kind::Tcp(_) => Failure::ConnectTimeout,
-            Kind::Greeting(..) | Kind::Http(..) => Failure::Timeout,
+        if let Ok(result) = tokio::time::timeout(deadline, asked).await {
+            return result;
+        }
+        let is_there = match &self.kind {
+            Kind::Tcp(_) => false,
+            Kind::Greeting(address, _) => takes_connections(*address).await,
+            Kind::Http(_, target) => match target.addr.as_inet() {
+                Some(address) => takes_connections(*address).await,
+                None => true,
+            },
         };
-        tokio::time::timeout(deadline, asked).await.unwrap_or(Some(Err(late)))
+        Some(Err(if is_there { Failure::Timeout } else { Failure::ConnectTimeout }))
     }
+}
+
+/// Who hangs takes connections all the same, for the system does it; who is gone does not, which is another thing.
+async fn takes_connections(address: SocketAddr) -> bool {
+    tokio::time::timeout(CONNECTED_WITHIN, TcpStream::connect(address)).await.is_ok_and(|connected| connected.is_ok())
 }
 
 /// Why a connection could not be opened, and whether the backend is to blame.

@@ -70,11 +70,17 @@ impl Edge {
         serde_json::from_str(&body).unwrap()
     }
 
-    /// The state of an upstream's only backend.
-    pub fn state(&self, upstream: &str) -> String {
+    /// The states of an upstream's backends.
+    pub fn states(&self, upstream: &str) -> Vec<String> {
         let status = self.status();
-        let found = status["upstreams"].as_array().unwrap().iter().find(|one| one["name"] == upstream).unwrap().clone();
-        found["backends"][0]["state"].as_str().unwrap_or_default().to_owned()
+        let found = status["upstreams"].as_array().unwrap().iter().find(|one| one["name"] == upstream).unwrap();
+        let backends = found["backends"].as_array().unwrap();
+        backends.iter().map(|backend| backend["state"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// The state of an upstream's first backend.
+    pub fn state(&self, upstream: &str) -> String {
+        self.states(upstream).into_iter().next().unwrap_or_default()
     }
 
     /// The latest ladder of an upstream, and how many there were.

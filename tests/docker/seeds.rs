@@ -45,6 +45,11 @@ async fn the_lines_heal_as_they_are_typed() {
         let check = format!("{{ {check}, every: 500ms, timeout: 500ms }}");
         site += &format!("  {name}: {{ servers: \"{address}\", check: {check}, heal: {line} }}\n");
     }
+    // Else everything is sick together, which is nobody's sickness.
+    let well = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    site +=
+        &format!("  well: {{ servers: \"{}\", check: {{ tcp: true, every: 500ms }} }}\n", well.local_addr().unwrap());
+    std::thread::spawn(move || well.incoming().for_each(drop));
     let edge = Edge::start(&project, &site);
     eventually("all three are up", || LINES.iter().all(|(name, ..)| edge.state(name) == "up"));
     let doctor = Command::new(env!("CARGO_BIN_EXE_remora"))
