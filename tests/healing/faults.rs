@@ -26,7 +26,9 @@ const HEALS: [(&str, &str); 3] = [
     ("heal: pm2 reload app", "heal: { steps: pm2 reload app, budget: 60/10m }"),
     ("heal: systemctl restart mysql", "heal: { steps: systemctl restart mysql, budget: 60/10m }"),
 ];
-/// How long nothing may happen after everything is up.
+/// How long everything has to be up before it counts.
+const SETTLED: Duration = Duration::from_secs(20);
+/// How long nothing may happen after that.
 const CALM: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy)]
@@ -181,8 +183,15 @@ async fn settle(
 ) {
     // A ladder waits out its cooldown, which grows up to ten minutes with every one in vain.
     let limit = Duration::from_secs(720);
-    let is_up = || async { COUNTS.iter().all(|(service, count)| stack.is_up(service, *count)) };
-    match within(limit, is_up).await {
+    // Without load a sickness is found by the check alone, some seconds later.
+    let since = std::cell::Cell::new(Instant::now());
+    let is_settled = || async {
+        if !COUNTS.iter().all(|(service, count)| stack.is_up(service, *count)) {
+            since.set(Instant::now());
+        }
+        SETTLED <= since.get().elapsed()
+    };
+    match within(limit, is_settled).await.map(|took| took.saturating_sub(SETTLED)) {
         Some(took) => report.line("faults", &format!("everything up {:.1} s after the last fault", took.as_secs_f64())),
         None => {
             report.problem("faults", &format!("{:?}", COUNTS.map(|(service, _)| edge::states(&stack.edge, service))));
