@@ -144,8 +144,13 @@ impl Special {
                     Some(again) => format!("all up {:.1} s after the last request", again.as_secs_f64()),
                     None => format!("not all up {AFTERWARDS:?} after the last request"),
                 };
-                let what =
-                    format!("capacity {capacity}/s, {count} heals, containers the same: {same}, {failed:.0} % failed");
+                let (most, all) = outcome.failures_took();
+                let what = format!(
+                    "capacity {capacity}/s, {count} heals, containers the same: {same}, {failed:.0} % refused, 99 of 100 \
+                     within {} ms, all within {} ms",
+                    most.as_millis(),
+                    all.as_millis()
+                );
                 report.line(name, &format!("{what}, {again}; {}", sum(&outcome, since)));
                 if count != 0 || again.starts_with("not") {
                     report.problem(name, &format!("{count} heals of what was only busy; {again}"));

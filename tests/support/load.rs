@@ -181,6 +181,14 @@ impl Outcome {
         self.samples.iter().filter(|sample| sample.outcome.is_ok() && limit < sample.took).count()
     }
 
+    /// How long the quickest 99 of 100 failures took, and the slowest.
+    pub fn failures_took(&self) -> (Duration, Duration) {
+        let mut times: Vec<_> = self.samples.iter().filter(|one| one.outcome.is_err()).map(|one| one.took).collect();
+        times.sort();
+        let at = |share: usize| times.get((times.len() * share / 100).min(times.len().saturating_sub(1)));
+        (at(99).copied().unwrap_or_default(), at(100).copied().unwrap_or_default())
+    }
+
     /// From the load's start to the first request that was harmed.
     pub fn first_harm(&self) -> Option<Duration> {
         self.samples.iter().find(|sample| sample.is_harm()).map(|sample| sample.sent.duration_since(self.start))
