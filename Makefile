@@ -5,7 +5,7 @@ export PATH := $(PATH):$(CURDIR)/target/bin
 .DEFAULT_GOAL := help
 # The benchmark suite is a package of its own.
 PEERS_CRATE := --manifest-path benches/peers/Cargo.toml --target-dir target/bench/build
-.PHONY: help demo test lint unit corpora attacks fuzz stack stacks healing images setup bench micro
+.PHONY: help demo test lint unit corpora attacks fuzz docker stack stacks healing images setup bench micro
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,9 +39,13 @@ images: ## build every image of the stacks, bases included where they cannot be 
 stack: setup ## end to end in real Docker, on the manager stack
 	@scripts/docker-up.sh
 	@QUICK_EDGE=1 scripts/images.sh
-	cargo test --locked --test docker -- --ignored --test-threads=1
 	cargo test --locked --test stack -- --ignored --nocapture
 	ONLY=gunicorn-slim/frozen cargo test --locked --test healing -- --ignored --nocapture
+
+docker: setup ## each way Docker can fail, in real Docker
+	@scripts/docker-up.sh
+	@QUICK_EDGE=1 scripts/images.sh
+	cargo test --locked --test docker -- --ignored --test-threads=1
 
 stacks: setup ## every other stack of deploy/, in real Docker and a real browser
 	@scripts/setup.sh node python chromium
@@ -69,7 +73,10 @@ attacks: setup ## slowhttptest, HTTP/2 floods and WebSocket cases against the ed
 	@scripts/venv.sh tests/attacks/requirements.txt
 	cargo test --locked --test attacks -- --ignored --nocapture --test-threads=1
 
-test: lint unit attacks stack stacks ## all tests
+# The two that wait for containers most of the time go side by side, once everything is built.
+test: lint unit attacks stack ## all tests
+	@scripts/setup.sh node python chromium
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=line docker stacks
 
 bench: setup ## measure Remora beside other proxies and write benches/RESULTS.md; see README, Benchmarks
 	@benches/tools

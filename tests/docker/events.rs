@@ -22,7 +22,7 @@ async fn next(heard: &mut mpsc::Receiver<Seen>, name: &str) -> Happening {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Docker: make stack"]
+#[ignore = "needs Docker: make docker"]
 async fn stops_starts_and_pauses_are_heard_and_a_reload_is_not() {
     let one = Box::run(
         "api",
