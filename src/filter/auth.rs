@@ -9,6 +9,7 @@ use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::http1::is_token_in_list;
+use crate::types::is_framing;
 
 /// What an auth upstream's answer means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,24 +34,12 @@ pub fn ruling(status: StatusCode, has_location: bool) -> Ruling {
     }
 }
 
-/// Fields of a client that stay behind: those of its connection (RFC 9110, section 7.6.1), what promises a body, what asks
-/// for a part of another resource, names under which proxies tell an auth upstream of the request, which only the edge
-/// may, and those that frameworks take for another method or path of the question itself. `Host` is set apart. So are all that begin with `content-` and `if-`: the answer to a condition on another
+/// Fields of a client that stay behind, beside those that frame its request: what asks for a part of another resource, names
+/// under which proxies tell an auth upstream of the request, which only the edge may, and those that frameworks take for
+/// another method or path of the question itself. So do all that begin with `if-`: the answer to a condition on another
 /// resource would be 304 or 412, and neither says who the client is.
-const LEFT: [&str; 22] = [
-    "connection",
-    "expect",
-    "host",
-    "http2-settings",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
+const LEFT: [&str; 10] = [
     "range",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
     "x-forwarded-method",
     "x-forwarded-uri",
     "x-http-method",
@@ -67,7 +56,7 @@ const LEFT: [&str; 22] = [
 pub fn carried(client: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
     client.iter().filter(|(name, _)| {
         let text = name.as_str();
-        let stays = LEFT.contains(&text) || ["content-", "if-"].iter().any(|start| text.starts_with(start));
+        let stays = is_framing(text) || LEFT.contains(&text) || text.starts_with("if-");
         let nominated =
             || client.get_all(header::CONNECTION).iter().any(|list| is_token_in_list(list.as_bytes(), text));
         !stays && !text.contains('_') && !nominated()

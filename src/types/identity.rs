@@ -57,6 +57,12 @@ const EDGES: [&str; 7] = [
     "x-request-id",
 ];
 
+/// True for a field that says how one message is sent, in lower case: it is its connection's or its body's (RFC 9110, section
+/// 7.6.1), or decides where it goes.
+pub fn is_framing(name: &str) -> bool {
+    name.starts_with("content-") || FRAMING.contains(&name)
+}
+
 impl IdentityField {
     /// Parses a name; letters are folded to lower case, as names of fields have no case.
     ///
@@ -71,7 +77,7 @@ impl IdentityField {
         if lower.contains('_') {
             return Err(InvalidIdentity::Ambiguous(text.into()));
         }
-        if lower.starts_with("content-") || FRAMING.contains(&lower) {
+        if is_framing(lower) {
             return Err(InvalidIdentity::Framing(text.into()));
         }
         if EDGES.contains(&lower) {

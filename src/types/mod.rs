@@ -15,7 +15,7 @@ pub use active::{Active, ActiveRequest};
 pub use address::{InvalidAddress, ServerAddress};
 pub use amount::{ByteSize, InvalidAmount, Percent, Weight, millis, parse_duration};
 pub use host::{HostPattern, InvalidHost};
-pub use identity::{IdentityField, InvalidIdentity};
+pub use identity::{IdentityField, InvalidIdentity, is_framing};
 pub use name::{InvalidName, UpstreamName};
 pub use origin::{InvalidOrigin, Origin};
 pub use pace::{Pace, PaceLimits};

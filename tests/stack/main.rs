@@ -13,6 +13,9 @@
 )]
 
 mod commands;
+#[path = "../support/compose.rs"]
+#[allow(dead_code, reason = "shared")]
+mod compose;
 #[path = "../support/load.rs"]
 #[allow(dead_code, reason = "shared")]
 mod load;

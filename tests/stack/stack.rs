@@ -1,12 +1,14 @@
 //! The stack under a project name and a port of its own, with a copy of the shipped configuration that tests may edit.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::compose::{docker, root};
+pub use crate::compose::{eventually, text};
 use crate::load::get;
 
 /// The port of the host that leads to the edge: `STACK_PORT`, or one that hardly anybody else takes.
@@ -18,9 +20,6 @@ pub fn port() -> String {
 pub fn front() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port().parse().unwrap()))
 }
-
-/// Longest wait for anything that should happen.
-pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Which of the two manager stacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,24 +72,6 @@ pub struct Stack {
 pub struct Identity {
     pub id: String,
     pub started_at: String,
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-pub fn text(output: &[u8]) -> String {
-    String::from_utf8_lossy(output).into_owned()
-}
-
-/// Waits until `holds` answers true, and says how long that took.
-pub async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) -> Duration {
-    let start = Instant::now();
-    while !holds().await {
-        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} until {what}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    start.elapsed()
 }
 
 impl Stack {
@@ -176,9 +157,7 @@ impl Stack {
     }
 
     pub fn docker(arguments: &[&str]) -> String {
-        let output = Command::new("docker").args(arguments).output().unwrap();
-        assert!(output.status.success(), "docker {arguments:?}: {}", text(&output.stderr));
-        text(&output.stdout).trim().to_owned()
+        docker(arguments)
     }
 
     pub fn identity(container: &str) -> Identity {
