@@ -4,6 +4,6 @@ mod auth;
 mod cors;
 mod forwarded;
 
-pub use auth::{Ruling, carried, denial_fields, ruling};
+pub use auth::{Ruling, denial_headers, ruling, stays_behind};
 pub use cors::{Cors, Preflight};
 pub use forwarded::{ClientFacts, Forwarding, is_request_id};

@@ -4,25 +4,24 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use pingora::apps::{HttpServerApp as _, ServerApp as _};
+use pingora::apps::HttpServerApp as _;
 use pingora::protocols::http::ServerSession;
 use tokio::net::TcpStream;
 
 use crate::config::model::LaneChoice;
 use crate::http1::{BadHead, RequestHead, Scan};
 use crate::plan::{self, Asked, Refusal};
-use crate::relay::{self, After, Client, Late, Transport, Wire};
+use crate::relay::{self, After, Client, Downstream, Late, Peer, Transport, Wire};
 use crate::snapshot::Route;
 use crate::telemetry::ErrorReason;
 use crate::telemetry::metrics::{Lane, Turned};
 
 use super::frames::PREFACE;
-use super::full::Http2;
 use super::guard::Admitted;
+use super::http2;
 use super::lent::{Lent, Loan};
 use super::tls::TlsAcceptor;
 use super::worker::Worker;
@@ -72,13 +71,10 @@ pub(super) async fn serve(
         Some(_) => Http2Start::Never,
     };
     let client = Client {
-        scheme: if transport.is_tls() { "https" } else { "http" },
+        peer: Peer::new(peer, transport.is_tls()),
         wire: Wire::new(transport),
         watch: worker.relay.clock.watch(),
         input: RefCell::new(None),
-        peer,
-        address,
-        text: address.to_string(),
     };
     requests(worker, client, http2).await;
 }
@@ -102,10 +98,11 @@ async fn requests<'w>(worker: &'w Worker, mut client: Client<'w>, mut start_of_h
     loop {
         let (length, start) = match next(worker, &client, served == 0, start_of_http2).await {
             Next::Head(length, start) => (length, start),
-            Next::Http2 => return http2(worker, client).await,
+            // Large, and of few connections: not to be a part of each one's future.
+            Next::Http2 => return Box::pin(http2::serve(worker, client)).await,
             Next::Bad(bad, start) => return refuse(worker, &client, bad, start).await,
             Next::Late(start) => {
-                return relay::refuse(&worker.relay, &client, Refusal::too_slow(), start).await;
+                return relay::refuse(&worker.relay, Downstream::Http1(&client), Refusal::too_slow(), start).await;
             }
             Next::Over => return,
         };
@@ -125,7 +122,7 @@ async fn requests<'w>(worker: &'w Worker, mut client: Client<'w>, mut start_of_h
         let view = head.view(bytes.data());
         let asked = Asked { method: view.method(), host: view.host(), path: view.path(), needs_host: false };
         let route = plan::find_route(&snapshot, asked).map(|route| &**route);
-        if lane(worker, &head, route.ok()) == Lane::Full {
+        if lane(worker, &head, route) == Lane::Full {
             match full(worker, client, &head, bytes.data(), keep_alive).await {
                 Some(back) => client = back,
                 None => return,
@@ -134,7 +131,7 @@ async fn requests<'w>(worker: &'w Worker, mut client: Client<'w>, mut start_of_h
             continue;
         }
         let request = relay::Request { snapshot: &snapshot, view, route, start, keep_alive };
-        let after = relay::serve(&worker.relay, &client, &request).await;
+        let after = relay::serve(&worker.relay, Downstream::Http1(&client), &request).await;
         worker.give_head(head);
         match after {
             After::Keep if served == 1 => client.wire.set_nodelay(),
@@ -148,16 +145,16 @@ async fn requests<'w>(worker: &'w Worker, mut client: Client<'w>, mut start_of_h
 
 async fn refuse<'w>(worker: &'w Worker, client: &Client<'w>, bad: BadHead, start: Instant) {
     let refusal = Refusal::new(bad.status, bad.why, ErrorReason::BadRequest);
-    relay::refuse(&worker.relay, client, refusal, start).await;
+    relay::refuse(&worker.relay, Downstream::Http1(client), refusal, start).await;
 }
 
-/// The lane a request takes: the full one where its route or the file says so, and for WebSockets.
-fn lane(worker: &Worker, head: &RequestHead, route: Option<&Route>) -> Lane {
-    match (worker.shared.lane, route) {
-        (LaneChoice::Full, _) => Lane::Full,
-        (LaneChoice::Auto, _) if head.is_websocket => Lane::Full,
-        (LaneChoice::Auto, Some(route)) => route.lane,
-        (LaneChoice::Auto, None) => Lane::Fast,
+/// The lane a request takes: the full one where the file says so, but for what needs the whole connection, and what an auth
+/// upstream is asked about.
+fn lane(worker: &Worker, head: &RequestHead, route: Result<&Route, Refusal>) -> Lane {
+    let asks = route.is_ok_and(|route| route.auth.is_some());
+    match worker.shared.lane {
+        LaneChoice::Full if !head.is_websocket && !asks => Lane::Full,
+        LaneChoice::Full | LaneChoice::Auto => Lane::Fast,
     }
 }
 
@@ -170,15 +167,11 @@ async fn full<'w>(
     keep_alive: bool,
 ) -> Option<Client<'w>> {
     client.wire.set_nodelay();
-    let Client { wire, watch, input, peer, address, text, scheme } = client;
+    let Client { wire, watch, input, peer } = client;
     let rest = input.take();
     let rest = rest.as_ref().map_or(&b""[..], |rest| rest.data());
-    let loan = Loan { transport: wire.into_transport(), peer, pace: worker.limits().pace() };
-    let lent = if head.is_websocket {
-        Lent::tunnel(loan, bytes, rest)
-    } else {
-        Lent::request(loan, bytes, rest, head.framing)
-    };
+    let loan = Loan { transport: wire.into_transport(), peer: peer.socket, pace: worker.limits().pace() };
+    let lent = Lent::request(loan, bytes, rest, head.framing);
     let mut session = ServerSession::new_http1(Box::new(lent));
     session.set_keepalive(Some(worker.limits().keepalive.as_secs().max(1)));
     // Pingora sets the keepalive anew from the head; this it leaves.
@@ -196,18 +189,7 @@ async fn full<'w>(
         buffer.append(&ahead);
         buffer
     });
-    Some(Client { wire: Wire::again(transport), watch, input: RefCell::new(input), peer, address, text, scheme })
-}
-
-/// Lends the connection to Pingora for good.
-async fn http2<'w>(worker: &'w Worker, client: Client<'w>) {
-    client.wire.set_nodelay();
-    let input = client.input.take();
-    let read = input.as_ref().map_or(&b""[..], |input| input.data());
-    let loan = Loan { transport: client.wire.into_transport(), peer: client.peer, pace: worker.limits().pace() };
-    let lent = Lent::http2(loan, read, Arc::clone(&worker.shared.relay.metrics));
-    let app: &Arc<Http2> = &worker.http2;
-    Box::pin(app.process_new(Box::new(lent), &worker.stopped)).await;
+    Some(Client { wire: Wire::again(transport), watch, input: RefCell::new(input), peer })
 }
 
 /// Reads the next head. The first of a connection has to be there within the head's deadline; later ones may take the

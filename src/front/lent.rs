@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd as _;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use async_trait::async_trait;
 use pingora::protocols::raw_connect::ProxyDigest;
@@ -21,30 +21,20 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use crate::http1::{Chunked, Form, Framing};
 use crate::relay::Transport;
-use crate::telemetry::Metrics;
-use crate::telemetry::metrics::Turned;
 use crate::types::PaceLimits;
 
 use super::alarm::Alarm;
-use super::frames::{Frames, PREFACE};
 
 /// Parts that are written at once.
 const PARTS: usize = 16;
 /// What is kept of requests that a client sends ahead.
 const AHEAD_MAX: usize = 16 * 1024;
-/// How an answer begins, one that is not the last, and one that opens a tunnel.
+/// How an answer begins, and one that is not the last.
 const ANSWER: &[u8] = b"HTTP/1.";
 const INTERIM: &[u8] = b"HTTP/1.1 1";
-const SWITCHING: &[u8] = b"HTTP/1.1 101";
 
 /// What Pingora may read.
 enum Share {
-    /// Everything: a connection that became a tunnel.
-    All,
-    /// Everything, in HTTP/2.
-    Http2(Box<Frames>, Arc<Metrics>),
-    /// Nothing until the answer is 101, then everything.
-    Tunnel,
     /// So many bytes more.
     Length(u64),
     /// To the last chunk.
@@ -67,8 +57,6 @@ pub(super) struct Lent {
     share: Share,
     inward: Alarm,
     outward: Alarm,
-    /// Who waits for a tunnel to open.
-    reader: Option<Waker>,
 }
 
 /// A connection that is to be lent.
@@ -82,15 +70,6 @@ pub(super) struct Loan {
 }
 
 impl Lent {
-    /// Lends everything, from `read` on, to HTTP/2.
-    pub fn http2(loan: Loan, read: &[u8], metrics: Arc<Metrics>) -> Self {
-        let mut frames = Frames::default();
-        frames.came(read.get(PREFACE.len()..).unwrap_or_default());
-        // Streams have rates of their own.
-        let pace = PaceLimits { min_rate: 0, ..loan.pace };
-        Self::new(Loan { pace, ..loan }, read, &[], Share::Http2(Box::new(frames), metrics))
-    }
-
     /// Lends one request: its head, and the body that follows it in `rest` and on the wire.
     pub fn request(loan: Loan, head: &[u8], rest: &[u8], framing: Framing) -> Self {
         let share = match framing {
@@ -99,12 +78,6 @@ impl Lent {
             Framing::Chunked => Share::Chunks(Box::new(Chunked::new(Form::Chunks))),
         };
         Self::new(loan, head, rest, share)
-    }
-
-    /// Lends a connection that is to become a tunnel, which may be as slow as it likes but not stand still.
-    pub fn tunnel(loan: Loan, head: &[u8], rest: &[u8]) -> Self {
-        let pace = PaceLimits { min_rate: 0, ..loan.pace };
-        Self::new(Loan { pace, ..loan }, head, rest, Share::Tunnel)
     }
 
     fn new(loan: Loan, ready: &[u8], waiting: &[u8], share: Share) -> Self {
@@ -118,7 +91,6 @@ impl Lent {
             share,
             inward: Alarm::new(loan.pace),
             outward: Alarm::new(loan.pace),
-            reader: None,
         }
     }
 
@@ -130,8 +102,6 @@ impl Lent {
     /// Bytes Pingora may still read beyond those that are ready; 0 when the request is over.
     fn allowed(&self) -> usize {
         match &self.share {
-            Share::All | Share::Http2(..) => usize::MAX,
-            Share::Tunnel => 0,
             Share::Length(left) => usize::try_from(*left).unwrap_or(usize::MAX),
             Share::Chunks(chunked) if chunked.is_done() => 0,
             Share::Chunks(_) => usize::MAX,
@@ -142,7 +112,6 @@ impl Lent {
     fn share_out(&mut self, count: usize) -> io::Result<()> {
         let mut part: Vec<u8> = self.waiting.drain(..count).collect();
         match &mut self.share {
-            Share::All | Share::Http2(..) | Share::Tunnel => self.ready = part,
             Share::Length(left) => {
                 *left = left.saturating_sub(count as u64);
                 self.ready = part;
@@ -162,7 +131,6 @@ impl Lent {
 
     /// The request is over: Pingora waits here for the client to leave. What it sends meanwhile is its next request.
     fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.reader = Some(context.waker().clone());
         let mut bytes = [0; 512];
         while self.waiting.len() < AHEAD_MAX {
             let mut into = ReadBuf::new(&mut bytes);
@@ -211,20 +179,6 @@ impl Lent {
             Poll::Pending => self.outward.poll(context).map(Err),
         }
     }
-
-    /// Reads what Pingora takes as it comes.
-    fn poll_all(&mut self, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = into.filled().len();
-        ready!(Pin::new(&mut self.transport).poll_read(context, into))?;
-        if let Share::Http2(frames, metrics) = &mut self.share
-            && frames.came(into.filled().get(before..).unwrap_or_default())
-        {
-            metrics.turned_away(Turned::Flood);
-            log::debug!("an HTTP/2 connection of {} floods and is closed", self.peer);
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "a flood of frames")));
-        }
-        Poll::Ready(Ok(()))
-    }
 }
 
 impl AsyncRead for Lent {
@@ -249,9 +203,6 @@ impl AsyncRead for Lent {
             if !this.waiting.is_empty() {
                 this.share_out(this.waiting.len().min(allowed))?;
                 continue;
-            }
-            if let Share::All | Share::Http2(..) = this.share {
-                return this.poll_all(context, into);
             }
             let room = into.remaining().min(allowed);
             let mut part = into.take(room);
@@ -281,26 +232,12 @@ impl AsyncWrite for Lent {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let first: &[u8] = parts.iter().find(|part| !part.is_empty()).map_or(b"", |part| part);
-        if matches!(this.share, Share::Tunnel) && first.starts_with(SWITCHING) {
-            this.share = Share::All;
-            if let Some(reader) = this.reader.take() {
-                reader.wake();
-            }
-        }
-        let is_http1 = !matches!(this.share, Share::All | Share::Http2(..));
-        if is_http1 && !this.is_answered && this.unsent.is_empty() && first.starts_with(ANSWER) {
+        if !this.is_answered && this.unsent.is_empty() && first.starts_with(ANSWER) {
             this.is_answered = !first.starts_with(INTERIM);
             this.unsent.extend_from_slice(first);
             return Poll::Ready(Ok(first.len()));
         }
         let count = ready!(this.poll_send(context, parts))?;
-        if let Share::Http2(frames, _) = &mut this.share {
-            let mut left = count;
-            for part in parts {
-                frames.went(&part[..part.len().min(left)]);
-                left = left.saturating_sub(part.len());
-            }
-        }
         Poll::Ready(Ok(count))
     }
 

@@ -4,10 +4,11 @@
 mod alarm;
 mod door;
 mod frames;
-mod full;
 mod guard;
+mod http2;
 mod lent;
 mod listen;
+mod tap;
 pub mod tls;
 mod worker;
 

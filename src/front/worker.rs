@@ -26,7 +26,6 @@ use crate::telemetry::{AccessLogger, Limiter};
 use crate::types::{Active, ByteSize, spawn_here};
 
 use super::door;
-use super::full::Http2;
 use super::guard::{Admitted, Guard};
 use super::tls::TlsAcceptor;
 
@@ -73,7 +72,6 @@ pub(super) struct Worker {
     pub shared: Shared,
     pub relay: Relay,
     pub full: Arc<HttpProxy<Edge>>,
-    pub http2: Arc<Http2>,
     pub stopped: watch::Receiver<bool>,
     tls: Arc<[Option<Arc<TlsAcceptor>>]>,
     /// What a head may be.
@@ -127,7 +125,7 @@ pub fn start(
     for (index, (load, inbox)) in inboxes.into_iter().enumerate().rev() {
         // The full lane here and not in the worker: it reads the system's certificates, and there may be no file later.
         let own = Own {
-            full: full_lane(shared.edge.for_worker()),
+            full: full_lane(shared.edge.clone()),
             shared: shared.clone(),
             tls: Arc::clone(&tls),
             stopped: stopped.clone(),
@@ -182,7 +180,6 @@ impl Worker {
         let Own { shared, full, tls, stopped, load, mut inbox, reception } = own;
         let worker = Rc::new(Self {
             relay: Relay::new(shared.relay.clone()),
-            http2: Arc::new(Http2::new(Arc::clone(&full), &shared.relay.limits)),
             full,
             stopped: stopped.clone(),
             tls,

@@ -66,6 +66,8 @@ pub enum Known {
     Connection,
     /// `Content-Length`
     ContentLength,
+    /// `Date`
+    Date,
     /// `Expect`
     Expect,
     /// `Forwarded`
@@ -114,6 +116,7 @@ impl Known {
         let found = match name.len() {
             2 => pick("te", Self::Te),
             4 if is("host") => Self::Host,
+            4 if is("date") => Self::Date,
             4 => pick("vary", Self::Vary),
             6 if is("accept") => Self::Accept,
             6 if is("expect") => Self::Expect,

@@ -6,6 +6,7 @@ mod fields;
 mod request;
 mod response;
 mod scan;
+mod translate;
 
 pub use chunked::{BadChunk, Chunked, Form, LAST_CHUNK, Rewritten};
 pub use fields::{Field, Fields, Known, Span, is_token_in_list};

@@ -19,6 +19,8 @@ pub enum Version {
     Http10,
     /// HTTP/1.1
     Http11,
+    /// HTTP/2
+    Http2,
 }
 
 /// How long a body is.
@@ -37,12 +39,12 @@ pub enum Framing {
 pub struct RequestHead {
     /// Bytes it takes, with the empty line at its end.
     pub length: usize,
-    method: Span,
-    target: Span,
+    pub(super) method: Span,
+    pub(super) target: Span,
     /// Path and query of the target.
-    path_and_query: Span,
-    authority: Span,
-    fields: Vec<Field>,
+    pub(super) path_and_query: Span,
+    pub(super) authority: Span,
+    pub(super) fields: Vec<Field>,
     /// The client's protocol.
     pub version: Version,
     /// Its body.
@@ -54,7 +56,7 @@ pub struct RequestHead {
     /// The client asks for a WebSocket.
     pub is_websocket: bool,
     /// `Connection` names fields beyond those that always go.
-    nominates: bool,
+    pub(super) nominates: bool,
 }
 
 impl Default for RequestHead {

@@ -1,6 +1,7 @@
 //! Answer heads of backends: strict where a client could be deceived, lenient where backends are old.
 
 use std::mem::MaybeUninit;
+use std::time::Duration;
 
 use httparse::Status;
 
@@ -136,7 +137,9 @@ impl ResponseHead {
             Some(length) => ResponseFraming::Length(length),
             None => ResponseFraming::UntilClose,
         };
-        let kept = !close && (version == Version::Http11 || keep);
+        // Who announces a body where there is none may send it all the same: it would be taken for the next response.
+        let announces = self.status == 204 && (chunked || length.is_some_and(|length| length != 0));
+        let kept = !close && !announces && (version == Version::Http11 || keep);
         self.keep_alive = kept && self.framing != ResponseFraming::UntilClose;
         Ok(())
     }
@@ -167,6 +170,14 @@ impl<'a> ResponseView<'a> {
     pub fn fields(&self) -> impl Iterator<Item = (Known, &'a [u8], &'a [u8])> + use<'a> {
         let bytes = self.bytes;
         self.head.fields.iter().map(move |f| (f.known, f.name.of_bytes(bytes), f.value.of_bytes(bytes)))
+    }
+
+    /// How long the backend says that it keeps the connection: `timeout` of `Keep-Alive`, which servers of old and Node send.
+    pub fn announced_keepalive(&self) -> Option<Duration> {
+        let (_, _, value) = self.fields().find(|(known, _, _)| *known == Known::KeepAlive)?;
+        let items = std::str::from_utf8(value).ok()?.split(',');
+        let seconds = items.filter_map(|item| item.trim().split_once('=')).find(|(name, _)| *name == "timeout")?.1;
+        seconds.trim().parse().ok().map(Duration::from_secs)
     }
 
     /// True where `Connection` names this field.

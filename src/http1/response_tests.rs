@@ -23,6 +23,9 @@ fn lengths_are_as_the_standard_says() {
         ("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",                        false, F::Length(0), false),
         ("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n", false, F::Length(0), true),
         ("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",   false, F::Length(0), false),
+        ("HTTP/1.1 204 No Content\r\nContent-Length: 4\r\n\r\n",                  false, F::None,      false),
+        ("HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n",       false, F::None,      false),
+        ("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",                  false, F::None,      true),
         ("HTTP/1.1 200 OK\nContent-Length: 5\n\n",                              false, F::Length(5), true),
         ("HTTP/1.1 200\r\nContent-Length: 5\r\n\r\n",                           false, F::Length(5), true),
     ];

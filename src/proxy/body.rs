@@ -51,7 +51,7 @@ pub(super) async fn take_in(
 ) -> Result<()> {
     let Some(length) = content_length(session.req_header()).filter(|&length| length != 0) else { return Ok(()) };
     let allowed = ctx.route.as_ref().map_or(0, |route| route.upstream.spec().request_buffer.0);
-    if ctx.is_upgrade || allowed == 0 {
+    if allowed == 0 {
         return Ok(());
     }
     // Pingora keeps the last part; what comes before it is kept here.

@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 
+use crate::plan::Attempts;
 use crate::snapshot::{Route, Snapshot};
 use crate::telemetry::ErrorReason;
 use crate::types::ActiveRequest;
-use crate::upstream::{Failure, Lease, Tried};
+use crate::upstream::Lease;
 
 use super::body::RequestBody;
 
@@ -21,24 +22,17 @@ pub struct RequestContext {
     pub(super) route: Option<Arc<Route>>,
     pub(super) request_id: Option<HeaderValue>,
     pub(super) lease: Option<Lease>,
-    pub(super) tried: Tried,
-    pub(super) attempts: u32,
-    pub(super) last_failure: Option<Failure>,
+    pub(super) attempts: Attempts,
     /// Every backend had more than it could answer.
     pub(super) is_shed: bool,
     pub(super) body: RequestBody,
-    pub(super) is_upgrade: bool,
     pub(super) held: Duration,
     pub(super) chosen_at: Option<Instant>,
     pub(super) connect_time: Option<Duration>,
     pub(super) last_backend: Option<SocketAddr>,
     pub(super) answered_at: Option<Instant>,
-    /// What the auth upstream said of the client, once it let the request through.
-    pub(super) identity: Option<Box<[(HeaderName, HeaderValue)]>>,
     /// Why the request failed, for the log.
     pub(super) reason: Option<ErrorReason>,
-    /// The same in more words, where no error of Pingora's has them.
-    pub(super) cause: Option<String>,
     _active: ActiveRequest,
 }
 
@@ -50,20 +44,15 @@ impl RequestContext {
             route: None,
             request_id: None,
             lease: None,
-            tried: Tried::new(),
-            attempts: 0,
-            last_failure: None,
+            attempts: Attempts::default(),
             is_shed: false,
             body: RequestBody::default(),
-            is_upgrade: false,
             held: Duration::ZERO,
             chosen_at: None,
             connect_time: None,
             last_backend: None,
             answered_at: None,
-            identity: None,
             reason: None,
-            cause: None,
             _active: active,
         }
     }

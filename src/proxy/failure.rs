@@ -15,7 +15,7 @@ fn meaning(error: &Error, ctx: &RequestContext) -> (Option<Refusal>, ErrorReason
     let refusal = match (error.esource(), error.etype()) {
         (_, ErrorType::HTTPStatus(413)) => Refusal::too_large(),
         (_, ErrorType::HTTPStatus(503)) if ctx.is_shed => Refusal::overloaded(),
-        (_, ErrorType::HTTPStatus(502..=504)) => Refusal::nobody(ctx.last_failure, !ctx.held.is_zero()),
+        (_, ErrorType::HTTPStatus(502..=504)) => Refusal::nobody(ctx.attempts.last(), !ctx.held.is_zero()),
         (_, ErrorType::HTTPStatus(400)) => UNREADABLE,
         (_, ErrorType::HTTPStatus(status)) => Refusal::backend_failed(Failure::Status(*status)),
         (ErrorSource::Upstream, _) => Refusal::backend_failed(failure_of(error)),
@@ -37,8 +37,7 @@ fn meaning(error: &Error, ctx: &RequestContext) -> (Option<Refusal>, ErrorReason
 /// Answers a request that failed, where its answer has not begun.
 pub(super) async fn answer(session: &mut Session, error: &Error, ctx: &mut RequestContext) -> FailToProxy {
     let (refusal, reason) = meaning(error, ctx);
-    let begun = session.was_upgraded()
-        || session.response_written().is_some_and(|response| !response.status.is_informational());
+    let begun = session.response_written().is_some_and(|response| !response.status.is_informational());
     let cut_off = begun && *error.esource() == ErrorSource::Upstream;
     ctx.reason = Some(if cut_off { ErrorReason::Truncated } else { reason });
     let Some(refusal) = refusal.filter(|_| !begun) else {

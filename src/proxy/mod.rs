@@ -1,6 +1,5 @@
-//! The full lane: Pingora's proxy with our decisions. This file is a table of contents in phase order.
+//! Pingora's proxy with our decisions, for plain requests of HTTP/1.1 where the file says `lane: full`. This file is a table of contents in phase order.
 
-mod auth;
 mod body;
 mod context;
 mod failure;
@@ -8,7 +7,6 @@ mod record;
 mod reply;
 mod request;
 mod response;
-mod upgrade;
 mod upstream;
 
 use std::sync::Arc;
@@ -53,7 +51,6 @@ pub struct Edge {
     unrouted: Arc<RouteMetrics>,
     /// Memory that request bodies may wait in, KiB.
     buffers: Arc<Semaphore>,
-    asker: Arc<auth::Asker>,
 }
 
 impl Edge {
@@ -67,13 +64,7 @@ impl Edge {
         buffers: Arc<Semaphore>,
     ) -> Self {
         let unrouted = metrics.unrouted();
-        let asker = Arc::new(auth::Asker::new());
-        Self { snapshots, settings, active, access, metrics, unrouted, buffers, asker }
-    }
-
-    /// The same for one worker, with connections to auth upstreams of its own.
-    pub fn for_worker(&self) -> Self {
-        Self { asker: Arc::new(auth::Asker::new()), ..self.clone() }
+        Self { snapshots, settings, active, access, metrics, unrouted, buffers }
     }
 }
 
@@ -87,13 +78,13 @@ impl ProxyHttp for Edge {
 
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
-    async fn early_request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<()> {
-        request::set_deadlines(session, ctx, &self.settings);
+    async fn early_request_filter(&self, session: &mut Session, _ctx: &mut RequestContext) -> Result<()> {
+        request::set_deadlines(session, &self.settings);
         Ok(())
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
-        request::admit(session, ctx, &self.settings, &self.buffers, &self.asker).await
+        request::admit(session, ctx, &self.settings, &self.buffers).await
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
@@ -134,12 +125,12 @@ impl ProxyHttp for Edge {
 
     async fn request_body_filter(
         &self,
-        session: &mut Session,
+        _session: &mut Session,
         body: &mut Option<Bytes>,
         _end_of_stream: bool,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        if session.was_upgraded() { Ok(()) } else { body::pass(body, ctx) }
+        body::pass(body, ctx)
     }
 
     async fn upstream_response_filter(

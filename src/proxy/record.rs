@@ -23,8 +23,7 @@ pub(super) fn finish(
     unrouted: &RouteMetrics,
 ) {
     let sent = session.response_written().filter(|response| !response.status.is_informational());
-    let upgraded = session.was_upgraded();
-    let status = sent.map_or(if upgraded { 101 } else { CLIENT_LEFT }, |response| response.status.as_u16());
+    let status = sent.map_or(CLIENT_LEFT, |response| response.status.as_u16());
     if status == CLIENT_LEFT {
         ctx.reason.get_or_insert(ErrorReason::ClientAbort);
     }
@@ -34,16 +33,16 @@ pub(super) fn finish(
     if let Some(reason) = ctx.reason {
         metrics.failed(reason);
     }
-    for _ in 1..ctx.attempts {
+    for _ in 1..ctx.attempts.made() {
         metrics.retried();
     }
     if !ctx.held.is_zero() {
         metrics.held();
     }
     if (500..600).contains(&status)
-        && let Some(cause) = ctx.cause.take().or_else(|| error.map(ToString::to_string))
+        && let Some(error) = error
     {
-        warn(session, cause.trim(), ctx, status);
+        warn(session, error.to_string().trim(), ctx, status);
     }
     if access.is_on() {
         write_line(session, ctx, access, status, duration);
@@ -80,7 +79,7 @@ fn write_line(session: &Session, ctx: &RequestContext, access: &AccessLogger, st
         route: ctx.route.as_ref().map(|route| &*route.label),
         upstream: ctx.route.as_ref().map(|route| route.upstream.name().as_str()),
         backend: backend.as_deref(),
-        tries: ctx.attempts,
+        tries: ctx.attempts.made(),
         duration,
         connect: ctx.connect_time,
         first_byte: ctx.answered_at.zip(ctx.chosen_at).map(|(answered, chosen)| answered - chosen),

@@ -7,11 +7,9 @@ use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
 
-use crate::plan::{Denial, ErrorAnswer, Refusal};
-use crate::telemetry::ErrorReason;
+use crate::plan::{OwnResponse, Reader, Refusal};
 
 use super::context::RequestContext;
-use super::request::REQUEST_ID;
 
 /// How long, and how much, is read of a body that nobody wants.
 const LINGER: Duration = Duration::from_secs(2);
@@ -27,35 +25,30 @@ pub(super) async fn refuse(session: &mut Session, ctx: &mut RequestContext, refu
     Ok(true)
 }
 
-/// Passes on what an auth upstream said no with; always true, as for a refusal.
-pub(super) async fn deny(session: &mut Session, ctx: &mut RequestContext, denial: Denial) -> Result<bool> {
-    ctx.reason = Some(ErrorReason::AuthDenied);
-    let (accept, origin) = (field(session, header::ACCEPT), field(session, header::ORIGIN));
-    let answer = ErrorAnswer::denied(denial, ctx.route.as_deref(), accept, origin, ctx.request_id());
-    send(session, answer).await?;
-    Ok(true)
-}
-
 /// Sends an error with a body in the form the client reads, and with CORS fields where the route has CORS.
 pub(super) async fn send_error(session: &mut Session, ctx: &RequestContext, refusal: Refusal) -> Result<()> {
-    let (accept, origin) = (field(session, header::ACCEPT), field(session, header::ORIGIN));
-    send(session, ErrorAnswer::new(refusal, ctx.route.as_deref(), accept, origin, ctx.request_id())).await
+    let reader = Reader {
+        route: ctx.route.as_deref(),
+        accept: field(session, header::ACCEPT),
+        origin: field(session, header::ORIGIN),
+        request_id: ctx.request_id(),
+    };
+    let response = OwnResponse::refusal(refusal, reader);
+    send(session, response).await
 }
 
 fn field(session: &Session, name: HeaderName) -> Option<&[u8]> {
     session.get_header(name).map(HeaderValue::as_bytes)
 }
 
-async fn send(session: &mut Session, answer: ErrorAnswer) -> Result<()> {
-    let mut response = ResponseHeader::build(answer.status, Some(8))?;
-    for (name, value) in &answer.fields {
+async fn send(session: &mut Session, own: OwnResponse) -> Result<()> {
+    let mut response = ResponseHeader::build(own.status, Some(8))?;
+    for (name, value) in &own.headers {
         response.append_header(name, value.clone())?;
     }
-    let body = answer.body;
-    let is_head = session.req_header().method == Method::HEAD;
-    session.write_response_header(Box::new(response), is_head).await?;
-    // Also with nothing to send: in HTTP/2 this is what ends the stream.
-    session.write_response_body((!is_head).then_some(body.bytes), true).await?;
+    let is_bare = session.req_header().method == Method::HEAD || own.body.is_empty();
+    session.write_response_header(Box::new(response), is_bare).await?;
+    session.write_response_body((!is_bare).then_some(own.body), true).await?;
     linger(session).await;
     Ok(())
 }
@@ -63,7 +56,7 @@ async fn send(session: &mut Session, answer: ErrorAnswer) -> Result<()> {
 /// Reads on for a while where the client is still sending: closing at once would reset the connection, and the answer
 /// could be lost with it (RFC 9112, section 9.6).
 async fn linger(session: &mut Session) {
-    if session.is_http2() || session.is_body_done() {
+    if session.is_body_done() {
         return;
     }
     let read = async {
@@ -86,16 +79,7 @@ pub(super) async fn send_preflight(session: &mut Session, ctx: &RequestContext) 
     let Some(answer) = cors.and_then(|cors| cors.preflight(request.method.as_str(), &request.headers)) else {
         return Ok(false);
     };
-    let mut response = ResponseHeader::build(answer.status, Some(8))?;
-    for (name, value) in &answer.headers {
-        response.insert_header(name, value.clone())?;
-    }
-    if let Some(id) = &ctx.request_id {
-        response.insert_header(REQUEST_ID, id.clone())?;
-    }
-    if answer.status != StatusCode::NO_CONTENT {
-        response.insert_header(header::CONTENT_LENGTH, 0)?;
-    }
-    session.write_response_header(Box::new(response), true).await?;
+    let response = OwnResponse::preflight(answer, ctx.request_id());
+    send(session, response).await?;
     Ok(true)
 }

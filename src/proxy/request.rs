@@ -16,35 +16,26 @@ use crate::filter::{ClientFacts, Forwarding, is_request_id};
 use crate::plan::{self, Asked, Refusal};
 
 use super::EdgeSettings;
-use super::auth::{self, Asker};
 use super::body;
 use super::context::RequestContext;
 use super::reply::{refuse, send_preflight};
 
-/// How long a WebSocket may be silent in both directions.
-pub(super) const UPGRADED_IDLE: Duration = Duration::from_secs(3600);
 /// How long what a client still sends is read after an answer that did not wait for it.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 
 /// Sets what Pingora leaves without a limit, for every request anew: it carries the last one's over.
-pub(super) fn set_deadlines(session: &mut Session, ctx: &mut RequestContext, settings: &EdgeSettings) {
-    let asked = session.get_header(header::UPGRADE);
-    let websocket = asked.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    ctx.is_upgrade = websocket && session.is_upgrade_req();
-    let idle = if ctx.is_upgrade { UPGRADED_IDLE } else { settings.pace.pause };
-    session.set_read_timeout(Some(idle));
+pub(super) fn set_deadlines(session: &mut Session, settings: &EdgeSettings) {
+    session.set_read_timeout(Some(settings.pace.pause));
     session.set_write_timeout(Some(settings.pace.pause));
     session.set_total_drain_timeout(Some(DRAIN_LIMIT));
 }
 
-/// Finds the route, answers what the edge answers itself (true: answered), asks whether the request is allowed, and takes
-/// in a small body. Of that nothing is read, and no client is told to send it, before it is known that it is wanted.
+/// Finds the route, answers what the edge answers itself (true: answered), and takes in a small body. Of that nothing is read, and no client is told to send it, before it is known that it is wanted.
 pub(super) async fn admit(
     session: &mut Session,
     ctx: &mut RequestContext,
     settings: &EdgeSettings,
     buffers: &Arc<Semaphore>,
-    asker: &Asker,
 ) -> Result<bool> {
     ctx.request_id = Some(request_id(session.req_header()));
     if let Err(refusal) = measure(session.req_header(), settings).and_then(|()| find_route(session.req_header(), ctx)) {
@@ -56,9 +47,6 @@ pub(super) async fn admit(
     ctx.body.limit = ctx.route.as_ref().and_then(|route| plan::body_limit(route, settings.body_limit));
     if ctx.body.limit.is_some_and(|limit| content_length(session.req_header()).is_some_and(|length| limit < length)) {
         return refuse(session, ctx, Refusal::too_large()).await;
-    }
-    if auth::refuses(session, ctx, asker).await? {
-        return Ok(true);
     }
     if let Some(route) = &ctx.route {
         route.upstream.budget().deposit();
@@ -132,7 +120,6 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 pub(super) fn prepare(session: &Session, request: &mut RequestHeader, ctx: &mut RequestContext) -> Result<()> {
     drop_ambiguous(request);
     introduce(session, request, ctx)?;
-    auth::identify(request, ctx)?;
     if ctx.body.expectation_met {
         request.remove_header(&header::EXPECT);
     }

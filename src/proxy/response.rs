@@ -9,10 +9,10 @@ use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 
 use crate::filter::Cors;
+use crate::plan::{Next, Outcome};
 
 use super::context::RequestContext;
 use super::request::REQUEST_ID;
-use super::upstream::may_go_on;
 
 /// Counts the answer for its backend, and asks another where the status is one that may be tried again.
 pub(super) fn judge(session: &Session, response: &ResponseHeader, ctx: &mut RequestContext) -> Result<()> {
@@ -24,14 +24,11 @@ pub(super) fn judge(session: &Session, response: &ResponseHeader, ctx: &mut Requ
     ctx.answered_at = Some(now);
     let Some((route, lease)) = ctx.route.as_ref().zip(ctx.lease.as_ref()) else { return Ok(()) };
     route.upstream.answered(lease, status.as_u16(), now);
-    let listed = route.upstream.spec().retry.on.statuses.contains(&status.as_u16());
-    let safe = session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
-    let has_other = || {
-        let mut tried = ctx.tried.clone();
-        tried.push(lease.backend().address());
-        route.upstream.has_untried(&tried) && ctx.attempts <= route.upstream.spec().retry.attempts
-    };
-    if listed && safe && session.response_written().is_none() && has_other() && may_go_on(ctx, &route.upstream) {
+    let untouched = session.response_written().is_none();
+    let safe = session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated() && untouched;
+    let (backend, others) = (lease.backend().address(), (&*route.upstream, ctx.start));
+    let outcome = Outcome::Status(status.as_u16());
+    if ctx.attempts.after(outcome, backend, &route.upstream.spec().retry, safe, &others) == Next::Again {
         return Err(Error::explain(ErrorType::HTTPStatus(status.as_u16()), "tried again elsewhere").into_up());
     }
     Ok(())

@@ -1,6 +1,5 @@
 //! Which backend gets the request, and what happens when it cannot be reached or breaks off.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -8,25 +7,23 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
 
-use crate::plan;
-use crate::upstream::{Failure, NoBackend, Upstream, failure_of};
+use crate::plan::{Next, Outcome};
+use crate::upstream::{Failure, NoBackend, failure_of};
 
 use super::context::RequestContext;
-use super::request::UPGRADED_IDLE;
-use super::upgrade::UpgradeConnector;
 
 /// Claims a backend not tried before; waits for one where the upstream holds requests.
 pub(super) async fn choose(session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
     let Some(route) = ctx.route.clone() else { return Error::e_explain(ErrorType::InternalError, "no route") };
     let upstream = &route.upstream;
     ctx.lease = None;
-    ctx.attempts += 1;
+    ctx.attempts.begin();
     ctx.body.rewind();
-    let lease = match upstream.select(&ctx.tried) {
+    let lease = match upstream.select(ctx.attempts.tried()) {
         Ok(lease) => lease,
         Err(_) => {
             let waited_from = Instant::now();
-            let found = upstream.select_or_wait(&mut ctx.tried, upstream.hold_deadline(ctx.start)).await;
+            let found = upstream.select_or_wait(ctx.attempts.tried_mut(), upstream.hold_deadline(ctx.start)).await;
             if !upstream.spec().hold.is_zero() {
                 ctx.held += waited_from.elapsed();
             }
@@ -34,17 +31,11 @@ pub(super) async fn choose(session: &mut Session, ctx: &mut RequestContext) -> R
             found.map_err(|why| nobody(ctx, why.words()))?
         }
     };
-    if !ctx.is_upgrade && !session.is_body_done() {
+    if !session.is_body_done() {
         lease.excuse();
     }
     let mut peer = Box::new(lease.backend().peer().clone());
-    if ctx.is_upgrade {
-        peer.options.read_timeout = Some(UPGRADED_IDLE);
-        let timeouts = upstream.spec().timeouts;
-        let connector = UpgradeConnector { timeout: timeouts.connect, answer: timeouts.read };
-        peer.options.custom_l4 = Some(Arc::new(connector));
-    }
-    if ctx.is_upgrade || !session.req_header().method.is_idempotent() {
+    if ctx.attempts.needs_new_connection() || !session.req_header().method.is_idempotent() {
         make_fresh(&mut peer);
     }
     ctx.chosen_at = Some(Instant::now());
@@ -55,7 +46,7 @@ pub(super) async fn choose(session: &mut Session, ctx: &mut RequestContext) -> R
 
 /// A request that must not be sent twice gets a connection of its own: on a pooled one the backend's close could cross
 /// it, and nobody could tell whether it was read (HAProxy's `http-reuse safe` is the same idea).
-pub(super) fn make_fresh(peer: &mut HttpPeer) {
+fn make_fresh(peer: &mut HttpPeer) {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     peer.group_key = NEXT.fetch_add(1, Ordering::Relaxed);
     peer.options.idle_timeout = Some(Duration::ZERO);
@@ -63,7 +54,7 @@ pub(super) fn make_fresh(peer: &mut HttpPeer) {
 
 /// The error for a request nobody takes: what the last backend did, or 503 where none was tried.
 fn nobody(ctx: &RequestContext, why: &'static str) -> Box<Error> {
-    let status = match ctx.last_failure {
+    let status = match ctx.attempts.last() {
         _ if ctx.is_shed => 503,
         None => 503,
         Some(Failure::Timeout | Failure::ConnectTimeout) => 504,
@@ -86,10 +77,9 @@ pub(super) fn not_connected(ctx: &mut RequestContext, mut error: Box<Error>) -> 
     if failure.is_unreachable() {
         upstream.failed(&lease, failure);
     }
-    ctx.tried.push(lease.backend().address());
-    ctx.last_failure = Some(failure);
-    drop(lease);
-    error.set_retry(upstream.spec().retry.on.connect && may_go_on(ctx, upstream));
+    let (backend, others) = (lease.backend().address(), (&**upstream, ctx.start));
+    let next = ctx.attempts.after(Outcome::Failed(failure), backend, &upstream.spec().retry, true, &others);
+    error.set_retry(next == Next::Again);
     error
 }
 
@@ -102,26 +92,22 @@ pub(super) fn broke(session: &Session, ctx: &mut RequestContext, mut error: Box<
     }
     let upstream = &route.upstream;
     let failure = failure_of(&error);
+    if let Failure::Status(_) = failure {
+        // Decided when its head came.
+        error.set_retry(true);
+        return error;
+    }
+    let safe = session.req_header().method.is_idempotent()
+        && !session.as_ref().retry_buffer_truncated()
+        && session.response_written().is_none();
     // A pooled connection that the backend closed while idle says nothing about its health.
-    let stale = reused && failure == Failure::Reset;
-    if !stale && !matches!(failure, Failure::Status(_)) {
+    let is_stale = reused && safe && failure == Failure::Reset;
+    if !is_stale {
         upstream.failed(&lease, failure);
     }
-    ctx.last_failure = Some(failure);
-    let wanted = plan::is_wanted(failure, &upstream.spec().retry.on);
-    let safe = session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
-    let untouched = session.response_written().is_none();
-    if !stale {
-        ctx.tried.push(lease.backend().address());
-    }
-    drop(lease);
-    // A status that is tried again has been paid for when it was judged.
-    let go_on = || matches!(failure, Failure::Status(_)) || may_go_on(ctx, upstream);
-    error.set_retry((wanted || stale) && safe && untouched && go_on());
+    let outcome = if is_stale { Outcome::Stale } else { Outcome::Failed(failure) };
+    let (backend, others) = (lease.backend().address(), (&**upstream, ctx.start));
+    let next = ctx.attempts.after(outcome, backend, &upstream.spec().retry, safe, &others);
+    error.set_retry(next == Next::Again);
     error
-}
-
-/// True while there is someone else to ask and the upstream's retries are not spent.
-pub(super) fn may_go_on(ctx: &RequestContext, upstream: &Upstream) -> bool {
-    plan::may_go_on(upstream, &ctx.tried, ctx.attempts, ctx.start)
 }

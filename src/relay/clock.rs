@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Waker};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use slab::Slab;
 use tokio::sync::Notify;
@@ -23,6 +23,8 @@ pub struct Clock {
     ending: Cell<bool>,
     /// What [`moves`] was at the last look.
     moves: Cell<u64>,
+    /// The date as text, and the second it is good for.
+    date: RefCell<(u64, String)>,
 }
 
 /// One connection's deadlines.
@@ -50,6 +52,7 @@ impl Default for Clock {
             someone: Notify::new(),
             ending: Cell::new(false),
             moves: Cell::new(moves()),
+            date: RefCell::default(),
         }
     }
 }
@@ -65,6 +68,17 @@ impl Clock {
         let now = Instant::now();
         self.now.set(now);
         now
+    }
+
+    /// The date as `Date` has it (RFC 9110, section 6.6.1), written once a second.
+    pub fn with_date(&self, then: impl FnOnce(&[u8])) {
+        let now = SystemTime::now();
+        let second = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let mut date = self.date.borrow_mut();
+        if date.0 != second || date.1.is_empty() {
+            *date = (second, httpdate::fmt_http_date(now));
+        }
+        then(date.1.as_bytes());
     }
 
     /// True once the worker takes no further requests.

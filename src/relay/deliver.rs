@@ -1,107 +1,25 @@
-//! An answer on its way to the client, while what is left of the request may still be on its way to the backend.
+//! A response on its way to the client, while what is left of the request may still be on its way to the backend.
 
 use std::future::poll_fn;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::task::{Context, Poll, ready};
 
-use crate::http1::{Chunked, Form, LAST_CHUNK, ResponseFraming};
+use http::HeaderMap;
+
 use crate::types::Pace;
 use crate::upstream::Failure;
 
 use super::Relay;
-use super::attempt::{Answered, Outgoing, Patience, Sending};
-use super::buffer::{Buffer, HEADROOM, Line};
-use super::client::Client;
+use super::attempt::{Answered, Deadlines};
+use super::body::Body;
+use super::buffer::{Buffer, HEADROOM};
+use super::client::{Downstream, Stream};
 use super::clock::Late;
 use super::fault::Fault;
-use super::heads::AnswerOut;
+use super::heads::{self, AnswerOut, HeadOut};
+use super::sending::{Outgoing, Sending};
 use super::splice::Conduit;
 use super::wire::Wire;
-
-/// An answer's body.
-struct Body {
-    framing: ResponseFraming,
-    out: AnswerOut,
-    left: u64,
-    chunked: Option<Chunked>,
-    /// All of it was read.
-    done: bool,
-    /// Bytes came that nobody asked for: the connection is not used again.
-    stray: bool,
-    /// Bytes of data so far.
-    data: u64,
-}
-
-impl Body {
-    fn new(framing: ResponseFraming, out: AnswerOut) -> Self {
-        let left = if let ResponseFraming::Length(length) = framing { length } else { 0 };
-        let form = if out == AnswerOut::Chunks { Form::Chunks } else { Form::Data };
-        let chunked = (framing == ResponseFraming::Chunked).then(|| Chunked::new(form));
-        let done = matches!(framing, ResponseFraming::None | ResponseFraming::Length(0));
-        Self { framing, out, left, chunked, done, stray: false, data: 0 }
-    }
-
-    /// Leaves in `bytes`, which were just read, what is to be sent of them.
-    fn take(&mut self, bytes: &mut Buffer<'_>) -> Result<(), Failure> {
-        let came = bytes.data().len();
-        match (self.framing, &mut self.chunked) {
-            (_, Some(chunked)) => {
-                let rewritten = chunked.rewrite(bytes.data_mut()).map_err(|_| Failure::BadAnswer)?;
-                bytes.truncate(rewritten.written);
-                self.done = chunked.is_done();
-                self.stray = rewritten.read < came;
-                self.data = chunked.data();
-            }
-            (ResponseFraming::None, None) => {
-                self.stray = came != 0;
-                bytes.truncate(0);
-            }
-            (ResponseFraming::UntilClose | ResponseFraming::Chunked, None) => {
-                self.data += came as u64;
-                if self.out == AnswerOut::IntoChunks && came != 0 {
-                    bytes.make_chunk();
-                }
-            }
-            (ResponseFraming::Length(_), None) => {
-                let part = usize::try_from(self.left).unwrap_or(came).min(came);
-                bytes.truncate(part);
-                self.left -= part as u64;
-                self.data += part as u64;
-                self.done = self.left == 0;
-                self.stray = part < came;
-            }
-        }
-        Ok(())
-    }
-
-    /// How much is left, where nothing of it has to be looked at.
-    fn left_as_it_comes(&self) -> Option<u64> {
-        (matches!(self.framing, ResponseFraming::Length(_)) && self.out == AnswerOut::AsIs).then_some(self.left)
-    }
-
-    /// So much of it went on without being looked at.
-    fn passed(&mut self, count: usize) {
-        self.left = self.left.saturating_sub(count as u64);
-        self.data += count as u64;
-        self.done = self.left == 0;
-    }
-
-    /// The backend's connection ended.
-    fn end(&mut self) -> Result<(), Failure> {
-        self.done = self.framing == ResponseFraming::UntilClose;
-        if self.done { Ok(()) } else { Err(Failure::Reset) }
-    }
-
-    /// What follows the last byte.
-    fn ending(&self) -> &[u8] {
-        match (&self.chunked, self.out) {
-            _ if !self.done => b"",
-            (Some(chunked), AnswerOut::Chunks) => chunked.ending(),
-            (_, AnswerOut::IntoChunks) => LAST_CHUNK,
-            _ => b"",
-        }
-    }
-}
 
 /// How a delivery went.
 pub(super) struct Delivered {
@@ -116,26 +34,71 @@ pub(super) struct Delivered {
 
 /// What is written: the head, then a part of the body, then its ending.
 struct Writing<'w> {
-    head: Line<'w>,
+    head: Option<HeadOut<'w>>,
+    /// Of it, in HTTP/1.
     head_sent: usize,
     ending_sent: usize,
     piece: Option<Buffer<'w>>,
     /// The way of a large body, beside `piece`.
     conduit: Option<Conduit<'w>>,
     pace: Pace,
+    begun: bool,
 }
 
-impl Writing<'_> {
+impl<'w> Writing<'w> {
     /// Writes all that is ready.
     fn poll(
         &mut self,
-        relay: &Relay,
-        client: &Client<'_>,
+        relay: &'w Relay,
+        client: Downstream<'_, 'w>,
         body: &Body,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Fault>> {
+        let polled = match client {
+            Downstream::Http1(client) => self.poll_text(relay, &client.wire, body, context),
+            Downstream::Http2(stream) => self.poll_frames(relay, stream, body, context),
+        };
+        if polled.is_pending() {
+            client.watch().client_until(Some(relay.wait(&mut self.pace)));
+            client.watch().backend_until(None);
+        }
+        polled.map_err(|_| Fault::ClientLeft)
+    }
+
+    fn poll_frames(
+        &mut self,
+        relay: &'w Relay,
+        stream: &Stream<'w>,
+        body: &Body,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let is_empty = self.piece.as_ref().is_none_or(Buffer::is_empty);
+        let trailers = if body.done { heads::trailers(body.trailer_section()) } else { HeaderMap::new() };
+        let ends = body.done && trailers.is_empty();
+        if let Some(head) = self.head.take().and_then(HeadOut::into_frame) {
+            stream.begin(head, ends && is_empty)?;
+            self.begun = true;
+        }
+        while self.piece.as_ref().is_some_and(|piece| !piece.is_empty()) {
+            let count = ready!(stream.poll_send(relay, &mut self.piece, ends, context))?;
+            relay.moved(&mut self.pace, count);
+        }
+        if body.done {
+            stream.finish(relay, trailers)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_text(
+        &mut self,
+        relay: &'w Relay,
+        wire: &Wire,
+        body: &Body,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
         loop {
-            let head = self.head.get(self.head_sent..).unwrap_or_default();
+            let head = self.head.as_ref().map_or(&b""[..], HeadOut::text);
+            let head = head.get(self.head_sent..).unwrap_or_default();
             let piece = self.piece.as_ref().map_or(&b""[..], Buffer::data);
             let ending = body.ending().get(self.ending_sent..).unwrap_or_default();
             let (first, then) = match (head.is_empty(), piece.is_empty()) {
@@ -148,16 +111,11 @@ impl Writing<'_> {
             let (heads, pieces) = (head.len(), piece.len());
             let mut conduit = self.conduit.as_mut().filter(|conduit| done && !conduit.is_empty());
             let write = match &mut conduit {
-                Some(conduit) => conduit.poll_drain(&client.wire, context),
-                None if done => client.wire.poll_flush(context).map_ok(|()| 0),
-                None => client.wire.poll_write(context, first, then),
+                Some(conduit) => conduit.poll_drain(wire, context),
+                None if done => wire.poll_flush(context).map_ok(|()| 0),
+                None => wire.poll_write(context, first, then),
             };
-            let Poll::Ready(written) = write else {
-                client.watch.client_until(Some(relay.wait(&mut self.pace)));
-                client.watch.backend_until(None);
-                return Poll::Pending;
-            };
-            let count = written.map_err(|_| Fault::ClientLeft)?;
+            let count = ready!(write)?;
             relay.moved(&mut self.pace, count);
             match conduit {
                 Some(_) => continue,
@@ -166,6 +124,7 @@ impl Writing<'_> {
             }
             let of_head = count.min(heads);
             let of_piece = (count - of_head).min(pieces);
+            self.begun = true;
             self.head_sent += of_head;
             self.ending_sent += count - of_head - of_piece;
             if let Some(piece) = &mut self.piece {
@@ -178,42 +137,49 @@ impl Writing<'_> {
 /// Sends head and body of an answer.
 pub(super) async fn deliver<'w>(
     relay: &'w Relay,
-    client: &Client<'w>,
+    client: Downstream<'_, 'w>,
     answered: Answered<'w>,
-    head: Line<'w>,
+    head: HeadOut<'w>,
     out: AnswerOut,
     outgoing: &mut Outgoing<'w>,
-    patience: Patience,
+    deadlines: Deadlines,
 ) -> Delivered {
     let Answered { wire, mut bytes, head: parsed, sending } = answered;
     let mut body = Body::new(parsed.framing, out);
     bytes.used(parsed.length);
     let first = body.take(&mut bytes);
-    let writing =
-        Writing { head, head_sent: 0, ending_sent: 0, piece: Some(bytes), conduit: None, pace: Pace::default() };
-    let mut delivery = Delivery { relay, client, wire, body, writing, sending, outgoing, patience, is_reading: false };
+    let writing = Writing {
+        head: Some(head),
+        head_sent: 0,
+        ending_sent: 0,
+        piece: Some(bytes),
+        conduit: None,
+        pace: Pace::default(),
+        begun: false,
+    };
+    let mut delivery = Delivery { relay, client, wire, body, writing, sending, outgoing, deadlines, is_reading: false };
     let result = match first {
         Err(failure) => Err(Fault::Backend(failure)),
         Ok(()) => poll_fn(|context| delivery.poll(context)).await,
     };
-    client.watch.client_until(None);
-    client.watch.backend_until(None);
+    client.watch().client_until(None);
+    client.watch().backend_until(None);
     let Delivery { wire, body, writing, sending, outgoing, .. } = delivery;
     let clean = result.is_ok() && !body.stray && parsed.keep_alive && sending.is_settled() && outgoing.upload.is_done();
     relay.give_answer(parsed);
-    Delivered { data: body.data, result, reusable: clean.then_some(wire), begun: writing.head_sent != 0 }
+    Delivered { data: body.data, result, reusable: clean.then_some(wire), begun: writing.begun }
 }
 
 /// A delivery under way.
 struct Delivery<'d, 'w> {
     relay: &'w Relay,
-    client: &'d Client<'w>,
+    client: Downstream<'d, 'w>,
     wire: Wire,
     body: Body,
     writing: Writing<'w>,
     sending: Sending<'w>,
     outgoing: &'d mut Outgoing<'w>,
-    patience: Patience,
+    deadlines: Deadlines,
     /// The backend is waited for since its last byte.
     is_reading: bool,
 }
@@ -224,7 +190,7 @@ impl Delivery<'_, '_> {
         loop {
             if !self.sending.is_settled()
                 && let Poll::Ready(Err(fault)) =
-                    self.sending.poll(relay, client, &self.wire, self.outgoing, self.patience, context)
+                    self.sending.poll(relay, client, &self.wire, self.outgoing, self.deadlines, context)
             {
                 return Poll::Ready(Err(fault));
             }
@@ -235,7 +201,7 @@ impl Delivery<'_, '_> {
                 Poll::Pending => return late(client, context),
             }
             // What is sent in several parts must not wait for an acknowledgement of the first.
-            client.wire.set_nodelay();
+            client.set_nodelay();
             match self.poll_piece(context) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(fault)) => return Poll::Ready(Err(fault)),
@@ -248,8 +214,9 @@ impl Delivery<'_, '_> {
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         if self.writing.conduit.is_none()
             && let Some(left) = self.body.left_as_it_comes()
+            && let Some(client) = self.client.plain_wire()
         {
-            self.writing.conduit = self.relay.pipes.between(&self.wire, &self.client.wire, left);
+            self.writing.conduit = self.relay.pipes.between(&self.wire, client, left);
         }
         if let Some(conduit) = &mut self.writing.conduit {
             self.writing.piece = None;
@@ -290,9 +257,9 @@ impl Delivery<'_, '_> {
     fn wait_for_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         if self.sending.is_settled() {
             if !std::mem::replace(&mut self.is_reading, true) {
-                self.client.watch.backend_until(Some(self.relay.clock.now() + self.patience.read));
+                self.client.watch().backend_until(Some(self.relay.clock.now() + self.deadlines.read));
             }
-            self.client.watch.client_until(None);
+            self.client.watch().client_until(None);
             if self.client.is_gone(self.relay, context) {
                 return Poll::Ready(Err(Fault::ClientLeft));
             }
@@ -301,8 +268,8 @@ impl Delivery<'_, '_> {
     }
 }
 
-fn late(client: &Client<'_>, context: &Context<'_>) -> Poll<Result<(), Fault>> {
-    match client.watch.late(context) {
+fn late(client: Downstream<'_, '_>, context: &Context<'_>) -> Poll<Result<(), Fault>> {
+    match client.watch().late(context) {
         Some(Late::Client) => Poll::Ready(Err(Fault::ClientSlow)),
         Some(Late::Backend) => Poll::Ready(Err(Fault::Backend(Failure::Timeout))),
         None => Poll::Pending,

@@ -1,45 +1,48 @@
-//! One request from its head to its last byte: body taken in, a backend asked and perhaps another, the answer passed on.
+//! One request from its head to its last byte: body taken in, a backend asked and perhaps another, the response passed on.
 
-use std::future::{Future as _, poll_fn};
-use std::net::SocketAddr;
+use std::future::poll_fn;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::filter::{ClientFacts, is_request_id};
+use crate::filter::ClientFacts;
+use crate::filter::is_request_id;
 use crate::http1::{Framing, Known, LAST_CHUNK};
-use crate::plan::{self, Refusal};
+use crate::plan::{self, OwnResponse, Refusal};
 use crate::snapshot::Route;
 use crate::telemetry::ErrorReason;
-use crate::upstream::{Failure, Lease, NoBackend, Tried, Upstream};
+use crate::upstream::Lease;
 
 use super::Relay;
-use super::attempt::{self, Answered, Asked, Outgoing, Patience, Place};
-use super::client::Client;
+use super::asking::Asking;
+use super::attempt::{Answered, Asked, Deadlines};
+use super::auth::{self, Verdict};
+use super::client::Downstream;
 use super::clock::Late;
 use super::deliver::deliver;
 use super::fault::Fault;
 use super::heads::{self, AnswerOut, BodyOut};
 use super::question::{Question, Request};
 use super::record::Record;
-use super::reply;
+use super::sending::Outgoing;
 use super::spool::Spool;
+use super::tunnel;
 use super::upload::Upload;
 
-/// What becomes of the client's connection.
+/// What becomes of the client's connection, or stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum After {
     /// It may bring the next request.
     Keep,
     /// It is closed.
     Close,
-    /// It is cut off: the answer is not whole, and must not look so.
+    /// It is cut off: the response is not whole, and must not look so.
     Abort,
     /// It is closed once the client had time to read.
     Linger,
 }
 
 /// Serves one request.
-pub async fn serve<'w>(relay: &'w Relay, client: &Client<'w>, request: &Request<'_>) -> After {
+pub async fn serve<'w>(relay: &'w Relay, client: Downstream<'_, 'w>, request: &Request<'_>) -> After {
     let _counted = relay.shared.active.enter();
     let fresh;
     let id = match request.view.get(Known::XRequestId) {
@@ -49,17 +52,10 @@ pub async fn serve<'w>(relay: &'w Relay, client: &Client<'w>, request: &Request<
             &fresh[..]
         }
     };
-    let facts =
-        ClientFacts { address: client.address, text: &client.text, scheme: client.scheme, host: request.view.host() };
+    let peer = client.peer();
+    let facts = ClientFacts { address: peer.address, text: &peer.text, scheme: peer.scheme, host: request.view.host() };
     let question = Question { relay, client, request, facts, id };
-    let mut exchange = Exchange {
-        question: &question,
-        record: Record::new(request.start),
-        lease: None,
-        tried: Tried::new(),
-        last_failure: None,
-        ends: false,
-    };
+    let mut exchange = Exchange { question: &question, record: Record::new(request.start), lease: None, ends: false };
     let after = exchange.run().await;
     let Exchange { mut record, lease, .. } = exchange;
     record.finish(&question, lease.as_ref());
@@ -70,9 +66,7 @@ struct Exchange<'a, 'w> {
     question: &'a Question<'a, 'w>,
     record: Record,
     lease: Option<Lease>,
-    tried: Tried,
-    last_failure: Option<Failure>,
-    /// The connection's end is the answer's.
+    /// The connection's end is the response's.
     ends: bool,
 }
 
@@ -84,8 +78,10 @@ impl<'a, 'w> Exchange<'a, 'w> {
             Ok(route) => route,
             Err(refusal) => return self.refuse(refusal, framing).await,
         };
-        if let Some(answer) = route.cors.as_ref().and_then(|cors| cors.preflight(view.method(), view)) {
-            return self.preflight(&answer, framing).await;
+        if let Some(preflight) = route.cors.as_ref().and_then(|cors| cors.preflight(view.method(), view)) {
+            let response = OwnResponse::preflight(preflight, self.question.reader().request_id);
+            let keep = self.question.keeps_alive() && framing == Framing::None;
+            return self.respond(&response, keep).await;
         }
         let limit = plan::body_limit(route, relay.shared.limits.body.0);
         if let Framing::Length(length) = framing
@@ -93,51 +89,119 @@ impl<'a, 'w> Exchange<'a, 'w> {
         {
             return self.refuse(Refusal::too_large(), framing).await;
         }
+        let identity = match self.authorize(route, framing).await {
+            Ok(identity) => identity,
+            Err(after) => return after,
+        };
         route.upstream.budget().deposit();
         let mut outgoing = Outgoing {
             head: relay.lines.take(),
             spool: Spool::default(),
-            upload: Upload::new(framing, limit),
+            upload: Upload::new(framing, view.head().version, limit),
             body: BodyOut::None,
             streams: false,
         };
-        let result = self.pass_on(route, framing, &mut outgoing).await;
-        self.record.body_in = outgoing.upload.received;
+        let result = self.pass_on(route, framing, &identity, &mut outgoing).await;
+        if !view.head().is_websocket {
+            self.record.body_in = outgoing.upload.received;
+        }
         match result {
-            Ok(()) => self.after(&mut outgoing.upload).await,
+            Ok(After::Keep) => self.after(&mut outgoing.upload).await,
+            Ok(after) => after,
             Err(fault) => self.failed(fault, framing, outgoing.upload.is_done()).await,
         }
     }
 
-    /// From the body's first byte to the answer's last.
-    async fn pass_on(&mut self, route: &'a Route, framing: Framing, outgoing: &mut Outgoing<'w>) -> Result<(), Fault> {
-        let question = self.question;
+    /// Has the route's auth upstream asked, where it has one: what that says of the client, as header lines.
+    async fn authorize(&mut self, route: &Route, framing: Framing) -> Result<Vec<u8>, After> {
+        let Some(auth) = &route.auth else { return Ok(Vec::new()) };
+        // Apart, so that requests which ask nobody do not carry its state.
+        match Box::pin(auth::ask(self.question, auth)).await {
+            Verdict::Granted(identity) => Ok(identity),
+            Verdict::Denied(denial) => {
+                self.record.reason = Some(ErrorReason::AuthDenied);
+                let response = OwnResponse::denied(denial, self.question.reader());
+                // A body that is left unread could be taken for the next request.
+                let keep = self.question.keeps_alive() && framing == Framing::None;
+                Err(self.respond(&response, keep).await)
+            }
+            Verdict::Neither(refusal, why) => {
+                self.record.cause = Some(why.into());
+                Err(self.refuse(refusal, framing).await)
+            }
+            Verdict::Left => {
+                self.record.reason = Some(ErrorReason::ClientAbort);
+                Err(After::Abort)
+            }
+        }
+    }
+
+    /// From the body's first byte to the response's last.
+    async fn pass_on(
+        &mut self,
+        route: &'a Route,
+        framing: Framing,
+        identity: &[u8],
+        outgoing: &mut Outgoing<'w>,
+    ) -> Result<After, Fault> {
+        let (question, view) = (self.question, self.question.view());
         let (relay, client) = (question.relay, question.client);
         self.take_in(route, framing, outgoing).await?;
-        heads::request(&mut outgoing.head, question, route, outgoing.body);
-        let answered = self.ask(route, outgoing).await?;
+        heads::request(&mut outgoing.head, question, route, outgoing.body, identity);
+        let asked = Asked {
+            is_head: view.method() == "HEAD",
+            version: view.head().version,
+            idempotent: plan::is_idempotent(view.method()),
+            upgrades: view.head().is_websocket,
+            passes_interim: true,
+        };
+        let mut asking = Asking::new(&route.upstream);
+        let answered = asking.ask(question, asked, outgoing).await;
+        (self.lease, self.record.trail) = (asking.lease, asking.trail);
+        let answered = answered?;
         if answered.sending.is_settled() {
-            // An answer may take hours; what was asked is not needed again.
+            // A response may take hours; what was asked is not needed again.
             outgoing.spool = Spool::default();
         }
-        let mut line = relay.lines.take();
-        heads::answer(&mut line, &answered.head.view(answered.bytes.data()), question, route);
-        let out = heads::answer_out(answered.head.framing, question.view().head().version);
-        self.ends = out == AnswerOut::UntilClose;
+        let response = answered.head.view(answered.bytes.data());
+        let announced = response.announced_keepalive();
+        let mut head = client.head(relay);
+        heads::answer(&mut head, &response, question, route);
         let status = answered.head.status;
-        let delivered = deliver(relay, client, answered, line, out, outgoing, patience(route)).await;
+        if status == 101 {
+            return self.tunnel(answered, &head).await;
+        }
+        let out = heads::answer_out(answered.head.framing, view.head().version);
+        self.ends = out == AnswerOut::UntilClose;
+        let deadlines = Deadlines::of(&route.upstream);
+        let delivered = deliver(relay, client, answered, head, out, outgoing, deadlines).await;
         self.record.body_out = delivered.data;
         if delivered.begun {
             self.record.status = status;
         }
-        let timeouts = &route.upstream.spec().timeouts;
+        let idle = route.upstream.spec().timeouts.idle;
         if let (Some(wire), Some(lease)) = (delivered.reusable, &self.lease) {
-            relay.pool.keep(lease.backend().address(), wire, relay.clock.now(), timeouts.idle);
+            relay.pool.keep(lease.backend().address(), wire, relay.clock.now(), idle, announced);
         }
         if let (Err(Fault::Backend(failure)), Some(lease)) = (delivered.result, &self.lease) {
             route.upstream.failed(lease, failure);
         }
-        delivered.result
+        delivered.result.map(|()| After::Keep)
+    }
+
+    /// The backend takes the connection over.
+    async fn tunnel(&mut self, answered: Answered<'w>, head: &heads::HeadOut<'w>) -> Result<After, Fault> {
+        let (relay, client) = (self.question.relay, self.question.client);
+        let Some(client) = client.connection() else { return Err(Fault::ClientLeft) };
+        client.send(relay, head.text(), b"").await.map_err(|_| Fault::ClientLeft)?;
+        self.record.status = 101;
+        let Answered { wire, mut bytes, head, .. } = answered;
+        bytes.used(head.length);
+        relay.give_answer(head);
+        // What was taken for a backend that answers is one that talks from now on.
+        let moved = tunnel::join(relay, client, &wire, bytes).await;
+        (self.record.body_in, self.record.body_out) = (moved.inward, moved.outward);
+        Ok(After::Close)
     }
 
     /// Reads what of the body may wait here.
@@ -154,8 +218,7 @@ impl<'a, 'w> Exchange<'a, 'w> {
             return Ok(());
         }
         if self.question.view().head().expects_continue {
-            let sent = client.send(relay, b"HTTP/1.1 100 Continue\r\n\r\n", b"").await;
-            sent.map_err(|_| Fault::ClientLeft)?;
+            client.go_on(relay).await.map_err(|_| Fault::ClientLeft)?;
         }
         let allowed = route.upstream.spec().request_buffer.0;
         let most = if let Framing::Length(length) = framing { length.min(allowed) } else { allowed };
@@ -169,140 +232,6 @@ impl<'a, 'w> Exchange<'a, 'w> {
             }
         }
         Ok(())
-    }
-
-    /// Asks one backend after another until one answers.
-    async fn ask(&mut self, route: &'a Route, outgoing: &mut Outgoing<'w>) -> Result<Answered<'w>, Fault> {
-        let upstream = &route.upstream;
-        let (relay, client, view) = (self.question.relay, self.question.client, self.question.view());
-        let idempotent = plan::is_idempotent(view.method());
-        let asked = Asked { is_head: view.method() == "HEAD", version: view.head().version };
-        let (mut stale, mut has_moved) = (false, false);
-        loop {
-            self.choose(route).await?;
-            self.record.attempts += 1;
-            let attempts = self.record.attempts;
-            let Some(lease) = &self.lease else { return Err(Fault::ClientLeft) };
-            let backend = lease.backend().address();
-            let place = Place { upstream, lease, tried: &self.tried, attempts, has_moved, idempotent };
-            if !outgoing.upload.is_done() {
-                lease.excuse();
-            }
-            // The first one at once after the head, where there was nothing to wait for.
-            let waited = self.record.attempts != 1 || outgoing.upload.received != 0 || !self.record.held.is_zero();
-            let chosen = if waited { relay.clock.tick() } else { relay.clock.now() };
-            // What cannot be sent twice gets a connection that no close can cross.
-            let reuse = idempotent && outgoing.upload.is_done();
-            let connected = attempt::connect(relay, client, place, reuse && !stale, patience(route)).await;
-            let (fault, reused, blamed) = match connected {
-                Err((fault, blamed)) => (fault, false, blamed),
-                Ok((wire, reused)) => {
-                    self.record.connect = (!reused).then(|| chosen.elapsed());
-                    match attempt::ask(relay, client, wire, outgoing, patience(route), asked, place).await {
-                        Err(fault) => (fault, reused, true),
-                        Ok(answered) => {
-                            let now = relay.clock.tick();
-                            self.record.first_byte = Some(now.saturating_duration_since(chosen));
-                            let status = answered.head.status;
-                            upstream.answered(lease, status, now);
-                            if !self.try_elsewhere(route, status, idempotent && !outgoing.streams) {
-                                return Ok(answered);
-                            }
-                            self.note(backend, Failure::Status(status));
-                            continue;
-                        }
-                    }
-                }
-            };
-            let failure = match fault {
-                Fault::Backend(failure) => failure,
-                Fault::Evicted => {
-                    has_moved = true;
-                    self.note(backend, Failure::Timeout);
-                    continue;
-                }
-                fault => return Err(fault),
-            };
-            // A pooled connection that the backend closed while idle: nobody was asked yet, so this is no retry.
-            stale = reused && failure == Failure::Reset;
-            self.count(upstream, failure, stale, blamed);
-            let safe = failure.is_unreachable() || (idempotent && !outgoing.streams);
-            if !(safe && (stale || self.may_go_on(upstream, failure))) {
-                return Err(Fault::Backend(failure));
-            }
-        }
-    }
-
-    /// Counts a failed attempt. A stale connection says nothing about the backend's health.
-    fn count(&mut self, upstream: &Upstream, failure: Failure, stale: bool, blamed: bool) {
-        self.last_failure = Some(failure);
-        let Some(lease) = self.lease.as_ref().filter(|_| !stale) else { return };
-        if blamed {
-            upstream.failed(lease, failure);
-        }
-        self.tried.push(lease.backend().address());
-    }
-
-    /// True where another is asked after this failure.
-    fn may_go_on(&self, upstream: &Upstream, failure: Failure) -> bool {
-        plan::is_wanted(failure, &upstream.spec().retry.on)
-            && plan::may_go_on(upstream, &self.tried, self.record.attempts, self.question.request.start)
-    }
-
-    /// Remembers whom not to ask again, and why.
-    fn note(&mut self, backend: SocketAddr, failure: Failure) {
-        self.tried.push(backend);
-        self.last_failure = Some(failure);
-    }
-
-    /// True where an answer with this status is one to be had elsewhere.
-    fn try_elsewhere(&self, route: &Route, status: u16, safe: bool) -> bool {
-        let upstream = &route.upstream;
-        let listed = upstream.spec().retry.on.statuses.contains(&status);
-        let Some(lease) = self.lease.as_ref().filter(|_| listed && safe) else { return false };
-        let mut tried = self.tried.clone();
-        tried.push(lease.backend().address());
-        upstream.has_untried(&tried)
-            && plan::may_go_on(upstream, &tried, self.record.attempts, self.question.request.start)
-    }
-
-    /// Claims a backend; waits for one where the upstream holds requests.
-    async fn choose(&mut self, route: &Route) -> Result<(), Fault> {
-        let upstream = &route.upstream;
-        if let Some(lease) = self.lease.take() {
-            self.record.last_backend = Some(lease.backend().label().to_owned());
-        }
-        if let Ok(lease) = upstream.select(&self.tried) {
-            self.lease = Some(lease);
-            return Ok(());
-        }
-        let (relay, client) = (self.question.relay, self.question.client);
-        let from = Instant::now();
-        let found = {
-            let waiting = upstream.select_or_wait(&mut self.tried, upstream.hold_deadline(self.question.request.start));
-            let mut waiting = std::pin::pin!(waiting);
-            poll_fn(|context| match waiting.as_mut().poll(context) {
-                Poll::Ready(found) => Poll::Ready(Some(found)),
-                Poll::Pending if client.is_gone(relay, context) => Poll::Ready(None),
-                Poll::Pending => Poll::Pending,
-            })
-            .await
-        };
-        if !upstream.spec().hold.is_zero() {
-            self.record.held += from.elapsed();
-        }
-        match found {
-            Some(Ok(lease)) => {
-                self.lease = Some(lease);
-                Ok(())
-            }
-            Some(Err(NoBackend::Overloaded)) => Err(Fault::Overloaded),
-            Some(Err(why)) => {
-                self.record.cause = Some(why.words());
-                Err(Fault::Nobody(self.last_failure, !self.record.held.is_zero()))
-            }
-            None => Err(Fault::ClientLeft),
-        }
     }
 
     /// What becomes of the connection after a whole answer.
@@ -326,11 +255,11 @@ impl<'a, 'w> Exchange<'a, 'w> {
             while !upload.is_done() {
                 buffer.clear(0);
                 let next = upload.poll_next(relay, client, context, &mut buffer);
-                client.watch.client_until(Some(until));
+                client.watch().client_until(Some(until));
                 match next {
                     Poll::Ready(Ok(())) if upload.received - before < MOST => {}
                     Poll::Ready(_) => return Poll::Ready(false),
-                    Poll::Pending if client.watch.late(context) == Some(Late::Client) => return Poll::Ready(false),
+                    Poll::Pending if client.watch().late(context) == Some(Late::Client) => return Poll::Ready(false),
                     Poll::Pending => return Poll::Pending,
                 }
             }
@@ -346,19 +275,19 @@ impl<'a, 'w> Exchange<'a, 'w> {
     }
 
     async fn answer(&mut self, refusal: Refusal, keep: bool) -> After {
-        let sent = reply::refused(self.question, refusal, keep, &mut self.record).await;
-        match (sent, keep) {
-            (true, true) => After::Keep,
-            (true, false) => After::Linger,
-            (false, _) => After::Abort,
-        }
+        self.record.reason = Some(refusal.reason);
+        self.record.cause.get_or_insert(refusal.detail.into());
+        self.respond(&OwnResponse::refusal(refusal, self.question.reader()), keep).await
     }
 
-    async fn preflight(&mut self, answer: &crate::filter::Preflight, framing: Framing) -> After {
-        let keep = self.question.keeps_alive() && framing == Framing::None;
-        match reply::preflight(self.question, answer, keep).await {
-            Ok(()) => {
-                self.record.status = answer.status.as_u16();
+    /// Sends a response of the edge's own.
+    async fn respond(&mut self, response: &OwnResponse, keep: bool) -> After {
+        let (relay, view) = (self.question.relay, self.question.view());
+        let (to_head, version) = (view.method() == "HEAD", view.head().version);
+        match self.question.client.respond(relay, response, to_head, version, keep).await {
+            Ok(sent) => {
+                self.record.status = response.status.as_u16();
+                self.record.body_out = sent;
                 if keep { After::Keep } else { After::Linger }
             }
             Err(_) => After::Abort,
@@ -370,8 +299,7 @@ impl<'a, 'w> Exchange<'a, 'w> {
         if self.record.status != 0 {
             self.record.reason = Some(fault.reason_when_begun());
             if fault == Fault::ClientSlow {
-                // Else the system goes on offering what it still holds, to a client that takes next to nothing.
-                self.question.client.wire.reset_on_close();
+                self.question.client.drop_unsent();
             }
             return After::Abort;
         }
@@ -382,9 +310,4 @@ impl<'a, 'w> Exchange<'a, 'w> {
         let keep = self.question.keeps_alive() && (framing == Framing::None || body_done) && fault.is_backends();
         self.answer(refusal, keep).await
     }
-}
-
-fn patience(route: &Route) -> Patience {
-    let timeouts = &route.upstream.spec().timeouts;
-    Patience { connect: timeouts.connect, read: timeouts.read, write: timeouts.write }
 }

@@ -1,14 +1,17 @@
-//! Heads as they are sent on: the request to the backend, the answer to the client.
+//! Heads as they are sent on: the request to the backend, the response to the client.
 
 use std::io::Write as _;
 
-use http::header::HeaderName;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Response, StatusCode};
 
 use crate::filter::Cors;
 use crate::http1::{Known, ResponseFraming, ResponseView, Version};
-use crate::plan;
+use crate::plan::{self, OwnResponse};
 use crate::snapshot::Route;
 
+use super::Relay;
+use super::buffer::Line;
 use super::question::Question;
 
 /// How a request's body is sent on.
@@ -30,18 +33,96 @@ pub(super) enum AnswerOut {
     IntoChunks,
     /// The data alone, ended by the connection's end.
     UntilClose,
+    /// The data alone, ended as HTTP/2 ends it.
+    Frames,
 }
 
-fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+/// The head of a response in the client's protocol.
+pub(super) enum HeadOut<'w> {
+    /// HTTP/1
+    Text(Line<'w>),
+    /// HTTP/2
+    Frame(Box<Response<()>>),
+}
+
+impl HeadOut<'_> {
+    /// One of HTTP/2.
+    pub fn frame() -> Self {
+        Self::Frame(Box::new(Response::new(())))
+    }
+
+    /// One of HTTP/2 that says nothing but this.
+    pub fn of_status(status: u16) -> Self {
+        let mut head = Self::frame();
+        head.start(status, b"");
+        head
+    }
+
+    /// Begins it.
+    fn start(&mut self, status: u16, reason: &[u8]) {
+        match self {
+            Self::Text(out) => {
+                let _ = write!(out, "HTTP/1.1 {status} ");
+                out.extend_from_slice(reason);
+                out.extend_from_slice(b"\r\n");
+            }
+            Self::Frame(response) => {
+                // Read from a head that has three digits.
+                *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+            }
+        }
+    }
+
+    /// Adds a header.
+    fn header(&mut self, name: &[u8], value: &[u8]) {
+        match self {
+            Self::Text(out) => header_line(out, name, value),
+            Self::Frame(response) => {
+                if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+                    response.headers_mut().append(name, value);
+                }
+            }
+        }
+    }
+
+    /// Ends it, and says what becomes of the connection, where that is not what the client's version expects.
+    fn end(&mut self, version: Version, keep_alive: bool) {
+        let Self::Text(out) = self else { return };
+        match (version, keep_alive) {
+            (Version::Http11 | Version::Http2, true) => {}
+            (Version::Http10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+            (_, false) => out.extend_from_slice(b"Connection: close\r\n"),
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// What is left of it to be written, in HTTP/1.
+    pub fn text(&self) -> &[u8] {
+        match self {
+            Self::Text(out) => out,
+            Self::Frame(_) => b"",
+        }
+    }
+
+    /// The whole of it, in HTTP/2.
+    pub fn into_frame(self) -> Option<Response<()>> {
+        match self {
+            Self::Text(_) => None,
+            Self::Frame(response) => Some(*response),
+        }
+    }
+}
+
+pub(super) fn header_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes the head the backend gets.
-pub(super) fn request(out: &mut Vec<u8>, question: &Question<'_, '_>, route: &Route, body: BodyOut) {
-    let (view, facts) = (question.view(), &question.facts);
+/// Writes the head the backend gets. `identity` is what the auth upstream said of the client, where one was asked.
+pub(super) fn request(out: &mut Vec<u8>, question: &Question<'_, '_>, route: &Route, body: BodyOut, identity: &[u8]) {
+    let view = question.view();
     out.extend_from_slice(view.method().as_bytes());
     out.push(b' ');
     match plan::stripped(route, view.path()) {
@@ -52,17 +133,40 @@ pub(super) fn request(out: &mut Vec<u8>, question: &Question<'_, '_>, route: &Ro
         None => out.extend_from_slice(view.path_and_query()),
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    let host = if facts.host.is_empty() { route.upstream.name().as_str() } else { facts.host };
-    field(out, b"Host", host.as_bytes());
-    let forwarding = &question.request.snapshot.forwarding;
-    let trusted = forwarding.trusts(facts.address);
-    for (known, name, value) in view.fields() {
+    host(out, question, route.upstream.name().as_str());
+    let replaced = route.auth.as_ref().map_or(&[][..], |auth| &auth.spec.pass);
+    for (name, value) in passed(question) {
+        if !replaced.iter().any(|header| header.is(name)) {
+            header_line(out, name, value);
+        }
+    }
+    out.extend_from_slice(identity);
+    introduce(out, question);
+    match body {
+        BodyOut::None => {}
+        BodyOut::Length(length) => {
+            let _ = write!(out, "Content-Length: {length}\r\n");
+        }
+        BodyOut::Chunks => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+    }
+    if view.head().is_websocket {
+        out.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The client's headers that a service gets as they are.
+pub(super) fn passed<'a>(question: &Question<'a, '_>) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    let view = question.view();
+    let trusted = question.request.snapshot.forwarding.trusts(question.facts.address);
+    view.fields().filter_map(move |(known, name, value)| {
         let passes = match known {
             Known::Other
             | Known::Accept
             | Known::AccessControl
             | Known::AskedHeaders
             | Known::AskedMethod
+            | Known::Date
             | Known::Origin
             | Known::Referer
             | Known::Trailer
@@ -71,89 +175,107 @@ pub(super) fn request(out: &mut Vec<u8>, question: &Question<'_, '_>, route: &Ro
             Known::Forwarded | Known::XForwardedPort => trusted,
             _ => false,
         };
-        if passes {
-            field(out, name, value);
-        }
-    }
-    forwarding.apply(facts, view, &mut |name: &HeaderName, value| field(out, name.as_str().as_bytes(), value));
-    field(out, b"X-Request-Id", question.id);
-    match body {
-        BodyOut::None => {}
-        BodyOut::Length(length) => {
-            let _ = write!(out, "Content-Length: {length}\r\n");
-        }
-        BodyOut::Chunks => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
-    }
-    out.extend_from_slice(b"\r\n");
+        passes.then_some((name, value))
+    })
 }
 
-/// How the body of an answer goes to a client of this version.
+/// The host the client asked for; `usual` where it named none.
+pub(super) fn host(out: &mut Vec<u8>, question: &Question<'_, '_>, usual: &str) {
+    let host = if question.facts.host.is_empty() { usual } else { question.facts.host };
+    header_line(out, b"Host", host.as_bytes());
+}
+
+/// What the edge itself says of the client.
+pub(super) fn introduce(out: &mut Vec<u8>, question: &Question<'_, '_>) {
+    let mut set = |name: &HeaderName, value: &[u8]| header_line(out, name.as_str().as_bytes(), value);
+    question.request.snapshot.forwarding.apply(&question.facts, question.view(), &mut set);
+    header_line(out, b"X-Request-Id", question.id);
+}
+
+/// How the body of a response goes to a client of this version.
 pub(super) fn answer_out(framing: ResponseFraming, version: Version) -> AnswerOut {
     match (framing, version) {
         (ResponseFraming::None | ResponseFraming::Length(_), _) => AnswerOut::AsIs,
         (ResponseFraming::Chunked, Version::Http11) => AnswerOut::Chunks,
         (ResponseFraming::UntilClose, Version::Http11) => AnswerOut::IntoChunks,
         (ResponseFraming::Chunked | ResponseFraming::UntilClose, Version::Http10) => AnswerOut::UntilClose,
+        (ResponseFraming::Chunked | ResponseFraming::UntilClose, Version::Http2) => AnswerOut::Frames,
     }
 }
 
 /// Writes the head the client gets.
-pub(super) fn answer(out: &mut Vec<u8>, view: &ResponseView<'_>, question: &Question<'_, '_>, route: &Route) {
+pub(super) fn answer(out: &mut HeadOut<'_>, view: &ResponseView<'_>, question: &Question<'_, '_>, route: &Route) {
     let version = question.view().head().version;
-    status_line(out, view.head().status, view.reason());
+    out.start(view.head().status, view.reason());
     let body = answer_out(view.head().framing, version);
-    let mut has_length = false;
+    let (mut has_length, mut has_date) = (false, false);
     for (known, name, value) in view.fields() {
         let passes = match known {
             Known::XRequestId => false,
             Known::AccessControl => route.cors.is_none() || !Cors::owns(name),
             // Two that are equal count as one; a client may think otherwise.
             Known::ContentLength => body == AnswerOut::AsIs && !std::mem::replace(&mut has_length, true),
+            Known::Date => !std::mem::replace(&mut has_date, true),
             known => !known.is_hop_by_hop() && !view.is_nominated(name),
         };
         if passes {
-            field(out, name, value);
+            out.header(name, value);
         }
     }
-    field(out, b"X-Request-Id", question.id);
+    if !has_date {
+        question.relay.clock.with_date(|date| out.header(b"Date", date));
+    }
+    out.header(b"X-Request-Id", question.id);
     if let Some(cors) = &route.cors {
         for (name, value) in cors.edits(question.view().get(Known::Origin)) {
-            if name != http::header::VARY || !varies_by_origin(view) {
-                field(out, name.as_str().as_bytes(), value.as_bytes());
+            if name != header::VARY || !varies_by_origin(view) {
+                out.header(name.as_str().as_bytes(), value.as_bytes());
             }
         }
     }
-    if matches!(body, AnswerOut::Chunks | AnswerOut::IntoChunks) {
-        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    if view.head().status == 101 {
+        out.header(b"Connection", b"Upgrade");
+        out.header(b"Upgrade", b"websocket");
     }
-    connection(out, version, question.keeps_alive() && body != AnswerOut::UntilClose);
-    out.extend_from_slice(b"\r\n");
+    if matches!(body, AnswerOut::Chunks | AnswerOut::IntoChunks) {
+        out.header(b"Transfer-Encoding", b"chunked");
+    }
+    let stays = view.head().status == 101 || (question.keeps_alive() && body != AnswerOut::UntilClose);
+    out.end(version, stays);
 }
 
-/// An interim answer, such as 103: passed on as it is.
-pub(super) fn interim(out: &mut Vec<u8>, view: &ResponseView<'_>) {
-    status_line(out, view.head().status, view.reason());
+/// Writes an interim response, such as 103: passed on as it is.
+pub(super) fn interim(out: &mut HeadOut<'_>, view: &ResponseView<'_>) {
+    out.start(view.head().status, view.reason());
     for (known, name, value) in view.fields() {
         if !known.is_hop_by_hop() && known != Known::ContentLength {
-            field(out, name, value);
+            out.header(name, value);
         }
     }
-    out.extend_from_slice(b"\r\n");
+    out.end(Version::Http11, true);
 }
 
-pub(super) fn status_line(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
-    let _ = write!(out, "HTTP/1.1 {status} ");
-    out.extend_from_slice(reason);
-    out.extend_from_slice(b"\r\n");
-}
-
-/// Says what becomes of the connection, where it is not what the client's version expects.
-pub(super) fn connection(out: &mut Vec<u8>, version: Version, keep_alive: bool) {
-    match (version, keep_alive) {
-        (Version::Http11, true) => {}
-        (Version::Http10, true) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
-        (_, false) => out.extend_from_slice(b"Connection: close\r\n"),
+/// Writes the head of a response of the edge's own.
+pub(super) fn own(out: &mut HeadOut<'_>, relay: &Relay, response: &OwnResponse, version: Version, keep_alive: bool) {
+    out.start(response.status.as_u16(), response.status.canonical_reason().unwrap_or_default().as_bytes());
+    relay.clock.with_date(|date| out.header(b"Date", date));
+    for (name, value) in &response.headers {
+        out.header(name.as_str().as_bytes(), value.as_bytes());
     }
+    out.end(version, keep_alive);
+}
+
+/// The trailers of a response, for HTTP/2: the lines behind the last chunk.
+pub(super) fn trailers(ending: &[u8]) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    for line in ending.split(|&byte| byte == b'\n').skip(1) {
+        let Some(colon) = memchr::memchr(b':', line) else { continue };
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            trailers.append(name, value);
+        }
+    }
+    trailers
 }
 
 fn varies_by_origin(view: &ResponseView<'_>) -> bool {

@@ -1,7 +1,10 @@
-//! The fast lane: HTTP/1.1 to HTTP/1.1. A worker has its own connections, buffers and deadlines; in the steady state a
+//! The relay: every client's requests, to backends of HTTP/1.1. A worker has its own connections, buffers and deadlines; in the steady state a
 //! request takes no lock and no memory.
 
+mod asking;
 mod attempt;
+mod auth;
+mod body;
 mod buffer;
 mod client;
 mod clock;
@@ -13,8 +16,10 @@ mod pool;
 mod question;
 mod record;
 mod reply;
+mod sending;
 mod splice;
 mod spool;
+mod tunnel;
 mod upload;
 mod wire;
 
@@ -30,7 +35,7 @@ use crate::telemetry::{AccessLogger, Metrics, RouteMetrics};
 use crate::types::{Active, Pace};
 
 pub use buffer::{Buffer, Buffers, Lines};
-pub use client::Client;
+pub use client::{Client, Downstream, Peer, Stream};
 pub use clock::{Clock, Late, Watched};
 pub use exchange::{After, serve};
 pub use pool::Pool;

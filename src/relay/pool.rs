@@ -12,6 +12,21 @@ use super::wire::{Transport, Wire};
 /// Idle connections a worker keeps to one backend.
 const KEPT: usize = 512;
 
+/// Longest that a connection may have waited on which something is sent that must not be sent twice.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Which waiting connections a request may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reuse {
+    /// None.
+    No,
+    /// One that waited for so short a time that its backend does not close it just now: at most 1 s, and less than half of
+    /// the time that the backend keeps connections, where it says so. For what must not be sent twice.
+    Quiet,
+    /// Any.
+    Any,
+}
+
 /// A worker's idle connections by backend.
 #[derive(Debug, Default)]
 pub struct Pool {
@@ -22,14 +37,23 @@ pub struct Pool {
 struct Idle {
     wire: Wire,
     until: Instant,
+    quiet_until: Instant,
 }
 
 impl Pool {
-    /// The one used last, if the backend has not closed it.
-    pub fn take(&self, backend: SocketAddr, now: Instant) -> Option<Wire> {
+    /// The one used last that may be taken, if the backend has not closed it.
+    pub(super) fn take(&self, backend: SocketAddr, reuse: Reuse, now: Instant) -> Option<Wire> {
+        if reuse == Reuse::No {
+            return None;
+        }
         let mut all = self.idle.borrow_mut();
         let idle = all.get_mut(&backend)?;
         while let Some(last) = idle.pop_back() {
+            if reuse == Reuse::Quiet && last.quiet_until <= now {
+                // The others have waited for longer.
+                idle.push_back(last);
+                return None;
+            }
             if now < last.until && last.wire.is_quiet() {
                 return Some(last.wire);
             }
@@ -37,15 +61,24 @@ impl Pool {
         None
     }
 
-    /// Keeps a connection for `limit`.
-    pub fn keep(&self, backend: SocketAddr, wire: Wire, now: Instant, limit: Duration) {
+    /// Keeps a connection for `limit`, and no longer than the backend `announced` that it keeps it.
+    pub(super) fn keep(
+        &self,
+        backend: SocketAddr,
+        wire: Wire,
+        now: Instant,
+        limit: Duration,
+        announced: Option<Duration>,
+    ) {
+        let limit = announced.map_or(limit, |announced| limit.min(announced));
         if limit.is_zero() {
             return;
         }
+        let quiet = announced.map_or(QUIET, |announced| QUIET.min(announced / 2));
         let mut all = self.idle.borrow_mut();
         let idle = all.entry(backend).or_default();
         if idle.len() < KEPT {
-            idle.push_back(Idle { wire, until: now + limit });
+            idle.push_back(Idle { wire, until: now + limit, quiet_until: now + quiet });
         }
     }
 

@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use crate::filter::ClientFacts;
-use crate::http1::RequestView;
-use crate::plan::Refusal;
+use crate::http1::{Known, RequestView};
+use crate::plan::{Reader, Refusal};
 use crate::snapshot::{Route, Snapshot};
 
 use super::Relay;
-use super::client::Client;
+use super::client::Downstream;
 
 /// A request whose head was read.
 pub struct Request<'a> {
@@ -27,7 +27,7 @@ pub struct Request<'a> {
 /// The same, with its client and its worker.
 pub(super) struct Question<'a, 'w> {
     pub relay: &'w Relay,
-    pub client: &'a Client<'w>,
+    pub client: Downstream<'a, 'w>,
     pub request: &'a Request<'a>,
     pub facts: ClientFacts<'a>,
     pub id: &'a [u8],
@@ -42,6 +42,17 @@ impl<'a> Question<'a, '_> {
     /// The route, where there is one.
     pub fn route(&self) -> Option<&'a Route> {
         self.request.route.ok()
+    }
+
+    /// Who reads a response of the edge's own.
+    pub fn reader(&self) -> Reader<'a> {
+        let view = self.view();
+        Reader {
+            route: self.route(),
+            accept: view.get(Known::Accept),
+            origin: view.get(Known::Origin),
+            request_id: std::str::from_utf8(self.id).unwrap_or_default(),
+        }
     }
 
     /// True where the connection may bring another request, as far as is known now.

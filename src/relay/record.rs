@@ -1,7 +1,8 @@
 //! What is written down when a request is over: one access log line, the route's counters, a warning where the edge
 //! failed it.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::borrow::Cow;
+use std::time::{Instant, SystemTime};
 
 use crate::http1::{Known, RequestView, Version};
 use crate::snapshot::Route;
@@ -9,6 +10,7 @@ use crate::telemetry::metrics::Lane;
 use crate::telemetry::{AccessEntry, ErrorReason, one_line};
 use crate::upstream::Lease;
 
+use super::asking::Trail;
 use super::question::Question;
 
 /// nginx's status for a client that left before its answer; it is logged and never sent.
@@ -22,32 +24,16 @@ pub(super) struct Record {
     pub status: u16,
     pub body_in: u64,
     pub body_out: u64,
-    pub attempts: u32,
-    /// The backend tried before the one claimed now.
-    pub last_backend: Option<String>,
-    pub held: Duration,
-    pub connect: Option<Duration>,
-    pub first_byte: Option<Duration>,
+    /// The way through the backends.
+    pub trail: Trail,
     pub reason: Option<ErrorReason>,
     /// What went wrong, for the error log.
-    pub cause: Option<&'static str>,
+    pub cause: Option<Cow<'static, str>>,
 }
 
 impl Record {
     pub fn new(start: Instant) -> Self {
-        Self {
-            start,
-            status: 0,
-            body_in: 0,
-            body_out: 0,
-            attempts: 0,
-            last_backend: None,
-            held: Duration::ZERO,
-            connect: None,
-            first_byte: None,
-            reason: None,
-            cause: None,
-        }
+        Self { start, status: 0, body_in: 0, body_out: 0, trail: Trail::default(), reason: None, cause: None }
     }
 
     /// Writes the request down; `lease` is the backend claimed last.
@@ -64,10 +50,10 @@ impl Record {
         if let Some(reason) = self.reason {
             metrics.failed(reason);
         }
-        for _ in 1..self.attempts {
+        for _ in 1..self.trail.attempts {
             metrics.retried();
         }
-        if !self.held.is_zero() {
+        if !self.trail.queued.is_zero() {
             metrics.held();
         }
         if (500..600).contains(&self.status) && self.reason.is_some() {
@@ -80,10 +66,10 @@ impl Record {
             client: Some(question.request.snapshot.forwarding.client_address(&question.facts, view)),
             method: view.method().as_bytes(),
             target: view.target(),
-            version: if view.head().version == Version::Http10 {
-                http::Version::HTTP_10
-            } else {
-                http::Version::HTTP_11
+            version: match view.head().version {
+                Version::Http10 => http::Version::HTTP_10,
+                Version::Http11 => http::Version::HTTP_11,
+                Version::Http2 => http::Version::HTTP_2,
             },
             status: self.status,
             body_bytes: self.body_out,
@@ -93,12 +79,12 @@ impl Record {
             request_id: Some(id),
             route: route.map(|route| &*route.label),
             upstream: route.map(|route| route.upstream.name().as_str()),
-            backend: lease.map(|lease| lease.backend().label()).or(self.last_backend.as_deref()),
-            tries: self.attempts,
+            backend: lease.map(|lease| lease.backend().label()).or(self.trail.last_backend.as_deref()),
+            tries: self.trail.attempts,
             duration,
-            connect: self.connect,
-            first_byte: self.first_byte,
-            held: Some(self.held).filter(|held| !held.is_zero()),
+            connect: self.trail.connect,
+            first_byte: self.trail.first_byte,
+            held: Some(self.trail.queued).filter(|held| !held.is_zero()),
             note: self.reason.map(ErrorReason::as_str),
             ..AccessEntry::at(SystemTime::now())
         });
@@ -109,7 +95,7 @@ impl Record {
         let Some(left_out) = route.map_or(Some(0), |route| route.warnings.admit()) else { return };
         let reason = self.reason.map_or("", ErrorReason::as_str);
         let more = if left_out == 0 { String::new() } else { format!("; {left_out} more like it since the last line") };
-        let cause = self.cause.unwrap_or(reason);
+        let cause = self.trail.cause.or(self.cause.as_deref()).unwrap_or(reason);
         let (method, path, id) = (view.method(), one_line(view.path()), String::from_utf8_lossy(id));
         log::warn!("{method} {path} answered {} ({reason}): {cause}, request {id}{more}", self.status);
     }

@@ -7,7 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::Relay;
 use super::buffer::{Buffer, HEADROOM};
-use super::client::Client;
+use super::client::Downstream;
 use super::fault::Fault;
 use super::upload::Upload;
 
@@ -34,7 +34,7 @@ impl<'w> Spool<'w> {
     pub fn poll_fill(
         &mut self,
         relay: &'w Relay,
-        client: &Client<'w>,
+        client: Downstream<'_, 'w>,
         upload: &mut Upload,
         most: u64,
         context: &mut Context<'_>,

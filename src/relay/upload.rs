@@ -3,12 +3,12 @@
 use std::io::ErrorKind;
 use std::task::{Context, Poll};
 
-use crate::http1::{Chunked, Form, Framing};
+use crate::http1::{Chunked, Form, Framing, LAST_CHUNK, Version};
 use crate::types::Pace;
 
 use super::Relay;
 use super::buffer::Buffer;
-use super::client::Client;
+use super::client::Downstream;
 use super::clock::Late;
 use super::fault::Fault;
 use super::splice::Conduit;
@@ -18,7 +18,7 @@ use super::wire::Wire;
 #[derive(Debug)]
 pub(super) struct Upload {
     left: u64,
-    chunked: Option<Chunked>,
+    coding: Coding,
     /// Bytes of data so far.
     pub received: u64,
     limit: Option<u64>,
@@ -26,15 +26,27 @@ pub(super) struct Upload {
     pace: Pace,
 }
 
+/// What tells where a body ends.
+#[derive(Debug)]
+enum Coding {
+    /// Its length.
+    Length,
+    /// The last chunk.
+    Chunks(Chunked),
+    /// The end of its stream; what came behind the body, as it goes behind the last chunk.
+    Stream(Option<Vec<u8>>),
+}
+
 impl Upload {
-    /// A body of which nothing was read yet.
-    pub fn new(framing: Framing, limit: Option<u64>) -> Self {
-        let (left, chunked, done) = match framing {
-            Framing::None => (0, None, true),
-            Framing::Length(length) => (length, None, false),
-            Framing::Chunked => (0, Some(Chunked::new(Form::Data)), false),
+    /// A body of which nothing was read yet, in this version of HTTP.
+    pub fn new(framing: Framing, version: Version, limit: Option<u64>) -> Self {
+        let (left, coding, done) = match framing {
+            Framing::None => (0, Coding::Length, true),
+            Framing::Length(length) => (length, Coding::Length, false),
+            Framing::Chunked if version == Version::Http2 => (0, Coding::Stream(None), false),
+            Framing::Chunked => (0, Coding::Chunks(Chunked::new(Form::Data)), false),
         };
-        Self { left, chunked, received: 0, limit, done, pace: Pace::default() }
+        Self { left, coding, received: 0, limit, done, pace: Pace::default() }
     }
 
     /// True once all of it was read.
@@ -44,14 +56,19 @@ impl Upload {
 
     /// What ends a body in chunks, once all of it was read.
     pub fn ending(&self) -> &[u8] {
-        self.chunked.as_ref().map_or(b"", Chunked::ending)
+        match &self.coding {
+            Coding::Chunks(chunked) => chunked.ending(),
+            Coding::Stream(Some(trailers)) if self.done => trailers,
+            Coding::Stream(None) if self.done => LAST_CHUNK,
+            Coding::Stream(_) | Coding::Length => b"",
+        }
     }
 
     /// Puts the next data behind what `into` holds, which must not be full. Ready without any once the body is done.
     pub fn poll_next<'w>(
         &mut self,
         relay: &'w Relay,
-        client: &Client<'w>,
+        client: Downstream<'_, 'w>,
         context: &mut Context<'_>,
         into: &mut Buffer<'w>,
     ) -> Poll<Result<(), Fault>> {
@@ -59,48 +76,43 @@ impl Upload {
         while !self.done && into.data().len() == before {
             let room = into.data_room().len();
             let most = usize::try_from(self.left).unwrap_or(room);
-            let room = if self.chunked.is_some() { room } else { room.min(most) };
-            let waiting = self.take_waiting(client, into, room);
-            let count = if waiting != 0 {
-                waiting
-            } else {
-                match client.wire.poll_read(context, &mut into.data_room()[..room]) {
-                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Fault::ClientLeft)),
-                    Poll::Ready(Ok(count)) => {
-                        into.filled(count);
-                        count
-                    }
-                    Poll::Pending => return self.poll_late(relay, client, context).map(Err),
-                }
+            let room = if let Coding::Length = self.coding { room.min(most) } else { room };
+            let count = match client.poll_body(context, into, room) {
+                Poll::Ready(Ok(0)) if self.ends(client) => break,
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(Fault::ClientLeft)),
+                Poll::Ready(Ok(count)) => count,
+                Poll::Pending => return self.poll_late(relay, client, context).map(Err),
             };
             relay.moved(&mut self.pace, count);
             self.account(client, into, before, count)?;
         }
-        client.watch.client_until(None);
+        client.watch().client_until(None);
         Poll::Ready(Ok(()))
     }
 
     /// A way to `backend` for what is left without a copy, where there is one and it is worth it.
-    pub fn conduit<'w>(&self, relay: &'w Relay, client: &Client<'w>, backend: &Wire) -> Option<Conduit<'w>> {
-        let is_plain = self.chunked.is_none() && client.input.borrow().is_none();
-        is_plain.then(|| relay.pipes.between(&client.wire, backend, self.left)).flatten()
+    pub fn conduit<'w>(&self, relay: &'w Relay, client: Downstream<'_, 'w>, backend: &Wire) -> Option<Conduit<'w>> {
+        let Coding::Length = self.coding else { return None };
+        let client = client.connection().filter(|client| client.input.borrow().is_none())?;
+        relay.pipes.between(&client.wire, backend, self.left)
     }
 
     /// Puts the next data into `into`. False when the system does not do that.
     pub fn poll_splice<'w>(
         &mut self,
         relay: &'w Relay,
-        client: &Client<'w>,
+        client: Downstream<'_, 'w>,
         context: &mut Context<'_>,
         into: &mut Conduit<'w>,
     ) -> Poll<Result<bool, Fault>> {
-        match into.poll_fill(&client.wire, self.left, context) {
+        let Some(wire) = client.plain_wire() else { return Poll::Ready(Ok(false)) };
+        match into.poll_fill(wire, self.left, context) {
             Poll::Ready(Ok(count)) if count != 0 => {
                 relay.moved(&mut self.pace, count);
                 self.received += count as u64;
                 self.left = self.left.saturating_sub(count as u64);
                 self.done = self.left == 0;
-                client.watch.client_until(None);
+                client.watch().client_until(None);
                 Poll::Ready(Ok(true))
             }
             Poll::Ready(Err(error)) if error.kind() == ErrorKind::Unsupported => {
@@ -113,45 +125,42 @@ impl Upload {
     }
 
     /// The client is waited for.
-    fn poll_late<'w>(&mut self, relay: &'w Relay, client: &Client<'w>, context: &mut Context<'_>) -> Poll<Fault> {
-        client.watch.client_until(Some(relay.wait(&mut self.pace)));
-        match client.watch.late(context) {
+    fn poll_late<'w>(
+        &mut self,
+        relay: &'w Relay,
+        client: Downstream<'_, 'w>,
+        context: &mut Context<'_>,
+    ) -> Poll<Fault> {
+        client.watch().client_until(Some(relay.wait(&mut self.pace)));
+        match client.watch().late(context) {
             Some(Late::Client) => Poll::Ready(Fault::ClientSlow),
             Some(Late::Backend) | None => Poll::Pending,
         }
     }
 
-    /// Moves what was read with the head, or behind an earlier request.
-    fn take_waiting(&self, client: &Client<'_>, into: &mut Buffer<'_>, room: usize) -> usize {
-        let mut input = client.input.borrow_mut();
-        let Some(waiting) = input.as_mut() else { return 0 };
-        let part = waiting.data().len().min(room);
-        let moved = into.append(&waiting.data()[..part]);
-        waiting.used(moved);
-        if waiting.is_empty() {
-            *input = None;
-        }
-        moved
+    /// The stream ended: true where that ends the body.
+    fn ends(&mut self, client: Downstream<'_, '_>) -> bool {
+        let (Coding::Stream(ending), Downstream::Http2(stream)) = (&mut self.coding, client) else { return false };
+        *ending = stream.take_trailers().and_then(|trailers| trailer_section(&trailers));
+        self.done = true;
+        true
     }
 
     /// Counts `count` bytes that were put into `into` behind `before` others, and leaves the data of them there.
     fn account<'w>(
         &mut self,
-        client: &Client<'w>,
+        client: Downstream<'_, 'w>,
         into: &mut Buffer<'w>,
         before: usize,
         count: usize,
     ) -> Result<(), Fault> {
-        if let Some(chunked) = &mut self.chunked {
+        if let Coding::Chunks(chunked) = &mut self.coding {
             let came = into.data_mut().get_mut(before..).unwrap_or_default();
             let rewritten = chunked.rewrite(came).map_err(|bad| Fault::BadBody(bad.0))?;
-            if rewritten.read < count {
-                let mut input = client.input.borrow_mut();
-                match input.as_mut() {
-                    // They came from there, and more waits behind them.
-                    Some(waiting) => waiting.give_back(count - rewritten.read),
-                    None => *input = into.split_off(before + rewritten.read),
-                }
+            if rewritten.read < count
+                && let Some(client) = client.connection()
+            {
+                client.give_back(into, before + rewritten.read, count - rewritten.read);
             }
             into.truncate(before + rewritten.written);
             self.received = chunked.data();
@@ -163,4 +172,18 @@ impl Upload {
         }
         if self.limit.is_some_and(|limit| limit < self.received) { Err(Fault::TooLarge) } else { Ok(()) }
     }
+}
+
+/// Trailers as they go behind the last chunk; `None` where none of them may be passed on, which the chunked coding knows.
+fn trailer_section(trailers: &http::HeaderMap) -> Option<Vec<u8>> {
+    let mut text = b"0\r\n".to_vec();
+    for (name, value) in trailers {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            text.extend_from_slice(part);
+        }
+    }
+    text.extend_from_slice(b"\r\n");
+    let mut chunked = Chunked::new(Form::Chunks);
+    chunked.rewrite(&mut text).ok()?;
+    Some(chunked.ending().to_vec()).filter(|ending| *ending != LAST_CHUNK)
 }

@@ -2,9 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
+use std::os::fd::AsRawFd as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
+use pingora::protocols::l4::ext::get_tcp_info;
+use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -88,6 +92,10 @@ impl AsyncWrite for Transport {
     }
 }
 
+/// When a silent peer is asked whether it is there, how often, and how many times in vain before it is taken for gone.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
+const KEEPALIVE_TIMES: u32 = 4;
 /// Parts that are written at once.
 const AT_ONCE: usize = 8;
 
@@ -101,17 +109,18 @@ fn some(written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
 pub struct Wire {
     transport: RefCell<Transport>,
     nodelay: Cell<bool>,
+    written: Cell<u64>,
 }
 
 impl Wire {
     /// Of a stream.
     pub fn new(transport: Transport) -> Self {
-        Self { transport: RefCell::new(transport), nodelay: Cell::new(false) }
+        Self { transport: RefCell::new(transport), nodelay: Cell::new(false), written: Cell::new(0) }
     }
 
     /// Of the stream of an earlier wire, which sends small writes at once.
     pub fn again(transport: Transport) -> Self {
-        Self { transport: RefCell::new(transport), nodelay: Cell::new(true) }
+        Self { transport: RefCell::new(transport), nodelay: Cell::new(true), written: Cell::new(0) }
     }
 
     /// The stream again.
@@ -129,6 +138,36 @@ impl Wire {
     /// True under TLS.
     pub fn is_tls(&self) -> bool {
         self.transport.borrow().is_tls()
+    }
+
+    /// Bytes written so far, in the clear.
+    pub(super) fn written(&self) -> u64 {
+        self.written.get()
+    }
+
+    /// True where the system knows that the peer acknowledged nothing that was written after the first `before` bytes. False
+    /// where it does not say.
+    pub(super) fn has_none_acknowledged_since(&self, before: u64) -> bool {
+        // The connection's opening counts for one.
+        let acknowledged = self.with_tcp(|socket| get_tcp_info(socket.as_raw_fd()).map(|info| info.tcpi_bytes_acked));
+        acknowledged.is_ok_and(|acknowledged| acknowledged <= before + 1)
+    }
+
+    /// Has the system ask a silent peer whether it is still there.
+    pub(super) fn keep_alive(&self) {
+        let transport = self.transport.borrow();
+        let socket = transport.socket();
+        // A socket that refuses is found dead by its deadline.
+        let _ = sockopt::set_socket_keepalive(socket, true);
+        let _ = sockopt::set_tcp_keepidle(socket, KEEPALIVE_IDLE);
+        let _ = sockopt::set_tcp_keepintvl(socket, KEEPALIVE_EVERY);
+        let _ = sockopt::set_tcp_keepcnt(socket, KEEPALIVE_TIMES);
+    }
+
+    fn count(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(count)) = written {
+            self.written.set(self.written.get() + *count as u64);
+        }
     }
 
     /// Does something with the socket itself, beside what TLS may hold.
@@ -161,13 +200,15 @@ impl Wire {
     pub fn poll_write(&self, context: &mut Context<'_>, first: &[u8], then: &[u8]) -> Poll<io::Result<usize>> {
         let mut transport = self.transport.borrow_mut();
         let transport = Pin::new(&mut *transport);
-        some(if first.is_empty() {
+        let written = some(if first.is_empty() {
             transport.poll_write(context, then)
         } else if then.is_empty() {
             transport.poll_write(context, first)
         } else {
             transport.poll_write_vectored(context, &[IoSlice::new(first), IoSlice::new(then)])
-        })
+        });
+        self.count(&written);
+        written
     }
 
     /// Writes some of `parts`, from the byte at `from` on; 0 when that is the end of them.
@@ -193,7 +234,11 @@ impl Wire {
         match &slices[..used] {
             [] => Poll::Ready(Ok(0)),
             [only] => self.poll_write(context, only, &[]),
-            several => some(Pin::new(&mut *self.transport.borrow_mut()).poll_write_vectored(context, several)),
+            several => {
+                let written = some(Pin::new(&mut *self.transport.borrow_mut()).poll_write_vectored(context, several));
+                self.count(&written);
+                written
+            }
         }
     }
 

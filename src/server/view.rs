@@ -15,7 +15,7 @@ use crate::admin::{Errand, Source, Status};
 use crate::config::model::LaneChoice;
 use crate::heal::{HealHandle, Journal};
 use crate::reload::{Origin, Reload, Reloaded};
-use crate::snapshot::{SnapshotCell, lane};
+use crate::snapshot::SnapshotCell;
 use crate::telemetry::metrics::Lane;
 use crate::telemetry::{Metrics, rfc3339};
 use crate::types::{Active, millis};
@@ -46,8 +46,9 @@ impl Source for View {
             upstream: spec.to.to_string(),
             requests: self.metrics.route(spec).requests(),
             lane: match self.lane {
-                LaneChoice::Full => Lane::Full,
-                LaneChoice::Auto => lane(spec),
+                // What an auth upstream is asked about is the relay's.
+                LaneChoice::Full if spec.auth.is_none() => Lane::Full,
+                LaneChoice::Full | LaneChoice::Auto => Lane::Fast,
             }
             .as_str()
             .to_owned(),

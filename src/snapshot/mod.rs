@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::Uri;
 
 use crate::config::model::{AuthSpec, RouteSpec, SiteSpec};
 use crate::filter::{Cors, Forwarding};
 use crate::routing::RouteTable;
-use crate::telemetry::metrics::{Lane, route_label};
+use crate::telemetry::metrics::route_label;
 use crate::telemetry::{Limiter, RouteMetrics};
 use crate::types::UpstreamName;
 use crate::upstream::{Upstream, UpstreamTools};
@@ -44,8 +43,6 @@ pub struct Route {
     pub label: String,
     /// Its counters.
     pub metrics: Arc<RouteMetrics>,
-    /// The shortest lane its requests can take; HTTP/2 and WebSockets take the full one all the same.
-    pub lane: Lane,
     /// Keeps its warnings to one a second.
     pub warnings: Limiter,
 }
@@ -56,8 +53,6 @@ pub struct Auth {
     pub spec: AuthSpec,
     /// Who is asked.
     pub upstream: Arc<Upstream>,
-    /// For what: the path alone, with its query.
-    pub target: Uri,
 }
 
 impl Snapshot {
@@ -84,11 +79,7 @@ impl Snapshot {
             let cors = spec.cors.as_ref().or(upstream.spec().cors.as_ref()).map(Cors::new);
             let auth = match &spec.auth {
                 // A route whose auth upstream is not there would be no route at all, and never one that is open to all.
-                Some(auth) => Some(Auth {
-                    spec: auth.clone(),
-                    upstream: Arc::clone(upstreams.get(&auth.to)?),
-                    target: Uri::from(auth.path.clone()),
-                }),
+                Some(auth) => Some(Auth { spec: auth.clone(), upstream: Arc::clone(upstreams.get(&auth.to)?) }),
                 None => None,
             };
             let (label, metrics) = (route_label(spec), tools.metrics.route(spec));
@@ -99,7 +90,6 @@ impl Snapshot {
                 auth,
                 label,
                 metrics,
-                lane: lane(spec),
                 warnings: Limiter::default(),
             }))
         };
@@ -116,12 +106,6 @@ impl Snapshot {
         let waits = self.upstreams.values().map(|upstream| upstream.ready(limit));
         futures_util::future::join_all(waits).await;
     }
-}
-
-/// What a route asks for decides on its lane. The fast lane does everything but ask an auth upstream.
-pub fn lane(spec: &RouteSpec) -> Lane {
-    let RouteSpec { host: _, path: _, to: _, strip: _, cors: _, errors: _, body_limit: _, auth } = spec;
-    if auth.is_some() { Lane::Full } else { Lane::Fast }
 }
 
 /// The snapshot in force.

@@ -57,10 +57,11 @@ const EDGES: [&str; 7] = [
     "x-request-id",
 ];
 
-/// True for a field that says how one message is sent, in lower case: it is its connection's or its body's (RFC 9110, section
+/// True for a field that says how one message is sent, in any case: it is its connection's or its body's (RFC 9110, section
 /// 7.6.1), or decides where it goes.
-pub fn is_framing(name: &str) -> bool {
-    name.starts_with("content-") || FRAMING.contains(&name)
+pub fn is_framing(name: &[u8]) -> bool {
+    name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case(b"content-"))
+        || FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing.as_bytes()))
 }
 
 impl IdentityField {
@@ -77,13 +78,18 @@ impl IdentityField {
         if lower.contains('_') {
             return Err(InvalidIdentity::Ambiguous(text.into()));
         }
-        if is_framing(lower) {
+        if is_framing(lower.as_bytes()) {
             return Err(InvalidIdentity::Framing(text.into()));
         }
         if EDGES.contains(&lower) {
             return Err(InvalidIdentity::Edges(text.into()));
         }
         Ok(Self(name))
+    }
+
+    /// True for a header of this name, in any case.
+    pub fn is(&self, name: &[u8]) -> bool {
+        self.0.as_str().as_bytes().eq_ignore_ascii_case(name)
     }
 
     /// The name, in lower case.

@@ -117,12 +117,104 @@ async fn a_connection_that_closes_as_a_request_comes_loses_none() {
     let edge = edge_to(&[origin.server()], ", timeouts: { idle: 10s }").await;
     let client = edge.client();
     for n in 0..40 {
-        let method = if n % 2 == 0 { Method::GET } else { Method::POST };
-        assert_eq!(client.send(method.clone(), "/", &[], "x").await.status, 200, "{method} {n}");
+        assert_eq!(client.get("/").await.status, 200, "GET {n}");
     }
     let crossed = count.load(Ordering::Relaxed);
     println!("{crossed} requests met a closing connection");
     assert!(crossed != 0, "no pooled connection was used");
+}
+
+/// A backend that read a request and then broke off may have done what it asks: a reset proves nothing.
+#[tokio::test]
+async fn a_post_that_was_read_is_sent_once() {
+    let posts = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&posts);
+    let origin = RawOrigin::serving(move |mut peer| {
+        let seen = Arc::clone(&seen);
+        async move {
+            while let Some(request) = peer.request().await {
+                if request.head.starts_with("POST") {
+                    seen.fetch_add(1, Ordering::Relaxed);
+                    return peer.reset();
+                }
+                peer.send(OK).await;
+            }
+        }
+    })
+    .await;
+    let edge = edge_to(&[origin.server()], ", timeouts: { idle: 10s }").await;
+    for n in 1..=20 {
+        assert_eq!(edge.client().get("/").await.status, 200);
+        assert_eq!(edge.client().send(Method::POST, "/", &[], "x").await.status, 502, "POST {n}");
+        assert_eq!(posts.load(Ordering::Relaxed), n);
+    }
+}
+
+/// The same where it closes in order: the acknowledgement of what it read says so.
+#[tokio::test]
+async fn a_post_that_was_read_before_an_orderly_end_is_sent_once() {
+    let posts = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&posts);
+    let origin = RawOrigin::serving(move |mut peer| {
+        let seen = Arc::clone(&seen);
+        async move {
+            while let Some(request) = peer.request().await {
+                if request.head.starts_with("POST") {
+                    seen.fetch_add(1, Ordering::Relaxed);
+                    return;
+                }
+                peer.send(OK).await;
+            }
+        }
+    })
+    .await;
+    let edge = edge_to(&[origin.server()], ", timeouts: { idle: 10s }").await;
+    for n in 1..=20 {
+        assert_eq!(edge.client().get("/").await.status, 200);
+        assert_eq!(edge.client().send(Method::POST, "/", &[], "x").await.status, 502, "POST {n}");
+        assert_eq!(posts.load(Ordering::Relaxed), n);
+    }
+}
+
+/// A backend that closes a connection which waits, just as a POST comes: it never read that one, which goes to another.
+#[tokio::test]
+async fn a_post_that_meets_a_closed_connection_goes_on_another() {
+    let rounds: usize = std::env::var("RACES").ok().and_then(|count| count.parse().ok()).unwrap_or(300);
+    let posts = Arc::new(AtomicUsize::new(0));
+    let (seen, turn) = (Arc::clone(&posts), Arc::new(AtomicUsize::new(0)));
+    let origin = RawOrigin::serving(move |mut peer| {
+        let (seen, turn) = (Arc::clone(&seen), Arc::clone(&turn));
+        async move {
+            while let Some(request) = peer.request().await {
+                let is_post = request.head.starts_with("POST");
+                seen.fetch_add(usize::from(is_post), Ordering::Relaxed);
+                peer.send(OK).await;
+                if !is_post {
+                    // Aimed at the POST that follows: 0 to 400 us later.
+                    let wait = Duration::from_micros(turn.fetch_add(20, Ordering::Relaxed) as u64 % 400);
+                    let until = Instant::now() + wait;
+                    while Instant::now() < until {
+                        std::hint::spin_loop();
+                    }
+                    return;
+                }
+            }
+        }
+    })
+    .await;
+    let edge = edge_to(&[origin.server()], ", timeouts: { idle: 10s }").await;
+    let client = edge.client();
+    let mut failed = 0;
+    for _ in 0..rounds {
+        assert_eq!(client.get("/").await.status, 200);
+        let before = posts.load(Ordering::Relaxed);
+        let status = client.send(Method::POST, "/", &[], "x").await.status.as_u16();
+        let got = posts.load(Ordering::Relaxed) - before;
+        assert!(matches!((status, got), (200, 1) | (502, 0)), "{status}, and it came {got} times");
+        failed += usize::from(status == 502);
+    }
+    println!("{failed} of {rounds} aimed POSTs got 502");
+    assert!(failed * 20 <= rounds, "{failed} of {rounds} aimed POSTs got 502");
 }
 
 #[tokio::test]
@@ -133,7 +225,8 @@ async fn connections_that_may_not_be_used_again_do_not_pile_up() {
     for _ in 0..20 {
         assert_eq!(client.send(Method::POST, "/", &[], "x").await.status, 200);
     }
-    assert_eq!(origin.connections(), 20, "each POST has one of its own");
+    // Pingora's lane opens one for each.
+    assert_eq!(origin.connections(), if is_full_lane() { 20 } else { 1 });
     eventually("the others are closed", || async { origin.open() <= 1 }).await;
 }
 

@@ -1,18 +1,18 @@
-//! One client's connection: its bytes, its deadlines, what is known of the client.
+//! A client's connection of HTTP/1: its bytes and its deadlines.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use crate::types::Pace;
 
-use super::Relay;
-use super::buffer::Buffer;
-use super::clock::{Late, Watched};
-use super::wire::Wire;
+use super::super::Relay;
+use super::super::buffer::Buffer;
+use super::super::clock::{Late, Watched};
+use super::super::wire::Wire;
+use super::Peer;
 
 /// How long, and how much, is read of what nobody wants before a connection is closed (RFC 9112, section 9.6).
 const LINGER: Duration = Duration::from_secs(2);
@@ -28,19 +28,13 @@ pub struct Client<'w> {
     pub watch: Watched<'w>,
     /// What was read and not used yet.
     pub input: RefCell<Option<Buffer<'w>>>,
-    /// The other end, as the system says it.
-    pub peer: SocketAddr,
-    /// Its address, an IPv4 one always as such.
-    pub address: IpAddr,
-    /// The same as text.
-    pub text: String,
-    /// `http` or `https`.
-    pub scheme: &'static str,
+    /// The other end.
+    pub peer: Peer,
 }
 
 impl<'w> Client<'w> {
     /// True once the client closed its side. What else it says meanwhile is kept for its next request.
-    pub(super) fn is_gone(&self, relay: &'w Relay, context: &mut Context<'_>) -> bool {
+    pub(in crate::relay) fn is_gone(&self, relay: &'w Relay, context: &mut Context<'_>) -> bool {
         let mut bytes = [0; PEEK];
         loop {
             let mut input = self.input.borrow_mut();
@@ -58,11 +52,50 @@ impl<'w> Client<'w> {
         }
     }
 
+    /// Puts what comes next into `into`, at most `room` bytes: first what was read with the head, or behind an earlier
+    /// request.
+    pub(in crate::relay) fn poll_body(
+        &self,
+        context: &mut Context<'_>,
+        into: &mut Buffer<'w>,
+        room: usize,
+    ) -> Poll<io::Result<usize>> {
+        let waiting = self.take_waiting(into, room);
+        if waiting != 0 {
+            return Poll::Ready(Ok(waiting));
+        }
+        let count = ready!(self.wire.poll_read(context, &mut into.data_room()[..room]))?;
+        into.filled(count);
+        Poll::Ready(Ok(count))
+    }
+
+    fn take_waiting(&self, into: &mut Buffer<'_>, room: usize) -> usize {
+        let mut input = self.input.borrow_mut();
+        let Some(waiting) = input.as_mut() else { return 0 };
+        let part = waiting.data().len().min(room);
+        let moved = into.append(&waiting.data()[..part]);
+        waiting.used(moved);
+        if waiting.is_empty() {
+            *input = None;
+        }
+        moved
+    }
+
+    /// The last `count` bytes of `into`, behind its first `kept`, belong to the next request.
+    pub(in crate::relay) fn give_back(&self, into: &mut Buffer<'w>, kept: usize, count: usize) {
+        let mut input = self.input.borrow_mut();
+        match input.as_mut() {
+            // They came from there, and more waits behind them.
+            Some(waiting) => waiting.give_back(count),
+            None => *input = into.split_off(kept),
+        }
+    }
+
     /// Sends all of two parts.
     ///
     /// # Errors
     /// When the client does not take them in time, or is gone.
-    pub(super) async fn send(&self, relay: &Relay, first: &[u8], then: &[u8]) -> io::Result<()> {
+    pub(in crate::relay) async fn send(&self, relay: &Relay, first: &[u8], then: &[u8]) -> io::Result<()> {
         let (mut pace, mut sent) = (Pace::default(), 0);
         let all = first.len() + then.len();
         let result = poll_fn(|context| {
@@ -98,7 +131,7 @@ impl<'w> Client<'w> {
     /// Closes after a whole answer.
     pub async fn close(&self, relay: &Relay) {
         // Bytes that nobody read would reset the connection, and TLS says its own goodbye.
-        if self.scheme == "https" || self.input.borrow().is_some() || !self.wire.is_quiet() {
+        if self.peer.scheme == "https" || self.input.borrow().is_some() || !self.wire.is_quiet() {
             self.linger(relay).await;
         }
     }
