@@ -55,7 +55,7 @@ stacks: setup ## every other stack of deploy/, in real Docker and a real browser
 	cargo test --locked --test stacks -- --ignored --nocapture --test-threads=2 --skip swarm
 	cargo test --locked --test stacks -- --ignored --nocapture swarm
 
-healing: setup ## force sicknesses and take the times; ONLY=gunicorn-pid1/frozen, FAULT_SECONDS, SEED; see README
+healing: setup ## force sicknesses and take the times; ONLY=gunicorn-pid1/frozen, FAULT_SECONDS, SEED; see docs/benchmarks.md
 	@scripts/docker-up.sh
 	@scripts/images.sh
 	cargo build --release --locked
@@ -78,7 +78,7 @@ test: lint unit attacks stack ## all tests
 	@scripts/setup.sh node python chromium
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=line docker stacks
 
-bench: setup ## measure Remora beside other proxies and write benches/RESULTS.md; see README, Benchmarks
+bench: setup ## measure Remora beside other proxies and write benches/RESULTS.md; see docs/benchmarks.md
 	@benches/tools
 	@benches/run run
 

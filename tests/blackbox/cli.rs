@@ -53,13 +53,15 @@ fn block(document: &str, start: &str, end: &str, indent: usize) -> String {
 #[test]
 fn what_the_documents_show_is_right() {
     let site = "routes: { /: app }\nupstreams: { app: app:8000 }\n";
-    let tls = block("README.md", "TLS ends at a listener in its long form:\n\n```yaml\n", "```", 0);
-    let auth = block("README.md", "Traefik with ForwardAuth:\n\n```yaml\n", "```", 0);
+    let whole = block("README.md", "A whole configuration, `remora.yaml`:\n\n```yaml\n", "```", 0);
+    let reference = "docs/reference.md";
+    let tls = block(reference, "TLS ends at a listener in its long form:\n\n```yaml\n", "```", 0);
+    let auth = block(reference, "Traefik with ForwardAuth:\n\n```yaml\n", "```", 0);
     let upstreams = "upstreams: { products: products:8000, orders: orders:8000, users: users:8000 }\n";
     let shown = [
-        ("README.md", block("README.md", "```yaml\n", "```", 0)),
-        ("README.md", format!("{tls}{site}")),
-        ("README.md", format!("{auth}{upstreams}")),
+        ("README.md", whole),
+        (reference, format!("{tls}{site}")),
+        (reference, format!("{auth}{upstreams}")),
         ("deploy/kubernetes/remora.yaml", block("deploy/kubernetes/remora.yaml", "remora.yaml: |\n", "\n---", 4)),
     ];
     for (document, yaml) in shown {
