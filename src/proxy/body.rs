@@ -42,13 +42,19 @@ impl RequestBody {
     }
 }
 
-/// Reads what may wait here. Bodies without a declared length stream: only their end would tell how long they are.
+/// Reads what may wait here. Bodies in chunks stream, all but their first part: only their end would tell how long they are.
 pub(super) async fn take_in(
     session: &mut Session,
     ctx: &mut RequestContext,
     buffers: &Arc<Semaphore>,
     settings: &EdgeSettings,
 ) -> Result<()> {
+    if session.get_header(header::TRANSFER_ENCODING).is_some() {
+        // One that is malformed from its start reaches no backend.
+        meet_expectation(session, ctx).await?;
+        session.enable_retry_buffering();
+        return next(session, settings.pace.pause).await.map(drop);
+    }
     let Some(length) = content_length(session.req_header()).filter(|&length| length != 0) else { return Ok(()) };
     let allowed = ctx.route.as_ref().map_or(0, |route| route.upstream.spec().request_buffer.0);
     if allowed == 0 {
@@ -89,7 +95,7 @@ async fn read_ahead(
     Ok(())
 }
 
-/// The next part of the body. Pingora has no deadline of its own in HTTP/2.
+/// The next part of the body.
 async fn next(session: &mut Session, limit: Duration) -> Result<Option<Bytes>> {
     let read = tokio::time::timeout(limit, session.read_request_body()).await;
     let late = |_| Error::explain(ErrorType::ReadTimedout, "the request's body").into_down();
@@ -100,7 +106,7 @@ async fn next(session: &mut Session, limit: Duration) -> Result<Option<Bytes>> {
 async fn meet_expectation(session: &mut Session, ctx: &mut RequestContext) -> Result<()> {
     let expects =
         session.get_header(header::EXPECT).is_some_and(|e| e.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    if expects && !session.is_http2() {
+    if expects {
         session.write_continue_response().await.map_err(|error| error.into_down())?;
         ctx.body.expectation_met = true;
     }

@@ -21,6 +21,7 @@ fn meaning(error: &Error, ctx: &RequestContext) -> (Option<Refusal>, ErrorReason
         (ErrorSource::Upstream, _) => Refusal::backend_failed(failure_of(error)),
         (ErrorSource::Downstream, ErrorType::ReadTimedout) => Refusal::too_slow(),
         (ErrorSource::Downstream, ErrorType::ReadError) if is_late(error) => Refusal::too_slow(),
+        (ErrorSource::Downstream, ErrorType::ReadError) if is_malformed(error) => UNREADABLE,
         (ErrorSource::Downstream, ErrorType::WriteTimedout) => return (None, ErrorReason::ClientTimeout),
         (ErrorSource::Downstream, ErrorType::WriteError) if is_late(error) => {
             return (None, ErrorReason::ClientTimeout);
@@ -32,6 +33,12 @@ fn meaning(error: &Error, ctx: &RequestContext) -> (Option<Refusal>, ErrorReason
         (ErrorSource::Internal | ErrorSource::Unset, _) => Refusal::internal(),
     };
     (Some(refusal), refusal.reason)
+}
+
+/// True where the front door found a body in chunks malformed.
+fn is_malformed(error: &Error) -> bool {
+    let io = error.root_cause().downcast_ref::<std::io::Error>();
+    io.is_some_and(|io| io.kind() == std::io::ErrorKind::InvalidData)
 }
 
 /// Answers a request that failed, where its answer has not begun.

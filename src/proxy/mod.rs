@@ -18,7 +18,7 @@ use pingora::modules::http::HttpModules;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::snapshot::SnapshotCell;
 use crate::telemetry::metrics::Lane;
@@ -51,6 +51,8 @@ pub struct Edge {
     unrouted: Arc<RouteMetrics>,
     /// Memory that request bodies may wait in, KiB.
     buffers: Arc<Semaphore>,
+    /// Turns true when the process takes no further requests.
+    stopped: watch::Receiver<bool>,
 }
 
 impl Edge {
@@ -62,9 +64,10 @@ impl Edge {
         access: Arc<AccessLogger>,
         metrics: Arc<Metrics>,
         buffers: Arc<Semaphore>,
+        stopped: watch::Receiver<bool>,
     ) -> Self {
         let unrouted = metrics.unrouted();
-        Self { snapshots, settings, active, access, metrics, unrouted, buffers }
+        Self { snapshots, settings, active, access, metrics, unrouted, buffers, stopped }
     }
 }
 
@@ -148,7 +151,7 @@ impl ProxyHttp for Edge {
         response: &mut ResponseHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        response::edit(session, response, ctx)
+        response::edit(session, response, ctx, *self.stopped.borrow())
     }
 
     fn error_while_proxy(

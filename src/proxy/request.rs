@@ -8,7 +8,7 @@ use http::Version;
 use http::header::{self, HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::authority::raw_target_authority;
-use pingora::{Error, ErrorType, Result};
+use pingora::Result;
 use pingora_proxy::Session;
 use tokio::sync::Semaphore;
 
@@ -77,8 +77,7 @@ fn find_route(request: &RequestHeader, ctx: &mut RequestContext) -> Result<(), R
     Ok(())
 }
 
-/// The host the client asked for: `Host`, or `:authority` in HTTP/2, or that of an absolute target, which stands alone in
-/// HTTP/1.0.
+/// The host the client asked for: `Host`, or that of an absolute target, which stands alone in HTTP/1.0.
 pub(super) fn host(request: &RequestHeader) -> &str {
     let field = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let authority = || request.uri.authority().map(http::uri::Authority::as_str);
@@ -115,10 +114,11 @@ fn request_id(request: &RequestHeader) -> HeaderValue {
 /// The field a request id travels in.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Makes the client's head the backend's: path, forwarded fields, one `Cookie`, no field that could be taken for another.
+/// Makes the client's head the backend's: path, forwarded fields, no field that could be taken for another.
 /// Pingora has already removed the hop-by-hop fields.
 pub(super) fn prepare(session: &Session, request: &mut RequestHeader, ctx: &mut RequestContext) -> Result<()> {
     drop_ambiguous(request);
+    aim(request, ctx)?;
     introduce(session, request, ctx)?;
     if ctx.body.expectation_met {
         request.remove_header(&header::EXPECT);
@@ -126,8 +126,22 @@ pub(super) fn prepare(session: &Session, request: &mut RequestHeader, ctx: &mut 
     strip(request, ctx)
 }
 
-/// Sets what every backend is told of a client: who it is and by what id its request goes, with its cookies in one field.
-pub(super) fn introduce(session: &Session, request: &mut RequestHeader, ctx: &RequestContext) -> Result<()> {
+/// A backend is asked for a path, whatever form the client's target had, and told a host (RFC 9112, section 3.2).
+fn aim(request: &mut RequestHeader, ctx: &RequestContext) -> Result<()> {
+    if !request.raw_path().starts_with(b"/") && request.uri.authority().is_some() {
+        let target = request.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned();
+        request.set_raw_path(target.as_bytes())?;
+    }
+    if request.headers.get(header::HOST).is_none()
+        && let Some(route) = &ctx.route
+    {
+        request.insert_header(header::HOST, route.upstream.name().as_str())?;
+    }
+    Ok(())
+}
+
+/// Sets what every backend is told of a client: who it is and by what id its request goes.
+fn introduce(session: &Session, request: &mut RequestHeader, ctx: &RequestContext) -> Result<()> {
     let original = session.req_header();
     let text = client_address(session).to_canonical().to_string();
     let facts = client_facts(session, &text);
@@ -146,9 +160,6 @@ pub(super) fn introduce(session: &Session, request: &mut RequestHeader, ctx: &Re
     if let Some(id) = &ctx.request_id {
         request.insert_header(REQUEST_ID, id.clone())?;
     }
-    if session.is_http2() {
-        join_cookies(request)?;
-    }
     Ok(())
 }
 
@@ -159,17 +170,6 @@ fn drop_ambiguous(request: &mut RequestHeader) {
     for name in names {
         request.remove_header(&name);
     }
-}
-
-/// HTTP/2 clients may split cookies into several fields; HTTP/1.1 backends must see one (RFC 9113, section 8.2.3).
-fn join_cookies(request: &mut RequestHeader) -> Result<()> {
-    let crumbs: Vec<&[u8]> = request.headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    if crumbs.len() < 2 {
-        return Ok(());
-    }
-    let joined = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]));
-    let joined = joined.map_err(|_| Error::explain(ErrorType::InvalidHTTPHeader, "cookie"))?;
-    request.insert_header(header::COOKIE, joined)
 }
 
 /// Removes the route's own path, where it says `strip`.

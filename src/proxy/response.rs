@@ -35,9 +35,17 @@ pub(super) fn judge(session: &Session, response: &ResponseHeader, ctx: &mut Requ
 }
 
 /// Sets the edge's own fields.
-pub(super) fn edit(session: &mut Session, response: &mut ResponseHeader, ctx: &RequestContext) -> Result<()> {
+pub(super) fn edit(
+    session: &mut Session,
+    response: &mut ResponseHeader,
+    ctx: &RequestContext,
+    is_stopping: bool,
+) -> Result<()> {
     if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
+    }
+    if is_stopping {
+        session.set_keepalive(None);
     }
     // A client of HTTP/1.0 does not know chunks: it reads to the end of the connection.
     if session.req_header().version < Version::HTTP_11 && response.headers.contains_key(header::TRANSFER_ENCODING) {

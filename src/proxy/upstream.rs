@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use pingora::protocols::http::ServerSession;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
@@ -23,7 +24,14 @@ pub(super) async fn choose(session: &mut Session, ctx: &mut RequestContext) -> R
         Ok(lease) => lease,
         Err(_) => {
             let waited_from = Instant::now();
-            let found = upstream.select_or_wait(ctx.attempts.tried_mut(), upstream.hold_deadline(ctx.start)).await;
+            let found = {
+                let waiting = upstream.select_or_wait(ctx.attempts.tried_mut(), upstream.hold_deadline(ctx.start));
+                tokio::select! {
+                    biased;
+                    found = waiting => found,
+                    error = left(session) => return Err(error),
+                }
+            };
             if !upstream.spec().hold.is_zero() {
                 ctx.held += waited_from.elapsed();
             }
@@ -42,6 +50,17 @@ pub(super) async fn choose(session: &mut Session, ctx: &mut RequestContext) -> R
     ctx.last_backend = Some(lease.backend().address());
     ctx.lease = Some(lease);
     Ok(peer)
+}
+
+/// Waits until the client left. Only while nothing more of its body is to come: else that would be read here.
+async fn left(session: &mut Session) -> Box<Error> {
+    if session.is_body_done()
+        && let ServerSession::H1(client) = session.as_downstream_mut()
+        && let Err(error) = client.read_body_or_idle(true).await
+    {
+        return error.into_down();
+    }
+    std::future::pending().await
 }
 
 /// A request that must not be sent twice gets a connection of its own: on a pooled one the backend's close could cross

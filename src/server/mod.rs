@@ -138,8 +138,8 @@ async fn serve(
     let active = Arc::new(Active::default());
     let connections = Arc::new(Active::default());
     let clerk = Clerk { access: Arc::clone(&access), active: Arc::clone(&active), metrics: Arc::clone(&metrics) };
-    let shared = lanes(&process, &snapshots, &clerk, &connections);
     let (stop, stopped) = watch::channel(false);
+    let shared = lanes(&process, &snapshots, &clerk, &connections, &stopped);
     let addresses = doors.bound.addresses();
     let certificates = doors.bound.certificates();
     let renewals: Vec<_> = certificates.iter().map(|c| OwnedTask::spawn(Arc::clone(c).watch())).collect();
@@ -264,6 +264,7 @@ fn lanes(
     snapshots: &Arc<SnapshotCell>,
     clerk: &Clerk,
     connections: &Arc<Active>,
+    stopped: &watch::Receiver<bool>,
 ) -> front::Shared {
     let Clerk { access, active, metrics } = clerk;
     let memory = Arc::new(Semaphore::new(BODIES_KIB));
@@ -284,6 +285,7 @@ fn lanes(
         Arc::clone(access),
         Arc::clone(metrics),
         memory,
+        stopped.clone(),
     );
     front::Shared {
         snapshots,

@@ -80,7 +80,7 @@ impl ProcessList {
             requests_in_flight: gauge(on, "remora_requests_in_flight", "Requests being answered now.")?,
             connections: gauge(on, "remora_connections", "Client connections that are open now.")?,
             connections_refused: counters(on, "remora_connections_refused_total", "Client connections refused, or cut for flooding, by reason.", &["reason"])?,
-            lanes: counters(on, "remora_lane_requests_total", "Requests by the lane they took: fast, or full for HTTP/2, upgrades and what else Pingora's proxy serves.", &["lane"])?,
+            lanes: counters(on, "remora_lane_requests_total", "Requests by the lane they took: fast, or full (Pingora's proxy) where the file says so.", &["lane"])?,
             config_generation: gauge(on, "remora_config_generation", "Generation of the configuration in force; 1 at the start.")?,
             last_reload_successful: gauge(on, "remora_config_last_reload_successful", "1 when the last reload was put in force, 0 when it was refused.")?,
             last_reload_success_seconds: seconds("remora_config_last_reload_success_timestamp_seconds", "When the configuration in force was loaded, Unix time.")?,
