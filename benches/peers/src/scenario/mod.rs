@@ -1,5 +1,9 @@
 //! What is measured.
 
+mod list;
+
+pub use list::all;
+
 use crate::load::Load;
 use crate::peer::{Kind, Peer, Routes, Style, Traffic};
 
@@ -76,157 +80,6 @@ pub enum Target {
     IdleShare(f64),
     /// Requests per second against tuned nginx, first case: at least. The p99 is to be no worse.
     Throughput(f64),
-}
-
-const KEEPALIVE: Scenario = Scenario {
-    name: "200b",
-    title: "200 B, keepalive",
-    load: Load::Wrk { connections: 64 },
-    answer: "200b",
-    tls: false,
-    traffic: Traffic::Small,
-    field: Field::Everyone,
-    vary: Vary::Nothing,
-    latency: Rate::Fixed(8000),
-    full_lane: false,
-    unpinned: false,
-    target: Target::CpuRatio(0.95, 0.85),
-};
-
-/// Every scenario, in the order of the results.
-pub fn all() -> Vec<Scenario> {
-    vec![
-        KEEPALIVE,
-        Scenario { name: "10k", title: "10 KB, keepalive", answer: "10k", ..KEEPALIVE },
-        Scenario {
-            name: "100k",
-            title: "100 KB, keepalive",
-            answer: "100k",
-            traffic: Traffic::Large,
-            latency: Rate::Fixed(2000),
-            target: Target::CpuRatio(0.85, 0.7),
-            ..KEEPALIVE
-        },
-        Scenario {
-            name: "10m",
-            title: "10 MB, keepalive",
-            answer: "10m",
-            load: Load::Wrk { connections: 8 },
-            traffic: Traffic::Large,
-            latency: Rate::Fixed(20),
-            target: Target::Nothing,
-            ..KEEPALIVE
-        },
-        Scenario {
-            name: "close",
-            title: "200 B, a connection per request",
-            load: Load::Close { connections: 64 },
-            latency: Rate::Fixed(3000),
-            target: Target::CpuRatio(1.1, 0.95),
-            ..KEEPALIVE
-        },
-        Scenario {
-            name: "upload",
-            title: "1 MB upload",
-            load: Load::Upload { connections: 16 },
-            answer: "upload",
-            traffic: Traffic::Uploads,
-            latency: Rate::Fixed(150),
-            target: Target::CpuRatio(1.0, 0.9),
-            ..KEEPALIVE
-        },
-        Scenario {
-            name: "tls",
-            title: "200 B over TLS 1.3, keepalive",
-            tls: true,
-            latency: Rate::Fixed(5000),
-            target: Target::CpuRatio(1.0, 0.9),
-            ..KEEPALIVE
-        },
-        Scenario {
-            name: "handshakes",
-            title: "TLS 1.3 full handshakes, a request of 200 B on each",
-            load: Load::Handshakes { connections: 8 },
-            tls: true,
-            latency: Rate::Untaken,
-            target: Target::CpuRatio(0.75, 0.65),
-            ..KEEPALIVE
-        },
-        Scenario {
-            name: "h2",
-            title: "200 B over HTTP/2 and TLS 1.3, 32 connections with 8 streams",
-            load: Load::Http2 { connections: 32, streams: 8 },
-            tls: true,
-            traffic: Traffic::Http2,
-            latency: Rate::Fixed(5000),
-            target: Target::Nothing,
-            ..KEEPALIVE
-        },
-        Scenario {
-            name: "h2c",
-            title: "200 B over HTTP/2 in cleartext, 32 connections with 8 streams",
-            load: Load::Http2 { connections: 32, streams: 8 },
-            traffic: Traffic::Http2,
-            latency: Rate::Untaken,
-            target: Target::Nothing,
-            ..KEEPALIVE
-        },
-        Scenario {
-            name: "websocket",
-            title: "WebSocket, a message of 125 B there and back",
-            load: Load::WebSocket { connections: 64 },
-            traffic: Traffic::WebSockets,
-            latency: Rate::Untaken,
-            target: Target::Nothing,
-            ..KEEPALIVE
-        },
-        Scenario {
-            name: "full",
-            title: "200 B, keepalive, Remora on its full lane",
-            field: Field::Close,
-            full_lane: true,
-            target: Target::CpuRatio(1.9, 1.5),
-            ..KEEPALIVE
-        },
-        Scenario {
-            name: "connections",
-            title: "Open connections: memory while idle, then 64 requests at a time over all of them",
-            load: Load::Connections,
-            field: Field::Close,
-            vary: Vary::OpenConnections(&[1000, 10_000]),
-            latency: Rate::Untaken,
-            target: Target::Megabytes(&[(24.0, 16.0), (140.0, 90.0)]),
-            ..KEEPALIVE
-        },
-        Scenario {
-            name: "routes",
-            title: "200 B, keepalive, by number of routes",
-            field: Field::Close,
-            vary: Vary::Routes(&[1, 10, 100, 10_000]),
-            latency: Rate::Untaken,
-            target: Target::CpuOfLastCase(1.05),
-            ..KEEPALIVE
-        },
-        Scenario {
-            name: "backends",
-            title: "200 B, keepalive, by number of backends; checks every 2 s (nginx has none)",
-            field: Field::Close,
-            vary: Vary::Backends(&[2, 100, 1000]),
-            latency: Rate::Untaken,
-            target: Target::IdleShare(3.0),
-            ..KEEPALIVE
-        },
-        Scenario {
-            name: "two-cores",
-            title: "200 B, keepalive, two workers; proxy, load and origin on all cores",
-            field: Field::Close,
-            vary: Vary::BusyConnections(&[64, 8, 4]),
-            latency: Rate::HalfOfBaseline,
-            unpinned: true,
-            target: Target::Throughput(1.1),
-            ..KEEPALIVE
-        },
-    ]
 }
 
 impl Scenario {
@@ -311,7 +164,7 @@ mod tests {
     fn peers_are_named_by_proxy_or_by_style() {
         let keys = |names: &[&str]| -> Vec<String> {
             let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
-            KEEPALIVE.peers(&names).into_iter().map(Peer::key).collect()
+            list::KEEPALIVE.peers(&names).into_iter().map(Peer::key).collect()
         };
         assert_eq!(keys(&["nginx"]), ["remora-tuned", "nginx-tuned", "nginx-plain"]);
         assert_eq!(keys(&["haproxy-plain"]), ["remora-tuned", "haproxy-plain"]);
