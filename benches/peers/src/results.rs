@@ -10,6 +10,10 @@ use crate::stats::median;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Metric {
     CpuMicros,
+    /// Of the origin, for the same requests: what a proxy makes its backends work.
+    OriginMicros,
+    /// Of proxy and origin together.
+    BothMicros,
     PerSecond,
     /// Processor time over time passed, percent.
     Busy,

@@ -115,7 +115,7 @@ fn run(scenario: &Scenario, settings: &Settings, with_latencies: bool) -> anyhow
     if let Vary::Backends(_) = scenario.vary {
         turns::watch_idle(&contenders, &mut results);
     }
-    turns::take_all(&contenders, &mut results, settings);
+    turns::take_all(&contenders, origin.id(), &mut results, settings);
     if with_latencies {
         turns::take_latencies(&contenders, &mut results, settings);
     }

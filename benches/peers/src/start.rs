@@ -11,7 +11,7 @@ use anyhow::{Context, bail, ensure};
 
 use crate::client;
 use crate::load::Aim;
-use crate::peer::{Certificate, Peer, Setup, Style};
+use crate::peer::{Certificate, Peer, Setup};
 use crate::process::{Running, kept};
 use crate::scenario::Scenario;
 use crate::settings::Settings;
@@ -127,10 +127,7 @@ pub fn proxy(
         Ok(false) => return Err(process.last_words()),
         Err(error) => return Err(format!("{error}; {}", process.last_words())),
     }
-    let notes = match peer.style {
-        Style::Tuned => missing_fields(setup, &prefix).into_iter().collect(),
-        Style::Plain => Vec::new(),
-    };
+    let notes = if peer.style.is_tuned() { missing_fields(setup, &prefix).into_iter().collect() } else { Vec::new() };
     let aim = Aim {
         port: setup.port,
         tls,

@@ -31,6 +31,8 @@ pub enum Kind {
 pub enum Style {
     /// For speed, with the same forwarded fields as Remora, and without an access log. Remora keeps its log.
     Tuned,
+    /// The same, but with an access log as Remora has one: every request, its lines gathered before they are written.
+    TunedLog,
     /// As a usual file for a Compose stack has it, with an access log.
     Plain,
 }
@@ -44,6 +46,8 @@ pub struct Peer {
 
 /// What the others are compared with.
 pub const BASELINE: Peer = Peer { kind: Kind::Nginx, style: Style::Tuned };
+/// The same with the log that Remora has too.
+pub const LOGGING: Peer = Peer { kind: Kind::Nginx, style: Style::TunedLog };
 /// What this is about.
 pub const REMORA: Peer = Peer { kind: Kind::Remora, style: Style::Tuned };
 
@@ -139,6 +143,22 @@ impl Setup {
     }
 }
 
+impl Style {
+    /// Set for speed, with the fields that Remora sets.
+    pub fn is_tuned(self) -> bool {
+        matches!(self, Self::Tuned | Self::TunedLog)
+    }
+
+    /// Its part of a name in `PEERS`.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Tuned => "tuned",
+            Self::TunedLog => "tuned-log",
+            Self::Plain => "plain",
+        }
+    }
+}
+
 impl Kind {
     /// All, in the order of tables.
     pub const ALL: [Self; 7] =
@@ -198,18 +218,15 @@ impl Peer {
         let styles = |kind| match kind {
             // What speed needs is what Remora does anyway; uploads differ, and add the other style themselves.
             Kind::Remora | Kind::Pingap => vec![Style::Tuned],
-            Kind::Nginx | Kind::Haproxy | Kind::Envoy | Kind::Traefik | Kind::Caddy => vec![Style::Tuned, Style::Plain],
+            Kind::Nginx => vec![Style::Tuned, Style::TunedLog, Style::Plain],
+            Kind::Haproxy | Kind::Envoy | Kind::Traefik | Kind::Caddy => vec![Style::Tuned, Style::Plain],
         };
         Kind::ALL.into_iter().flat_map(|kind| styles(kind).into_iter().map(move |style| Self { kind, style })).collect()
     }
 
-    /// Its name in `PEERS`: `nginx-tuned`, `nginx-plain`.
+    /// Its name in `PEERS`: `nginx-tuned`, `nginx-tuned-log`, `nginx-plain`.
     pub fn key(self) -> String {
-        let style = match self.style {
-            Style::Tuned => "tuned",
-            Style::Plain => "plain",
-        };
-        format!("{}-{style}", self.kind.name())
+        format!("{}-{}", self.kind.name(), self.style.key())
     }
 
     /// Its name in tables.
@@ -217,6 +234,7 @@ impl Peer {
         match (self.kind, self.style) {
             (Kind::Remora | Kind::Pingap, Style::Tuned) => self.kind.name().to_owned(),
             (_, Style::Tuned) => format!("{}, tuned", self.kind.name()),
+            (_, Style::TunedLog) => format!("{}, tuned, with log", self.kind.name()),
             (_, Style::Plain) => format!("{}, as used", self.kind.name()),
         }
     }

@@ -19,9 +19,14 @@ const USUAL: &str = "
 
 pub fn configure(setup: &Setup, style: Style) -> Result<Configured, Unavailable> {
     let folder = setup.folder.display();
-    let tuned = style == Style::Tuned;
+    let tuned = style.is_tuned();
     let workers = if tuned { setup.workers.to_string() } else { "auto".to_owned() };
-    let log = if tuned { "off".to_owned() } else { format!("{folder}/access.log combined") };
+    let log = match style {
+        Style::Tuned => "off".to_owned(),
+        // Remora's own log is gathered too before it is written.
+        Style::TunedLog => format!("{folder}/access.log combined buffer=64k flush=1s"),
+        Style::Plain => format!("{folder}/access.log combined"),
+    };
     let pool = 256.max((setup.backends.len() * 2).next_power_of_two());
     let connections = setup.connections * 2 + pool + 512;
     let keepalive = if tuned {

@@ -41,7 +41,7 @@ pub struct Scenario {
 pub enum Field {
     /// Every proxy in every style.
     Everyone,
-    /// Remora, and nginx and HAProxy where they are tuned.
+    /// Remora, and nginx and HAProxy where they are tuned; nginx with and without its log.
     Close,
 }
 
@@ -131,7 +131,7 @@ impl Scenario {
         let mut all = Peer::all();
         if self.field == Field::Close {
             let close = [Kind::Remora, Kind::Nginx, Kind::Haproxy];
-            all.retain(|peer| close.contains(&peer.kind) && peer.style == Style::Tuned);
+            all.retain(|peer| close.contains(&peer.kind) && peer.style.is_tuned());
         }
         if self.traffic == Traffic::Uploads {
             // By default Remora holds small bodies until they are whole, so that slow clients hold no worker.
@@ -166,8 +166,9 @@ mod tests {
             let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
             list::KEEPALIVE.peers(&names).into_iter().map(Peer::key).collect()
         };
-        assert_eq!(keys(&["nginx"]), ["remora-tuned", "nginx-tuned", "nginx-plain"]);
+        assert_eq!(keys(&["nginx"]), ["remora-tuned", "nginx-tuned", "nginx-tuned-log", "nginx-plain"]);
+        assert_eq!(keys(&["nginx-tuned"]), ["remora-tuned", "nginx-tuned"]);
         assert_eq!(keys(&["haproxy-plain"]), ["remora-tuned", "haproxy-plain"]);
-        assert_eq!(keys(&[]).len(), 12);
+        assert_eq!(keys(&[]).len(), 13);
     }
 }

@@ -1,5 +1,8 @@
 //! `benches/RESULTS.md`: a section for each scenario. A run replaces the sections it measured and leaves the others.
 
+mod table;
+mod verdict;
+
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -8,29 +11,16 @@ use std::process::Command;
 use anyhow::Context;
 
 use crate::chart::{self, Bar};
-use crate::peer::{BASELINE, Kind, REMORA, version_of};
-use crate::results::{Line, Metric, Results};
-use crate::scenario::{self, Scenario, Target};
+use crate::peer::{Kind, version_of};
+use crate::results::{Metric, Results};
+use crate::scenario::{self, Scenario};
 use crate::settings::Settings;
-use crate::stats::Ratio;
 
-/// Columns of the tables; those that no line has are left out.
-const COLUMNS: [(Metric, &str, usize); 14] = [
-    (Metric::CpuMicros, "CPU µs/request", 2),
-    (Metric::PerSecond, "requests/s", 0),
-    (Metric::Busy, "of a core, %", 0),
-    (Metric::P50, "p50 ms", 2),
-    (Metric::P99, "p99 ms", 2),
-    (Metric::P999, "p99.9 ms", 2),
-    (Metric::AnsweredPerSecond, "at requests/s", 0),
-    (Metric::AtRest, "RSS at start, MB", 1),
-    (Metric::Resident, "RSS MB", 1),
-    (Metric::Proportional, "PSS MB", 1),
-    (Metric::IdleShare, "idle: of a core, %", 2),
-    (Metric::IdleCore0, "core 0 idle, %", 0),
-    (Metric::IdleCore1, "core 1 idle, %", 0),
-    (Metric::BusiestThread, "busiest thread's share, %", 0),
-];
+pub use table::table;
+pub use verdict::verdicts;
+
+use table::name;
+
 /// Marks the lines that the summary repeats.
 const VERDICT: &str = "- **Remora";
 
@@ -104,9 +94,10 @@ Written by `make bench`; `benches/peers` is the program. Every section says when
   section run side by side and take turns, round after round; figures are medians of the rounds.
 - CPU per request is the processor time of the proxy's processes by the kernel's accounting, divided by good answers. It
   is what a core is worth, whether or not the load saturates it. Only ratios within a section mean anything: × tuned nginx is
-  the median of the ratios within each round, with the least and the most.
-- *Tuned* proxies are set for speed, send the same forwarded fields and write no access log; *as used* is a usual file, with
-  an access log. Remora has everything on: routing by path, round robin over checked backends, forwarded fields, request
+  the median of the ratios within each round, with the least and the most. *Origin's* is what the backend spent on the same
+  requests, and *both* the sum: a proxy may look cheap by leaving work to the backend, in the kernel above all.
+- *Tuned* proxies are set for speed, send the same forwarded fields and write no access log; *tuned, with log* write one, its
+  lines gathered; *as used* is a usual file, with an access log. Remora has everything on: routing by path, round robin over checked backends, forwarded fields, request
   id, access log, metrics, admin listener, all deadlines.
 - Latencies are those of `oha` at a fixed rate with correction for coordinated omission.
 
@@ -162,136 +153,6 @@ fn section<'a>(results: &Results, settings: &Settings, charts: impl Iterator<Ite
 fn output(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     output.map_or_else(|_| "unknown".into(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
-fn name(line: &Line, results: &Results) -> String {
-    let label = line.peer.label();
-    match line.case {
-        None => label,
-        Some(case) => format!("{label}, {}", of_case(case, results)),
-    }
-}
-
-/// `1 route`, `10 routes`.
-fn of_case(case: usize, results: &Results) -> String {
-    let plural = results.scenario.cases().0;
-    format!("{case} {}", if case == 1 { plural.trim_end_matches('s') } else { plural })
-}
-
-/// The table of a scenario.
-pub fn table(results: &Results) -> String {
-    let has = |metric: Metric| results.lines.iter().any(|line| line.value(metric).is_some());
-    let columns: Vec<_> = COLUMNS.into_iter().filter(|(metric, ..)| has(*metric)).collect();
-    let titles: Vec<_> = columns.iter().map(|(_, title, _)| *title).collect();
-    let mut text = format!("| | × tuned nginx | {} | errors |\n", titles.join(" | "));
-    let _ = writeln!(text, "|---|---|{}---|", "---|".repeat(columns.len()));
-    for line in &results.lines {
-        let ratio = ratio(results, line, Metric::CpuMicros);
-        let ratio = ratio.map_or_else(|| "—".to_owned(), |r| format!("{:.2} ({:.2}–{:.2})", r.median, r.least, r.most));
-        let cells = columns.iter().map(|(metric, _, decimals)| {
-            line.value(*metric).map_or_else(|| "—".to_owned(), |value| format!("{value:.decimals$}"))
-        });
-        let cells: Vec<_> = cells.collect();
-        let errors = match (line.available, line.errors) {
-            (false, _) => "not available".to_owned(),
-            (true, 0) => "0".to_owned(),
-            (true, errors) => format!("**{errors}**"),
-        };
-        let ours = if line.peer.kind == Kind::Remora { "**" } else { "" };
-        let _ = writeln!(text, "| {ours}{}{ours} | {ratio} | {} | {errors} |", name(line, results), cells.join(" | "));
-    }
-    text
-}
-
-/// A line against tuned nginx in the same case.
-fn ratio(results: &Results, line: &Line, metric: Metric) -> Option<Ratio> {
-    let baseline = results.lines.iter().find(|other| other.peer == BASELINE && other.case == line.case)?;
-    Ratio::paired(line.samples.get(&metric)?, baseline.samples.get(&metric)?)
-}
-
-/// What Remora reached, against what it is to reach.
-pub fn verdicts(results: &Results) -> Vec<String> {
-    let ours: Vec<&Line> = results.lines.iter().filter(|line| line.peer == REMORA).collect();
-    let title = results.scenario.title;
-    let mut verdicts: Vec<String> = match results.scenario.target {
-        Target::Nothing | Target::CpuRatio(..) => ours.iter().map(|line| cpu_verdict(results, line)).collect(),
-        Target::Megabytes(limits) => ours
-            .iter()
-            .zip(limits)
-            .map(|(line, (most, stretch))| {
-                let case = line.case.map_or_else(String::new, |case| of_case(case, results));
-                at_most(&format!("{case}: MB resident while idle"), line.value(Metric::Resident), *most, Some(*stretch))
-            })
-            .collect(),
-        Target::CpuOfLastCase(most) => {
-            let samples = |line: Option<&&Line>| line.and_then(|line| line.samples.get(&Metric::CpuMicros)).cloned();
-            let ratio = match (samples(ours.last()), samples(ours.get(1))) {
-                (Some(last), Some(second)) => Ratio::paired(&last, &second).map(|ratio| ratio.median),
-                _ => None,
-            };
-            vec![at_most(&format!("{title}: CPU per request of the last case × that of the second"), ratio, most, None)]
-        }
-        Target::IdleShare(most) => {
-            let share = ours.last().and_then(|line| line.value(Metric::IdleShare));
-            vec![at_most(&format!("{title}: % of a core, idle, last case"), share, most, None)]
-        }
-        Target::Throughput(least) => throughput_verdicts(results, &ours, least),
-    };
-    for line in ours.iter().filter(|line| line.errors != 0) {
-        verdicts.push(format!("{VERDICT}, {title}: {} errors**; the figures are not to be trusted", line.errors));
-    }
-    verdicts
-}
-
-fn cpu_verdict(results: &Results, line: &Line) -> String {
-    let what = format!("{}: CPU per request × tuned nginx", results.scenario.title);
-    let ratio = ratio(results, line, Metric::CpuMicros);
-    let spread = ratio.map_or_else(String::new, |ratio| format!(" (rounds {:.2} to {:.2})", ratio.least, ratio.most));
-    let ratio = ratio.map(|ratio| ratio.median);
-    match results.scenario.target {
-        Target::CpuRatio(most, stretch) => at_most(&what, ratio, most, Some(stretch)) + &spread,
-        _ => format!(
-            "{VERDICT}, {what}: {}**{spread}",
-            ratio.map_or("not available".into(), |ratio| format!("{ratio:.2}"))
-        ),
-    }
-}
-
-fn throughput_verdicts(results: &Results, ours: &[&Line], least: f64) -> Vec<String> {
-    let of = |metric| ours.first().and_then(|line| ratio(results, line, metric)).map(|ratio| ratio.median);
-    let title = results.scenario.title;
-    let rate = match of(Metric::PerSecond) {
-        None => "not available**".to_owned(),
-        Some(rate) => {
-            format!("{rate:.2}**; at least {least}: {}", if least <= rate { "reached" } else { "not reached" })
-        }
-    };
-    let mut verdicts = vec![
-        format!("{VERDICT}, {title}: requests/s × tuned nginx: {rate}"),
-        at_most(&format!("{title}: p99 at half load × tuned nginx"), of(Metric::P99), 1.0, None),
-    ];
-    for line in ours.iter().skip(1) {
-        let baseline = results.lines.iter().find(|other| other.peer == BASELINE && other.case == line.case);
-        let idlest = |line: &Line| {
-            let cores = [Metric::IdleCore0, Metric::IdleCore1].map(|metric| line.value(metric).unwrap_or(0.0));
-            format!("{:.0} %", cores[0].max(cores[1]))
-        };
-        let (case, its) = (line.case.unwrap_or(0), baseline.map_or_else(|| "not available".into(), idlest));
-        let ours = idlest(line);
-        verdicts.push(format!("{VERDICT}, {title}: idlest core with {case} connections: {ours}**; tuned nginx: {its}"));
-    }
-    verdicts
-}
-
-fn at_most(what: &str, value: Option<f64>, most: f64, stretch: Option<f64>) -> String {
-    let Some(value) = value else { return format!("{VERDICT}, {what}: not available**") };
-    let reached = match stretch {
-        Some(stretch) if value <= stretch => format!("reached, and the stretch of {stretch}"),
-        Some(stretch) if value <= most => format!("reached, not the stretch of {stretch}"),
-        None if value <= most => "reached".to_owned(),
-        _ => "not reached".to_owned(),
-    };
-    format!("{VERDICT}, {what}: {value:.2}**; at most {most}: {reached}")
 }
 
 /// Charts of a scenario: CPU per request, and memory where it was measured.
