@@ -1,15 +1,17 @@
 //! The turns of a round: one load after another, and what the kernel says of each.
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
 use crate::account::{self, Memory, Usage};
+use crate::isolate;
 use crate::load::{self, Aim, Started};
 use crate::peer::BASELINE;
 use crate::process::Running;
 use crate::results::{Metric, Results};
-use crate::scenario::{Rate, Vary};
+use crate::scenario::Rate;
 use crate::settings::Settings;
 use crate::start::of_case;
 
@@ -26,6 +28,8 @@ pub struct Contender {
     pub case: Option<usize>,
     pub process: Running,
     pub aim: Aim,
+    /// Address of its backends.
+    pub host: Ipv4Addr,
 }
 
 /// Watches all while nothing is asked of them.
@@ -44,7 +48,7 @@ pub fn watch_idle(contenders: &[Contender], results: &mut Results) {
 pub fn take_all(contenders: &[Contender], origin: u32, results: &mut Results, settings: &Settings) {
     let warm = Settings { duration: WARM_UP, ..settings.clone() };
     for contender in contenders {
-        let load = results.scenario.load(contender.case);
+        let load = results.scenario.load(contender.case).warm_up();
         let _ = Started::start(load, &contender.aim, &warm).and_then(|mut started| started.outcome());
     }
     for round in 1..=settings.rounds {
@@ -72,13 +76,16 @@ fn in_turn(contenders: &[Contender], round: usize) -> impl Iterator<Item = &Cont
 
 fn measure(contender: &Contender, origin: u32, results: &mut Results, settings: &Settings) -> anyhow::Result<String> {
     let load = results.scenario.load(contender.case);
+    let isolated = results.scenario.isolated;
+    if isolated {
+        isolate::rest(contender.host);
+    }
     let pid = contender.process.id();
     let reading = || (Usage::of(pid), Usage::of(origin), account::cores());
     let at_start = reading();
     let mut started = Started::start(load, &contender.aim, settings)?;
-    let opens_first = matches!(results.scenario.vary, Vary::OpenConnections(_));
     let mut memory = None;
-    let (before, origin_before, cores_before) = if opens_first {
+    let (before, origin_before, cores_before) = if load.opens_first() {
         std::thread::sleep(SETTLE);
         memory = Some(Memory::of(pid));
         reading()
@@ -114,6 +121,12 @@ fn measure(contender: &Contender, origin: u32, results: &mut Results, settings: 
     add(Metric::BothMicros, micros + origin_micros);
     add(Metric::PerSecond, rate);
     add(Metric::Busy, busy);
+    for &(metric, value) in &outcome.more {
+        add(metric, value);
+    }
+    if isolated {
+        add(Metric::TimeWait, isolate::time_waits(contender.host) as f64);
+    }
     if let Some(memory) = memory {
         add(Metric::Resident, memory.rss as f64 / 1e6);
         add(Metric::Proportional, memory.pss as f64 / 1e6);
@@ -133,8 +146,9 @@ fn measure(contender: &Contender, origin: u32, results: &mut Results, settings: 
     }
     let errors = if outcome.errors == 0 { String::new() } else { format!(", {} ERRORS", outcome.errors) };
     let megabytes = memory.map_or_else(String::new, |memory| format!(", {:.1} MB", memory.rss as f64 / 1e6));
+    let more: String = outcome.more.iter().map(|(metric, value)| format!(", {metric:?} {value}")).collect();
     Ok(format!(
-        "{micros:.2} µs/request (origin {origin_micros:.2}), {rate:.0}/s, {busy:.0} % of a core{megabytes}{errors}"
+        "{micros:.2} µs/request (origin {origin_micros:.2}), {rate:.0}/s, {busy:.0} % of a core{megabytes}{more}{errors}"
     ))
 }
 

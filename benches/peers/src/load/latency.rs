@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, bail, ensure};
 
+use super::request::{BROWSER_FIELDS, post_body};
 use super::{Aim, Load};
 use crate::process::pinned;
 use crate::settings::Settings;
@@ -29,22 +30,35 @@ pub fn latency(load: Load, rate: u64, aim: &Aim, settings: &Settings) -> anyhow:
     let own = settings.tools.join("bin/oha");
     let program = if own.exists() { own } else { PathBuf::from("oha") };
     let mut command = pinned(aim.cores.as_deref(), &program);
-    let (connections, more): (usize, &[&str]) = match load {
-        Load::Wrk { connections } => (connections, &[]),
-        Load::Close { connections } => (connections, &["--disable-keepalive"]),
-        Load::Upload { connections } => (connections, &["-m", "POST"]),
-        Load::Http2 { connections, .. } => (connections, &["--http2", "-p", "8"]),
-        Load::Handshakes { .. } | Load::WebSocket { .. } | Load::Connections => {
-            bail!("latencies of this load are not measured")
+    command.args(["--no-tui", "--output-format", "json", "--insecure", "--latency-correction"]);
+    match load {
+        Load::Wrk { .. } => {}
+        Load::Close { .. } => {
+            command.arg("--disable-keepalive");
         }
-    };
-    command.args(["--no-tui", "--output-format", "json", "--insecure", "--latency-correction"]).args(more);
-    if let Load::Upload { .. } = load {
-        let body = settings.work.join("upload.body");
-        std::fs::write(&body, vec![b'x'; 1 << 20])?;
-        command.arg("-D").arg(body);
+        Load::Browser { .. } => {
+            // It keeps connections anyway, and says so itself.
+            let fields = BROWSER_FIELDS.iter().filter(|(name, _)| *name != "Connection");
+            command.args(fields.flat_map(|(name, value)| ["-H".to_owned(), format!("{name}: {value}")]));
+        }
+        Load::Post { .. } => {
+            command.args(["-m", "POST", "-T", "application/json", "-d", &post_body()]);
+        }
+        Load::Upload { .. } => {
+            let body = settings.work.join("upload.body");
+            std::fs::write(&body, vec![b'x'; 1 << 20])?;
+            command.args(["-m", "POST", "-D"]).arg(body);
+        }
+        Load::Http2 { streams, .. } => {
+            command.args(["--http2", "-p", &streams.to_string()]);
+        }
+        Load::Handshakes { .. }
+        | Load::WebSocket { .. }
+        | Load::Posts { .. }
+        | Load::Events { .. }
+        | Load::Connections => bail!("latencies of this load are not measured"),
     }
-    command.args(["-c", &connections.to_string(), "-q", &rate.to_string()]);
+    command.args(["-c", &load.connections().to_string(), "-q", &rate.to_string()]);
     command.args(["-z", &format!("{}s", settings.duration.as_secs())]).arg(aim.url());
     let output = command.stderr(Stdio::inherit()).output().context("oha")?;
     ensure!(output.status.success(), "oha failed: {}", String::from_utf8_lossy(&output.stdout).trim());

@@ -2,6 +2,7 @@
 
 mod latency;
 mod outcome;
+mod request;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -15,6 +16,8 @@ use crate::settings::Settings;
 pub use latency::latency;
 pub use outcome::Outcome;
 
+use request::{UPLOAD_SCRIPT, browser_script, post_script};
+
 /// How requests are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Load {
@@ -22,6 +25,12 @@ pub enum Load {
     Wrk { connections: usize },
     /// `wrk` with `Connection: close`: each request on a connection of its own.
     Close { connections: usize },
+    /// `wrk` with the head that a browser sends.
+    Browser { connections: usize },
+    /// `wrk` sending 200 bytes of JSON with each request.
+    Post { connections: usize },
+    /// Our own: small POSTs on half of the connections and GETs on the other half, counted second by second.
+    Posts { connections: usize },
     /// `wrk` sending 1 MiB with each request.
     Upload { connections: usize },
     /// `h2load`: connections, and streams on each.
@@ -30,6 +39,8 @@ pub enum Load {
     Handshakes { connections: usize },
     /// Our own: echoed messages.
     WebSocket { connections: usize },
+    /// Our own: clients of an endless answer, whose events are counted and timed.
+    Events { clients: usize },
     /// Our own: as many connections as the case says, 64 requests at a time over all of them.
     Connections,
 }
@@ -58,6 +69,41 @@ impl Aim {
 }
 
 impl Load {
+    /// Client connections, where the load says it.
+    pub fn connections(self) -> usize {
+        match self {
+            Self::Wrk { connections }
+            | Self::Close { connections }
+            | Self::Browser { connections }
+            | Self::Post { connections }
+            | Self::Upload { connections }
+            | Self::Http2 { connections, .. }
+            | Self::Handshakes { connections }
+            | Self::WebSocket { connections } => connections,
+            Self::Posts { connections } => connections * 2,
+            Self::Events { clients } => clients,
+            Self::Connections => 0,
+        }
+    }
+
+    /// Clients speak HTTP/2.
+    pub fn is_http2(self) -> bool {
+        matches!(self, Self::Http2 { .. })
+    }
+
+    /// It opens all its connections, and waits for a word before anything counts.
+    pub fn opens_first(self) -> bool {
+        matches!(self, Self::Connections | Self::Events { .. })
+    }
+
+    /// What runs before anything counts. POSTs would use up ports that are counted later.
+    pub fn warm_up(self) -> Self {
+        match self {
+            Self::Posts { connections } => Self::Wrk { connections },
+            other => other,
+        }
+    }
+
     /// The command of a run of `Settings::duration`.
     pub fn command(self, aim: &Aim, settings: &Settings) -> anyhow::Result<Command> {
         let seconds = settings.duration.as_secs();
@@ -73,6 +119,13 @@ impl Load {
             command.args(["--timeout", "10s"]).arg(aim.url());
             command
         };
+        let scripted = |connections: usize, name: &str, script: String| -> anyhow::Result<Command> {
+            let path = settings.work.join(format!("{name}.lua"));
+            std::fs::write(&path, script)?;
+            let mut command = wrk(connections);
+            command.arg("-s").arg(path);
+            Ok(command)
+        };
         Ok(match self {
             Self::Wrk { connections } => wrk(connections),
             Self::Close { connections } => {
@@ -80,13 +133,9 @@ impl Load {
                 command.args(["-H", "Connection: close"]);
                 command
             }
-            Self::Upload { connections } => {
-                let script = settings.work.join("upload.lua");
-                std::fs::write(&script, "wrk.method = 'POST'\nwrk.body = string.rep('x', 1048576)\n")?;
-                let mut command = wrk(connections);
-                command.arg("-s").arg(script);
-                command
-            }
+            Self::Browser { connections } => scripted(connections, "browser", browser_script())?,
+            Self::Post { connections } => scripted(connections, "post", post_script())?,
+            Self::Upload { connections } => scripted(connections, "upload", UPLOAD_SCRIPT.to_owned())?,
             Self::Http2 { connections, streams } => {
                 let mut command = pinned(aim.cores.as_deref(), Path::new("h2load"));
                 command.args(["-t", "1", "-c", &connections.to_string(), "-m", &streams.to_string()]);
@@ -95,6 +144,8 @@ impl Load {
             }
             Self::Handshakes { connections } => own("handshakes", connections)?,
             Self::WebSocket { connections } => own("websocket", connections)?,
+            Self::Posts { connections } => own("posts", connections)?,
+            Self::Events { clients } => own("events", clients)?,
             Self::Connections => own("connections", aim.connections)?,
         })
     }
@@ -102,9 +153,15 @@ impl Load {
     /// What a finished run printed.
     pub fn outcome(self, output: &str) -> anyhow::Result<Outcome> {
         match self {
-            Self::Wrk { .. } | Self::Close { .. } | Self::Upload { .. } => outcome::of_wrk(output),
+            Self::Wrk { .. } | Self::Close { .. } | Self::Browser { .. } | Self::Post { .. } | Self::Upload { .. } => {
+                outcome::of_wrk(output)
+            }
             Self::Http2 { .. } => outcome::of_h2load(output),
-            Self::Handshakes { .. } | Self::WebSocket { .. } | Self::Connections => outcome::of_own(output),
+            Self::Handshakes { .. }
+            | Self::WebSocket { .. }
+            | Self::Posts { .. }
+            | Self::Events { .. }
+            | Self::Connections => outcome::of_own(output),
         }
     }
 }
@@ -125,7 +182,7 @@ impl Started {
         let mut child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
         let output = BufReader::new(child.stdout.take().context("no output")?);
         let mut started = Self { load, stdin: child.stdin.take(), child, output };
-        if load == Load::Connections {
+        if load.opens_first() {
             let mut line = String::new();
             started.output.read_line(&mut line)?;
             ensure!(line.trim() == "ready", "the connections could not be opened");
@@ -136,7 +193,7 @@ impl Started {
     /// Lets a load that waits begin, and returns what came of it. The connections of such a load stay until it is dropped.
     pub fn outcome(&mut self) -> anyhow::Result<Outcome> {
         let mut output = String::new();
-        if self.load == Load::Connections {
+        if self.load.opens_first() {
             self.stdin.as_mut().context("no input")?.write_all(b"go\n")?;
             self.output.read_line(&mut output)?;
         } else {

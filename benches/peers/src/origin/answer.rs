@@ -1,6 +1,7 @@
 //! What the origin answers.
 
 use std::io;
+use std::sync::LazyLock;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -27,6 +28,9 @@ impl Answer {
             b"100k" => Self::Large(100 * 1024),
             b"10m" => Self::Large(10 * 1024 * 1024),
             b"upload" => Self::Large(2),
+            b"fields-6" => Self::Small(&FIELDS[0]),
+            b"fields-12" => Self::Small(&FIELDS[1]),
+            b"auth" => Self::Small(PASS),
             b"head" => Self::Text(head.to_vec()),
             _ => Self::Missing,
         }
@@ -59,6 +63,30 @@ fn start(length: usize) -> Vec<u8> {
         .into_bytes()
 }
 
+/// What lets a request pass that a proxy asks about.
+const PASS: &[u8] = b"HTTP/1.1 200 OK\r\nServer: origin\r\nX-User-Id: 7\r\nContent-Length: 0\r\n\r\n";
+/// Fields that applications send, the most usual first.
+const USUAL: [&str; 12] = [
+    "Content-Type: text/html; charset=utf-8",
+    "Content-Length: 200",
+    "Date: Sat, 28 Nov 2026 08:00:00 GMT",
+    "Server: origin",
+    "Cache-Control: private, no-cache, no-store, must-revalidate",
+    "ETag: W/\"c8-Bq2m1fXvZk0yY3o4rT5uWw7xE9s\"",
+    "Set-Cookie: session=0f4c9b7a2d8e4b61a5c3d7e9f1024b6c; Path=/; HttpOnly; Secure; SameSite=Lax",
+    "Vary: Accept-Encoding, Cookie",
+    "X-Content-Type-Options: nosniff",
+    "X-Frame-Options: SAMEORIGIN",
+    "Referrer-Policy: strict-origin-when-cross-origin",
+    "Strict-Transport-Security: max-age=31536000; includeSubDomains",
+];
+/// 200 bytes after a head with 6 and with 12 fields.
+static FIELDS: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
+    [6, 12].map(|count| {
+        let head = format!("HTTP/1.1 200 OK\r\n{}\r\n\r\n", USUAL[..count].join("\r\n"));
+        [head.as_bytes(), &PIECE[..200]].concat()
+    })
+});
 static SMALL: &[u8] = concat_small();
 
 /// Head and 200 bytes of body.

@@ -1,9 +1,11 @@
 //! The backend of every scenario: as little work per request as possible, so that the proxy's core is the bottleneck.
 //!
 //! The last segment of the path says what is answered: `200b`, `10k`, `100k`, `10m`, `upload` (reads the body), `head`
-//! (the request head as it came, to see what a proxy sends), `ws` (echoes messages). Anything else is 404.
+//! (the request head as it came, to see what a proxy sends), `fields-6` and `fields-12` (200 bytes after a head with so many
+//! fields), `auth` (lets a request pass), `events` (never ends), `ws` (echoes messages). Anything else is 404.
 
 mod answer;
+mod events;
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -16,18 +18,22 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
+#[cfg(test)]
+pub use events::event;
+pub use events::{EVENT_START, now_ns};
+
 use answer::Answer;
 
 /// Room for a request head, and for what is read of a body at a time.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// Listens on `count` ports from `first` on, until the process is ended.
-pub fn run(first: u16, count: u16) -> anyhow::Result<()> {
+/// Listens on `count` ports of an address from `first` on, until the process is ended.
+pub fn run(address: Ipv4Addr, first: u16, count: u16) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         for port in first..first + count {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+            let listener = TcpListener::bind((address, port)).await?;
             tokio::task::spawn_local(accept(listener));
         }
         println!("ready");
@@ -63,6 +69,9 @@ async fn serve(mut stream: TcpStream) -> io::Result<()> {
         if last == b"ws" {
             let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
             return echo(stream, &head).await;
+        }
+        if last == b"events" {
+            return events::write(&mut stream).await;
         }
         let answer = Answer::of(last, &buffer[..end]);
         // Proxies write it in lower case or as RFC 9112 does.

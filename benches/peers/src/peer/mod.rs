@@ -8,6 +8,7 @@ mod pingap;
 mod remora;
 mod traefik;
 
+use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -60,12 +61,18 @@ pub struct Setup {
     pub admin: u16,
     /// Whether clients come over TLS 1.3, and what it shows them.
     pub tls: Option<Certificate>,
+    /// Address of the backends.
+    pub host: Ipv4Addr,
     /// Ports of the backends.
     pub backends: Range<u16>,
     /// How its routes are laid out.
     pub routes: Routes,
+    /// A backend is asked about each request under `/api` before it goes on.
+    pub auth: bool,
     /// Only Remora: nothing takes the fast lane.
     pub full_lane: bool,
+    /// Clients speak HTTP/2.
+    pub http2: bool,
     /// What the traffic is, as far as tuning depends on it.
     pub traffic: Traffic,
     /// The most client connections.
@@ -103,12 +110,14 @@ pub enum Traffic {
     Small,
     /// Answers beyond the usual buffers.
     Large,
-    /// Requests with large bodies.
+    /// Requests with large bodies, which go on as they come.
     Uploads,
+    /// Requests with large bodies, which are read whole, into memory, before any of them goes on.
+    BufferedUploads,
     /// Upgrades.
     WebSockets,
-    /// HTTP/2 from clients.
-    Http2,
+    /// Answers that go on for as long as a client stays, a few bytes at a time.
+    Events,
 }
 
 /// Why a proxy does not take part, for the reader.
@@ -137,9 +146,9 @@ impl Routes {
 }
 
 impl Setup {
-    /// `127.0.0.1:PORT` of each backend.
+    /// `ADDRESS:PORT` of each backend.
     pub fn addresses(&self) -> impl Iterator<Item = String> + '_ {
-        self.backends.clone().map(|port| format!("127.0.0.1:{port}"))
+        self.backends.clone().map(|port| format!("{}:{port}", self.host))
     }
 }
 
@@ -216,7 +225,7 @@ impl Peer {
     /// Every peer in every style it has.
     pub fn all() -> Vec<Self> {
         let styles = |kind| match kind {
-            // What speed needs is what Remora does anyway; uploads differ, and add the other style themselves.
+            // What speed needs is what Remora does anyway.
             Kind::Remora | Kind::Pingap => vec![Style::Tuned],
             Kind::Nginx => vec![Style::Tuned, Style::TunedLog, Style::Plain],
             Kind::Haproxy | Kind::Envoy | Kind::Traefik | Kind::Caddy => vec![Style::Tuned, Style::Plain],
@@ -244,7 +253,7 @@ impl Peer {
         self.kind.version(settings)?;
         std::fs::create_dir_all(&setup.folder).map_err(|error| error.to_string())?;
         let made = match self.kind {
-            Kind::Remora => remora::configure(setup, self.style),
+            Kind::Remora => remora::configure(setup),
             Kind::Nginx => nginx::configure(setup, self.style),
             Kind::Haproxy => haproxy::configure(setup, self.style),
             Kind::Envoy => envoy::configure(setup, self.style),

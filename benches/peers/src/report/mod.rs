@@ -99,7 +99,8 @@ Written by `make bench`; `benches/peers` is the program. Every section says when
 - *Tuned* proxies are set for speed, send the same forwarded fields and write no access log; *tuned, with log* write one, its
   lines gathered; *as used* is a usual file, with an access log. Remora has everything on: routing by path, round robin over checked backends, forwarded fields, request
   id, access log, metrics, admin listener, all deadlines.
-- Latencies are those of `oha` at a fixed rate with correction for coordinated omission.
+- Latencies are those of `oha` at a fixed rate with correction for coordinated omission; of events, from the origin's write to
+  the client's read.
 
 Machine: {}, {model}, {cores} cores, Linux {}.
 

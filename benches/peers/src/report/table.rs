@@ -7,12 +7,17 @@ use crate::results::{Line, Metric, Results};
 use crate::stats::Ratio;
 
 /// Columns of the tables; those that no line has are left out.
-const COLUMNS: [(Metric, &str, usize); 16] = [
+const COLUMNS: [(Metric, &str, usize); 21] = [
     (Metric::CpuMicros, "CPU µs/request", 2),
     (Metric::OriginMicros, "origin's", 2),
     (Metric::BothMicros, "both", 2),
     (Metric::PerSecond, "requests/s", 0),
     (Metric::Busy, "of a core, %", 0),
+    (Metric::PostFirst, "POST/s, first 10 s", 0),
+    (Metric::PostLast, "POST/s, last 10 s", 0),
+    (Metric::GetFirst, "GET/s, first 10 s", 0),
+    (Metric::GetLast, "GET/s, last 10 s", 0),
+    (Metric::TimeWait, "in TIME_WAIT after", 0),
     (Metric::P50, "p50 ms", 2),
     (Metric::P99, "p99 ms", 2),
     (Metric::P999, "p99.9 ms", 2),

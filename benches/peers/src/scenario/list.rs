@@ -15,6 +15,8 @@ pub(super) const KEEPALIVE: Scenario = Scenario {
     field: Field::Everyone,
     vary: Vary::Nothing,
     latency: Rate::Fixed(8000),
+    auth: false,
+    isolated: false,
     full_lane: false,
     unpinned: false,
     target: Target::CpuRatio(0.95, 0.85),
@@ -53,8 +55,36 @@ pub fn all() -> Vec<Scenario> {
             ..KEEPALIVE
         },
         Scenario {
+            name: "browser",
+            title: "200 B, keepalive, requests of a browser with 14 fields, by number of fields in an answer",
+            load: Load::Browser { connections: 64 },
+            answer: "fields",
+            field: Field::Close,
+            vary: Vary::AnswerFields(&[6, 12]),
+            target: Target::Nothing,
+            ..KEEPALIVE
+        },
+        Scenario {
+            name: "post",
+            title: "POST of 200 B of JSON, keepalive",
+            load: Load::Post { connections: 64 },
+            latency: Rate::Fixed(3000),
+            target: Target::Nothing,
+            ..KEEPALIVE
+        },
+        Scenario {
+            name: "post-minute",
+            title: "POSTs of 200 B for a minute, GETs beside them; a backend with an address of its own",
+            load: Load::Posts { connections: 32 },
+            field: Field::Close,
+            latency: Rate::Untaken,
+            isolated: true,
+            target: Target::Nothing,
+            ..KEEPALIVE
+        },
+        Scenario {
             name: "upload",
-            title: "1 MB upload",
+            title: "1 MB upload, passed on as it comes",
             load: Load::Upload { connections: 16 },
             answer: "upload",
             traffic: Traffic::Uploads,
@@ -63,11 +93,32 @@ pub fn all() -> Vec<Scenario> {
             ..KEEPALIVE
         },
         Scenario {
+            name: "upload-buffered",
+            title: "1 MB upload, read whole before it is passed on",
+            load: Load::Upload { connections: 16 },
+            answer: "upload",
+            traffic: Traffic::BufferedUploads,
+            field: Field::Close,
+            latency: Rate::Fixed(150),
+            target: Target::Nothing,
+            ..KEEPALIVE
+        },
+        Scenario {
             name: "tls",
             title: "200 B over TLS 1.3, keepalive",
             tls: true,
             latency: Rate::Fixed(5000),
             target: Target::CpuRatio(1.0, 0.9),
+            ..KEEPALIVE
+        },
+        Scenario {
+            name: "tls-100k",
+            title: "100 KB over TLS 1.3, keepalive",
+            answer: "100k",
+            tls: true,
+            traffic: Traffic::Large,
+            latency: Rate::Fixed(1000),
+            target: Target::Nothing,
             ..KEEPALIVE
         },
         Scenario {
@@ -84,8 +135,18 @@ pub fn all() -> Vec<Scenario> {
             title: "200 B over HTTP/2 and TLS 1.3, 32 connections with 8 streams",
             load: Load::Http2 { connections: 32, streams: 8 },
             tls: true,
-            traffic: Traffic::Http2,
             latency: Rate::Fixed(5000),
+            target: Target::Nothing,
+            ..KEEPALIVE
+        },
+        Scenario {
+            name: "h2-100k",
+            title: "100 KB over HTTP/2 and TLS 1.3, 32 connections with 8 streams",
+            load: Load::Http2 { connections: 32, streams: 8 },
+            answer: "100k",
+            tls: true,
+            traffic: Traffic::Large,
+            latency: Rate::Fixed(1000),
             target: Target::Nothing,
             ..KEEPALIVE
         },
@@ -93,7 +154,6 @@ pub fn all() -> Vec<Scenario> {
             name: "h2c",
             title: "200 B over HTTP/2 in cleartext, 32 connections with 8 streams",
             load: Load::Http2 { connections: 32, streams: 8 },
-            traffic: Traffic::Http2,
             latency: Rate::Untaken,
             target: Target::Nothing,
             ..KEEPALIVE
@@ -104,6 +164,25 @@ pub fn all() -> Vec<Scenario> {
             load: Load::WebSocket { connections: 64 },
             traffic: Traffic::WebSockets,
             latency: Rate::Untaken,
+            target: Target::Nothing,
+            ..KEEPALIVE
+        },
+        Scenario {
+            name: "events",
+            title: "Server-sent events of 64 B, 1000 clients with 10 a second each; an event counts as a request",
+            load: Load::Events { clients: 1000 },
+            answer: "events",
+            traffic: Traffic::Events,
+            latency: Rate::Untaken,
+            target: Target::Nothing,
+            ..KEEPALIVE
+        },
+        Scenario {
+            name: "auth",
+            title: "200 B, keepalive, a backend is asked about each request (nginx: auth_request)",
+            field: Field::Close,
+            auth: true,
+            latency: Rate::Fixed(3000),
             target: Target::Nothing,
             ..KEEPALIVE
         },

@@ -5,7 +5,7 @@ mod list;
 pub use list::all;
 
 use crate::load::Load;
-use crate::peer::{Kind, Peer, Routes, Style, Traffic};
+use crate::peer::{Kind, Peer, Routes, Traffic};
 
 /// One table of the results.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +16,7 @@ pub struct Scenario {
     pub title: &'static str,
     /// How requests are made.
     pub load: Load,
-    /// What the origin is asked for.
+    /// What the origin is asked for; see `answer()`.
     pub answer: &'static str,
     /// Clients come over TLS 1.3.
     pub tls: bool,
@@ -28,6 +28,10 @@ pub struct Scenario {
     pub vary: Vary,
     /// Requests per second at which latencies are taken.
     pub latency: Rate,
+    /// A backend is asked about each request before it goes on.
+    pub auth: bool,
+    /// In a network namespace of its own, each proxy with a backend at an address that is not 127/8 and nobody else's.
+    pub isolated: bool,
     /// Remora's full lane alone.
     pub full_lane: bool,
     /// Proxy, load and origin share all cores, with two workers each proxy.
@@ -55,6 +59,8 @@ pub enum Vary {
     OpenConnections(&'static [usize]),
     /// Connections that are busy.
     BusyConnections(&'static [usize]),
+    /// Fields in the head of an answer.
+    AnswerFields(&'static [usize]),
 }
 
 /// Requests per second at which latencies are taken.
@@ -89,15 +95,26 @@ impl Scenario {
             Vary::Nothing => return ("", vec![None]),
             Vary::Routes(numbers) => ("routes", numbers),
             Vary::Backends(numbers) => ("backends", numbers),
+            Vary::AnswerFields(numbers) => ("fields in an answer", numbers),
             Vary::OpenConnections(numbers) | Vary::BusyConnections(numbers) => ("connections", numbers),
         };
         (name, numbers.iter().copied().map(Some).collect())
+    }
+
+    /// What the origin is asked for in a case.
+    pub fn answer(&self, case: Option<usize>) -> String {
+        match (self.vary, case) {
+            (Vary::AnswerFields(_), Some(count)) => format!("{}-{count}", self.answer),
+            _ => self.answer.to_owned(),
+        }
     }
 
     /// Backends of a case.
     pub fn backends(&self, case: Option<usize>) -> u16 {
         match (self.vary, case) {
             (Vary::Backends(_), Some(count)) => u16::try_from(count).unwrap_or(u16::MAX),
+            // Twice as many ports to connect from would hide for twice as long that they run out.
+            _ if self.isolated => 1,
             _ => 2,
         }
     }
@@ -122,7 +139,7 @@ impl Scenario {
     pub fn connections(&self, case: Option<usize>) -> usize {
         match (self.vary, case) {
             (Vary::OpenConnections(_), Some(count)) => count,
-            _ => 64,
+            _ => self.load.connections().max(64),
         }
     }
 
@@ -133,11 +150,11 @@ impl Scenario {
             let close = [Kind::Remora, Kind::Nginx, Kind::Haproxy];
             all.retain(|peer| close.contains(&peer.kind) && peer.style.is_tuned());
         }
-        if self.traffic == Traffic::Uploads {
-            // By default Remora holds small bodies until they are whole, so that slow clients hold no worker.
-            all.insert(1, Peer { kind: Kind::Remora, style: Style::Plain });
+        if self.auth {
+            // It asks nobody about a request without a script.
+            all.retain(|peer| peer.kind != Kind::Haproxy);
         }
-        if self.traffic == Traffic::Http2 && !self.tls {
+        if self.load.is_http2() && !self.tls {
             // Without TLS it takes HTTP/2 on a listener of its own only.
             all.retain(|peer| peer.kind != Kind::Haproxy);
         }
