@@ -25,11 +25,15 @@ pub struct Latency {
     pub errors: u64,
 }
 
+/// The `oha` that was built for the suite, else the one on the path.
+pub fn oha(settings: &Settings) -> PathBuf {
+    let own = settings.tools.join("bin/oha");
+    if own.exists() { own } else { PathBuf::from("oha") }
+}
+
 /// `oha`: as `load` does, but at a fixed rate, with latencies.
 pub fn latency(load: Load, rate: u64, aim: &Aim, settings: &Settings) -> anyhow::Result<Latency> {
-    let own = settings.tools.join("bin/oha");
-    let program = if own.exists() { own } else { PathBuf::from("oha") };
-    let mut command = pinned(aim.cores.as_deref(), &program);
+    let mut command = pinned(aim.cores.as_deref(), &oha(settings));
     command.args(["--no-tui", "--output-format", "json", "--insecure", "--latency-correction"]);
     match load {
         Load::Wrk { .. } => {}

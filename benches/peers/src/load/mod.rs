@@ -13,7 +13,7 @@ use anyhow::{Context, ensure};
 use crate::process::pinned;
 use crate::settings::Settings;
 
-pub use latency::latency;
+pub use latency::{latency, oha};
 pub use outcome::Outcome;
 
 use request::{UPLOAD_SCRIPT, browser_script, post_script};

@@ -11,6 +11,7 @@ use std::process::Command;
 use anyhow::Context;
 
 use crate::chart::{self, Bar};
+use crate::load::oha;
 use crate::peer::{Kind, version_of};
 use crate::results::{Metric, Results};
 use crate::scenario::{self, Scenario};
@@ -75,8 +76,8 @@ fn head(settings: &Settings) -> String {
     let mut versions = String::new();
     let tools =
         [("wrk", "-v"), ("h2load", "--version")].map(|(name, flag)| (name.to_owned(), Path::new(name).into(), flag));
-    let oha = ("oha".to_owned(), settings.tools.join("bin/oha"), "--version");
-    for (name, program, flag) in tools.into_iter().chain([oha]) {
+    let latencies = ("oha".to_owned(), oha(settings), "--version");
+    for (name, program, flag) in tools.into_iter().chain([latencies]) {
         let version: String = version_of(&program, flag).unwrap_or_else(|why| format!("not available: {why}"));
         let _ = writeln!(versions, "| {name} | {version} |");
     }

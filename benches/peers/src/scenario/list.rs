@@ -154,7 +154,7 @@ pub fn all() -> Vec<Scenario> {
             name: "h2c",
             title: "200 B over HTTP/2 in cleartext, 32 connections with 8 streams",
             load: Load::Http2 { connections: 32, streams: 8 },
-            latency: Rate::Untaken,
+            latency: Rate::Fixed(5000),
             target: Target::Nothing,
             ..KEEPALIVE
         },

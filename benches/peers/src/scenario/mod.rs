@@ -178,6 +178,19 @@ mod tests {
     }
 
     #[test]
+    fn every_row_of_http2_has_as_many_connections_and_streams() {
+        let loads: Vec<Load> = all().into_iter().map(|scenario| scenario.load).filter(|load| load.is_http2()).collect();
+        assert_eq!(loads, [Load::Http2 { connections: 32, streams: 8 }; 3]);
+    }
+
+    #[test]
+    fn each_kind_of_upload_has_a_peer_that_does_the_same() {
+        let uploads = all().into_iter().filter(|scenario| matches!(scenario.load, Load::Upload { .. }));
+        let kinds: Vec<Traffic> = uploads.map(|scenario| scenario.traffic).collect();
+        assert_eq!(kinds, [Traffic::Uploads, Traffic::BufferedUploads]);
+    }
+
+    #[test]
     fn peers_are_named_by_proxy_or_by_style() {
         let keys = |names: &[&str]| -> Vec<String> {
             let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
