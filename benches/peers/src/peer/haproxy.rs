@@ -12,7 +12,8 @@ pub fn configure(setup: &Setup, style: Style) -> Result<Configured, Unavailable>
     // Else it keeps no connection to a backend once a quarter of its descriptors is in use.
     let pools = if tuned { "    tune.pool-low-fd-ratio 95\n    tune.pool-high-fd-ratio 99\n" } else { "" };
     let buffers = match setup.traffic {
-        Traffic::Large | Traffic::Uploads if tuned => "    tune.bufsize 65536\n",
+        // Over TLS larger ones than usual cost it more.
+        Traffic::Large | Traffic::Uploads if tuned && setup.tls.is_none() => "    tune.bufsize 65536\n",
         // It waits for a body as far as that fits one buffer.
         Traffic::BufferedUploads => "    tune.bufsize 1310720\n",
         _ => "",
