@@ -4,6 +4,7 @@
 mod account;
 mod chart;
 mod client;
+mod isolate;
 mod load;
 mod origin;
 mod peer;
@@ -37,9 +38,12 @@ fn command(arguments: &[String]) -> anyhow::Result<()> {
     match words[..] {
         ["run"] => run::suite(&settings::Settings::from_env()?),
         ["quick"] => run::quick(&settings::Settings::from_env()?),
-        ["origin", first, count] => origin::run(number(first)?, number(count)?),
+        ["isolated", how, name] => run::isolated(how, name, &settings::Settings::from_env()?),
+        ["origin", address, first, count] => origin::run(address.parse()?, number(first)?, number(count)?),
         ["load", kind, port, seconds, count] => client::run(kind, number(port)?, number(seconds)?, number(count)?),
-        _ => bail!("usage: remora-bench run | quick | origin FIRST_PORT COUNT | load KIND PORT SECONDS COUNT"),
+        _ => bail!(
+            "usage: remora-bench run | quick | isolated run|quick SCENARIO | origin ADDRESS FIRST_PORT COUNT | load KIND PORT SECONDS COUNT"
+        ),
     }
 }
 

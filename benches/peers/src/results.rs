@@ -10,6 +10,10 @@ use crate::stats::median;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Metric {
     CpuMicros,
+    /// Of the origin, for the same requests: what a proxy makes its backends work.
+    OriginMicros,
+    /// Of proxy and origin together.
+    BothMicros,
     PerSecond,
     /// Processor time over time passed, percent.
     Busy,
@@ -17,6 +21,13 @@ pub enum Metric {
     P99,
     P999,
     AnsweredPerSecond,
+    /// Answers a second, in the first and in the last ten seconds.
+    PostFirst,
+    PostLast,
+    GetFirst,
+    GetLast,
+    /// Connections to the backend in TIME_WAIT on the proxy's side, when the load has ended.
+    TimeWait,
     /// Resident memory before the first connection, and with all of them idle, MB.
     AtRest,
     Resident,

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use anyhow::{Context, bail, ensure};
 
 use crate::account::Memory;
+use crate::isolate;
 use crate::peer::BASELINE;
 use crate::report;
 use crate::results::{Line, Metric, Results};
@@ -14,21 +15,55 @@ use crate::settings::Settings;
 use crate::start::{self, Ports, of_case};
 use crate::turns::{self, Contender};
 
+/// Rounds of a scenario in a namespace, at most: each takes a minute for each proxy, and the wait for used up ports.
+const ISOLATED_ROUNDS: usize = 2;
+
 /// The whole suite, or what `ONLY` names: `RESULTS.md` and charts.
 pub fn suite(settings: &Settings) -> anyhow::Result<()> {
     let _alone = alone(settings)?;
     let mut failed = Vec::new();
     for scenario in chosen(settings)? {
-        match run(&scenario, settings, true) {
-            Ok(results) => report::write(&results, settings)?,
-            Err(error) => {
-                println!("{}: not run: {error:#}", scenario.name);
-                report::write_failure(&scenario, &format!("{error:#}"), settings)?;
-                failed.push(scenario.name);
-            }
+        if let Err(error) = if scenario.isolated { outside(&scenario, "run") } else { written(&scenario, settings) } {
+            println!("{}: {error:#}", scenario.name);
+            failed.push(scenario.name);
         }
     }
     ensure!(failed.is_empty(), "not run: {}", failed.join(", "));
+    Ok(())
+}
+
+/// Measures a scenario and writes its section, or why there is none.
+fn written(scenario: &Scenario, settings: &Settings) -> anyhow::Result<()> {
+    match run(scenario, settings, true) {
+        Ok(results) => report::write(&results, settings),
+        Err(error) => {
+            report::write_failure(scenario, &format!("{error:#}"), settings)?;
+            Err(error.context("not run"))
+        }
+    }
+}
+
+/// Has a scenario run in a namespace; says so where there can be none, which is no failure.
+fn outside(scenario: &Scenario, how: &str) -> anyhow::Result<()> {
+    if let Some(why) = isolate::hindrance() {
+        println!("{}: SKIPPED: {why}", scenario.name);
+        return Ok(());
+    }
+    isolate::again(scenario, how)
+}
+
+/// One scenario, in the namespace that this process was started in; `how` is `run` or `quick`. The suite waits meanwhile.
+pub fn isolated(how: &str, name: &str, settings: &Settings) -> anyhow::Result<()> {
+    let scenario = scenario::all().into_iter().find(|scenario| scenario.name == name && scenario.isolated);
+    let scenario = scenario.with_context(|| format!("`{name}` is no scenario for a namespace"))?;
+    let count = scenario.peers(&settings.peers).len() * scenario.cases().1.len();
+    isolate::furnish(u16::try_from(count)?)?;
+    let rounds = settings.rounds.min(ISOLATED_ROUNDS);
+    let settings = Settings { duration: settings.post_duration, rounds, ..settings.clone() };
+    if how == "run" {
+        return written(&scenario, &settings);
+    }
+    println!("\n{}", summary(&run(&scenario, &settings, false)?));
     Ok(())
 }
 
@@ -42,14 +77,20 @@ pub fn quick(settings: &Settings) -> anyhow::Result<()> {
     if settings.peers.is_empty() {
         settings.peers = vec![BASELINE.key()];
     }
-    let mut summary = Vec::new();
+    let mut summaries = Vec::new();
     for scenario in chosen(&settings)? {
-        let results = run(&scenario, &settings, false)?;
-        summary.push(report::table(&results));
-        summary.extend(report::verdicts(&results));
+        if scenario.isolated {
+            outside(&scenario, "quick")?;
+        } else {
+            summaries.push(summary(&run(&scenario, &settings, false)?));
+        }
     }
-    println!("\n{}", summary.join("\n"));
+    println!("\n{}", summaries.join("\n"));
     Ok(())
+}
+
+fn summary(results: &Results) -> String {
+    format!("{}\n{}", report::table(results), report::verdicts(results).join("\n"))
 }
 
 /// Two runs at a time would use the same files, and spoil each other's figures. Held until it is dropped.
@@ -87,7 +128,7 @@ fn run(scenario: &Scenario, settings: &Settings, with_latencies: bool) -> anyhow
                 Line { peer, case, samples: BTreeMap::new(), errors: 0, notes: Vec::new(), available: false };
             let number = u16::try_from(lines.len())?;
             let setup = start::setup(scenario, settings, ports, certificate.clone(), case, number);
-            match start::proxy(peer, scenario, &setup, settings) {
+            match start::proxy(peer, scenario, case, &setup, settings) {
                 Ok((process, aim, notes)) => {
                     line.notes = notes;
                     line.available = true;
@@ -95,7 +136,7 @@ fn run(scenario: &Scenario, settings: &Settings, with_latencies: bool) -> anyhow
                         let rss = Memory::of(process.id()).rss as f64 / 1e6;
                         line.samples.insert(Metric::AtRest, vec![rss]);
                     }
-                    contenders.push(Contender { line: lines.len(), case, process, aim });
+                    contenders.push(Contender { line: lines.len(), case, process, aim, host: setup.host });
                 }
                 Err(why) => {
                     println!("{}{}: not available: {why}", peer.label(), of_case(case));
@@ -115,7 +156,7 @@ fn run(scenario: &Scenario, settings: &Settings, with_latencies: bool) -> anyhow
     if let Vary::Backends(_) = scenario.vary {
         turns::watch_idle(&contenders, &mut results);
     }
-    turns::take_all(&contenders, &mut results, settings);
+    turns::take_all(&contenders, origin.id(), &mut results, settings);
     if with_latencies {
         turns::take_latencies(&contenders, &mut results, settings);
     }

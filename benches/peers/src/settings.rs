@@ -17,6 +17,8 @@ pub struct Settings {
     pub rounds: usize,
     /// `DURATION`: whole seconds of one measurement. Default 4.
     pub duration: Duration,
+    /// `POST_SECONDS`: whole seconds of one measurement of `post-minute`, at least 20. Default 60.
+    pub post_duration: Duration,
     /// `PROXY_CORES`: where the proxy runs alone, as `taskset -c` wants it. Default 1.
     pub proxy_cores: String,
     /// `LOAD_CORES`: where load and origin run. Default 0.
@@ -51,6 +53,7 @@ impl Settings {
             peers: list("PEERS"),
             rounds: number("ROUNDS", 5)?.max(1),
             duration: Duration::from_secs(number("DURATION", 4)?.max(1) as u64),
+            post_duration: Duration::from_secs(number("POST_SECONDS", 60)?.max(20) as u64),
             proxy_cores: text("PROXY_CORES", "1"),
             load_cores: text("LOAD_CORES", "0"),
             remora: env::var_os("REMORA").map_or_else(|| root.join("target/release/remora"), PathBuf::from),

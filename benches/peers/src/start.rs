@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 
 use crate::client;
+use crate::isolate;
 use crate::load::Aim;
-use crate::peer::{Certificate, Peer, Setup, Style};
+use crate::peer::{Certificate, Peer, Setup};
 use crate::process::{Running, kept};
 use crate::scenario::Scenario;
 use crate::settings::Settings;
@@ -68,9 +69,12 @@ pub fn setup(
         port: ports.proxies + number,
         admin: ports.admins + number,
         tls,
+        host: if scenario.isolated { isolate::host(number) } else { Ipv4Addr::LOCALHOST },
         backends: ports.backends..ports.backends + scenario.backends(case),
         routes: scenario.routes(case),
+        auth: scenario.auth,
         full_lane: scenario.full_lane,
+        http2: scenario.load.is_http2(),
         traffic: scenario.traffic,
         connections: scenario.connections(case),
         workers: if scenario.unpinned { 2 } else { 1 },
@@ -82,7 +86,8 @@ pub fn setup(
 pub fn origin(scenario: &Scenario, settings: &Settings, ports: Ports) -> anyhow::Result<Running> {
     let cores = (!scenario.unpinned).then_some(settings.load_cores.as_str());
     let mut command = kept(cores, &std::env::current_exe()?);
-    command.args(["origin", &ports.backends.to_string(), &ports.count.to_string()]);
+    let address = if scenario.isolated { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+    command.args(["origin", &address.to_string(), &ports.backends.to_string(), &ports.count.to_string()]);
     let mut origin = Running::start(&mut command, &settings.work, "origin")?;
     until(|| (origin.output().contains("ready") || origin.has_ended()).then_some(())).context("the origin")?;
     ensure!(!origin.has_ended(), "the origin: {}", origin.last_words());
@@ -105,6 +110,7 @@ fn until<T>(mut known: impl FnMut() -> Option<T>) -> anyhow::Result<T> {
 pub fn proxy(
     peer: Peer,
     scenario: &Scenario,
+    case: Option<usize>,
     setup: &Setup,
     settings: &Settings,
 ) -> Result<(Running, Aim, Vec<String>), String> {
@@ -127,14 +133,11 @@ pub fn proxy(
         Ok(false) => return Err(process.last_words()),
         Err(error) => return Err(format!("{error}; {}", process.last_words())),
     }
-    let notes = match peer.style {
-        Style::Tuned => missing_fields(setup, &prefix).into_iter().collect(),
-        Style::Plain => Vec::new(),
-    };
+    let notes = if peer.style.is_tuned() { missing_fields(setup, &prefix).into_iter().collect() } else { Vec::new() };
     let aim = Aim {
         port: setup.port,
         tls,
-        path: format!("{prefix}/{}", scenario.answer),
+        path: format!("{prefix}/{}", scenario.answer(case)),
         connections: setup.connections,
         cores: (!scenario.unpinned).then(|| settings.load_cores.clone()),
     };
@@ -145,7 +148,10 @@ pub fn proxy(
 fn missing_fields(setup: &Setup, prefix: &str) -> Option<String> {
     let (_, head) = client::first_request(setup.port, setup.tls.is_some(), &format!("{prefix}/head")).ok()?;
     let head = head.to_ascii_lowercase();
-    let fields = ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP", "X-Request-Id"];
+    let mut fields = vec!["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP", "X-Request-Id"];
+    if setup.auth {
+        fields.push("X-User-Id");
+    }
     let missing: Vec<_> =
         fields.into_iter().filter(|field| !head.contains(&format!("\n{}:", field.to_ascii_lowercase()))).collect();
     (!missing.is_empty()).then(|| format!("does not send {}", missing.join(", ")))

@@ -1,15 +1,17 @@
 //! The turns of a round: one load after another, and what the kernel says of each.
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
 use crate::account::{self, Memory, Usage};
+use crate::isolate;
 use crate::load::{self, Aim, Started};
 use crate::peer::BASELINE;
 use crate::process::Running;
 use crate::results::{Metric, Results};
-use crate::scenario::{Rate, Vary};
+use crate::scenario::Rate;
 use crate::settings::Settings;
 use crate::start::of_case;
 
@@ -26,6 +28,8 @@ pub struct Contender {
     pub case: Option<usize>,
     pub process: Running,
     pub aim: Aim,
+    /// Address of its backends.
+    pub host: Ipv4Addr,
 }
 
 /// Watches all while nothing is asked of them.
@@ -40,16 +44,16 @@ pub fn watch_idle(contenders: &[Contender], results: &mut Results) {
     }
 }
 
-/// Runs the load on each, once a round.
-pub fn take_all(contenders: &[Contender], results: &mut Results, settings: &Settings) {
+/// Runs the load on each, once a round. `origin` is the process that answers them all.
+pub fn take_all(contenders: &[Contender], origin: u32, results: &mut Results, settings: &Settings) {
     let warm = Settings { duration: WARM_UP, ..settings.clone() };
     for contender in contenders {
-        let load = results.scenario.load(contender.case);
+        let load = results.scenario.load(contender.case).warm_up();
         let _ = Started::start(load, &contender.aim, &warm).and_then(|mut started| started.outcome());
     }
     for round in 1..=settings.rounds {
         for contender in in_turn(contenders, round) {
-            let measured = measure(contender, results, settings);
+            let measured = measure(contender, origin, results, settings);
             let line = &mut results.lines[contender.line];
             let name = format!("round {round}, {}{}", line.peer.label(), of_case(line.case));
             match measured {
@@ -70,24 +74,29 @@ fn in_turn(contenders: &[Contender], round: usize) -> impl Iterator<Item = &Cont
     contenders[first..].iter().chain(&contenders[..first])
 }
 
-fn measure(contender: &Contender, results: &mut Results, settings: &Settings) -> anyhow::Result<String> {
+fn measure(contender: &Contender, origin: u32, results: &mut Results, settings: &Settings) -> anyhow::Result<String> {
     let load = results.scenario.load(contender.case);
+    let isolated = results.scenario.isolated;
+    if isolated {
+        isolate::rest(contender.host);
+    }
     let pid = contender.process.id();
-    let (usage_before, cores_before) = (Usage::of(pid), account::cores());
+    let reading = || (Usage::of(pid), Usage::of(origin), account::cores());
+    let at_start = reading();
     let mut started = Started::start(load, &contender.aim, settings)?;
-    let opens_first = matches!(results.scenario.vary, Vary::OpenConnections(_));
     let mut memory = None;
-    let (before, cores_before) = if opens_first {
+    let (before, origin_before, cores_before) = if load.opens_first() {
         std::thread::sleep(SETTLE);
         memory = Some(Memory::of(pid));
-        (Usage::of(pid), account::cores())
+        reading()
     } else {
-        (usage_before, cores_before)
+        at_start
     };
     let outcome = started.outcome()?;
-    let (after, cores_after) = (Usage::of(pid), account::cores());
+    let (after, origin_after, cores_after) = reading();
     drop(started);
     let used = after.since(&before) as f64;
+    let origin_used = origin_after.since(&origin_before) as f64;
     let line = &mut results.lines[contender.line];
     line.errors += outcome.errors;
     ensure!(outcome.requests != 0.0, "no request was answered");
@@ -103,12 +112,21 @@ fn measure(contender: &Contender, results: &mut Results, settings: &Settings) ->
         results.others = Some(results.others.unwrap_or(0.0).max(others));
     }
     let micros = used / 1000.0 / outcome.requests;
+    let origin_micros = origin_used / 1000.0 / outcome.requests;
     let rate = outcome.requests / outcome.seconds;
     let busy = used / 1e7 / outcome.seconds;
     let mut add = |metric, value| line.samples.entry(metric).or_default().push(value);
     add(Metric::CpuMicros, micros);
+    add(Metric::OriginMicros, origin_micros);
+    add(Metric::BothMicros, micros + origin_micros);
     add(Metric::PerSecond, rate);
     add(Metric::Busy, busy);
+    for &(metric, value) in &outcome.more {
+        add(metric, value);
+    }
+    if isolated {
+        add(Metric::TimeWait, isolate::time_waits(contender.host) as f64);
+    }
     if let Some(memory) = memory {
         add(Metric::Resident, memory.rss as f64 / 1e6);
         add(Metric::Proportional, memory.pss as f64 / 1e6);
@@ -128,7 +146,10 @@ fn measure(contender: &Contender, results: &mut Results, settings: &Settings) ->
     }
     let errors = if outcome.errors == 0 { String::new() } else { format!(", {} ERRORS", outcome.errors) };
     let megabytes = memory.map_or_else(String::new, |memory| format!(", {:.1} MB", memory.rss as f64 / 1e6));
-    Ok(format!("{micros:.2} µs/request, {rate:.0}/s, {busy:.0} % of a core{megabytes}{errors}"))
+    let more: String = outcome.more.iter().map(|(metric, value)| format!(", {metric:?} {value}")).collect();
+    Ok(format!(
+        "{micros:.2} µs/request (origin {origin_micros:.2}), {rate:.0}/s, {busy:.0} % of a core{megabytes}{more}{errors}"
+    ))
 }
 
 /// Takes latencies of the first case, at a rate that is the same for all.

@@ -1,8 +1,10 @@
 //! Loads that no common tool makes, and the first request to a proxy. Each runs as a process of its own and prints one
-//! line, `requests=N errors=N seconds=N`.
+//! line, `requests=N errors=N seconds=N`, and what else it measured.
 
 mod connections;
+mod events;
 mod handshakes;
+mod posts;
 mod tls;
 mod websocket;
 
@@ -37,6 +39,11 @@ pub fn run(kind: &str, port: u16, seconds: u64, count: usize) -> anyhow::Result<
     let until = start + duration;
     let count = match kind {
         "connections" => return runtime.block_on(connections::run(port, duration, count)),
+        "events" => return runtime.block_on(events::run(port, duration, count)),
+        "posts" => {
+            runtime.block_on(posts::run(port, duration, count));
+            return Ok(());
+        }
         "handshakes" => runtime.block_on(handshakes::run(port, until, count)),
         "websocket" => runtime.block_on(websocket::run(port, until, count)),
         _ => bail!("there is no load `{kind}`"),

@@ -3,8 +3,8 @@
 use super::{Configured, Routes, Setup, Style, Unavailable};
 
 pub fn configure(setup: &Setup, style: Style) -> Result<Configured, Unavailable> {
-    if setup.routes != Routes::Two {
-        return Err("not set up with many routes".into());
+    if setup.routes != Routes::Two || setup.auth {
+        return Err("not set up with many routes or forward authentication".into());
     }
     let tuned = style == Style::Tuned;
     let servers = setup.addresses().collect::<Vec<_>>().join(" ");

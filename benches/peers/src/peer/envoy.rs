@@ -3,8 +3,8 @@
 use super::{Configured, Routes, Setup, Style, Unavailable};
 
 pub fn configure(setup: &Setup, style: Style) -> Result<Configured, Unavailable> {
-    if setup.routes != Routes::Two {
-        return Err("not set up with many routes".into());
+    if setup.routes != Routes::Two || setup.auth {
+        return Err("not set up with many routes or forward authentication".into());
     }
     let tuned = style == Style::Tuned;
     let folder = setup.folder.display();
@@ -45,7 +45,8 @@ pub fn configure(setup: &Setup, style: Style) -> Result<Configured, Unavailable>
         .clone()
         .map(|port| {
             format!(
-                "        - endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }} }}\n"
+                "        - endpoint: {{ address: {{ socket_address: {{ address: {}, port_value: {port} }} }} }}\n",
+                setup.host
             )
         })
         .collect();

@@ -3,13 +3,27 @@
 use super::{Configured, Routes, Setup, Style, Traffic, Unavailable};
 
 pub fn configure(setup: &Setup, style: Style) -> Result<Configured, Unavailable> {
+    if setup.auth {
+        return Err("asks nobody about a request without a script".into());
+    }
     let tuned = style == Style::Tuned;
     let threads = if tuned { format!("    nbthread {}\n", setup.workers) } else { String::new() };
     let connections = setup.connections + 512;
     // Else it keeps no connection to a backend once a quarter of its descriptors is in use.
     let pools = if tuned { "    tune.pool-low-fd-ratio 95\n    tune.pool-high-fd-ratio 99\n" } else { "" };
-    let large = matches!(setup.traffic, Traffic::Large | Traffic::Uploads);
-    let buffers = if tuned && large { "    tune.bufsize 65536\n" } else { "" };
+    let buffers = match setup.traffic {
+        // Over TLS larger ones than usual cost it more.
+        Traffic::Large | Traffic::Uploads if tuned && setup.tls.is_none() => "    tune.bufsize 65536\n",
+        // It waits for a body as far as that fits one buffer.
+        Traffic::BufferedUploads => "    tune.bufsize 1310720\n",
+        _ => "",
+    };
+    let way = match setup.traffic {
+        Traffic::BufferedUploads => "    option http-buffer-request\n",
+        // Else the kernel waits for more of a chunked answer, up to 200 ms.
+        Traffic::Events if tuned => "    option http-no-delay\n",
+        _ => "",
+    };
     let log = if tuned { "" } else { "    log stdout format raw local0\n" };
     let option = if tuned { "" } else { "    log global\n    option httplog\n" };
     let reuse = if tuned { "    http-reuse always\n" } else { "" };
@@ -47,7 +61,7 @@ pub fn configure(setup: &Setup, style: Style) -> Result<Configured, Unavailable>
 {threads}{pools}{buffers}{log}
 defaults
     mode http
-{option}    option forwardfor
+{option}{way}    option forwardfor
     timeout connect 5s
     timeout client 50s
     timeout server 50s

@@ -8,6 +8,7 @@ mod pingap;
 mod remora;
 mod traefik;
 
+use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -31,6 +32,8 @@ pub enum Kind {
 pub enum Style {
     /// For speed, with the same forwarded fields as Remora, and without an access log. Remora keeps its log.
     Tuned,
+    /// The same, but with an access log as Remora has one: every request, its lines gathered before they are written.
+    TunedLog,
     /// As a usual file for a Compose stack has it, with an access log.
     Plain,
 }
@@ -44,6 +47,8 @@ pub struct Peer {
 
 /// What the others are compared with.
 pub const BASELINE: Peer = Peer { kind: Kind::Nginx, style: Style::Tuned };
+/// The same with the log that Remora has too.
+pub const LOGGING: Peer = Peer { kind: Kind::Nginx, style: Style::TunedLog };
 /// What this is about.
 pub const REMORA: Peer = Peer { kind: Kind::Remora, style: Style::Tuned };
 
@@ -56,12 +61,18 @@ pub struct Setup {
     pub admin: u16,
     /// Whether clients come over TLS 1.3, and what it shows them.
     pub tls: Option<Certificate>,
+    /// Address of the backends.
+    pub host: Ipv4Addr,
     /// Ports of the backends.
     pub backends: Range<u16>,
     /// How its routes are laid out.
     pub routes: Routes,
+    /// A backend is asked about each request under `/api` before it goes on.
+    pub auth: bool,
     /// Only Remora: nothing takes the fast lane.
     pub full_lane: bool,
+    /// Clients speak HTTP/2.
+    pub http2: bool,
     /// What the traffic is, as far as tuning depends on it.
     pub traffic: Traffic,
     /// The most client connections.
@@ -99,12 +110,14 @@ pub enum Traffic {
     Small,
     /// Answers beyond the usual buffers.
     Large,
-    /// Requests with large bodies.
+    /// Requests with large bodies, which go on as they come.
     Uploads,
+    /// Requests with large bodies, which are read whole, into memory, before any of them goes on.
+    BufferedUploads,
     /// Upgrades.
     WebSockets,
-    /// HTTP/2 from clients.
-    Http2,
+    /// Answers that go on for as long as a client stays, a few bytes at a time.
+    Events,
 }
 
 /// Why a proxy does not take part, for the reader.
@@ -133,9 +146,25 @@ impl Routes {
 }
 
 impl Setup {
-    /// `127.0.0.1:PORT` of each backend.
+    /// `ADDRESS:PORT` of each backend.
     pub fn addresses(&self) -> impl Iterator<Item = String> + '_ {
-        self.backends.clone().map(|port| format!("127.0.0.1:{port}"))
+        self.backends.clone().map(|port| format!("{}:{port}", self.host))
+    }
+}
+
+impl Style {
+    /// Set for speed, with the fields that Remora sets.
+    pub fn is_tuned(self) -> bool {
+        matches!(self, Self::Tuned | Self::TunedLog)
+    }
+
+    /// Its part of a name in `PEERS`.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Tuned => "tuned",
+            Self::TunedLog => "tuned-log",
+            Self::Plain => "plain",
+        }
     }
 }
 
@@ -196,20 +225,17 @@ impl Peer {
     /// Every peer in every style it has.
     pub fn all() -> Vec<Self> {
         let styles = |kind| match kind {
-            // What speed needs is what Remora does anyway; uploads differ, and add the other style themselves.
+            // What speed needs is what Remora does anyway.
             Kind::Remora | Kind::Pingap => vec![Style::Tuned],
-            Kind::Nginx | Kind::Haproxy | Kind::Envoy | Kind::Traefik | Kind::Caddy => vec![Style::Tuned, Style::Plain],
+            Kind::Nginx => vec![Style::Tuned, Style::TunedLog, Style::Plain],
+            Kind::Haproxy | Kind::Envoy | Kind::Traefik | Kind::Caddy => vec![Style::Tuned, Style::Plain],
         };
         Kind::ALL.into_iter().flat_map(|kind| styles(kind).into_iter().map(move |style| Self { kind, style })).collect()
     }
 
-    /// Its name in `PEERS`: `nginx-tuned`, `nginx-plain`.
+    /// Its name in `PEERS`: `nginx-tuned`, `nginx-tuned-log`, `nginx-plain`.
     pub fn key(self) -> String {
-        let style = match self.style {
-            Style::Tuned => "tuned",
-            Style::Plain => "plain",
-        };
-        format!("{}-{style}", self.kind.name())
+        format!("{}-{}", self.kind.name(), self.style.key())
     }
 
     /// Its name in tables.
@@ -217,6 +243,7 @@ impl Peer {
         match (self.kind, self.style) {
             (Kind::Remora | Kind::Pingap, Style::Tuned) => self.kind.name().to_owned(),
             (_, Style::Tuned) => format!("{}, tuned", self.kind.name()),
+            (_, Style::TunedLog) => format!("{}, tuned, with log", self.kind.name()),
             (_, Style::Plain) => format!("{}, as used", self.kind.name()),
         }
     }
@@ -226,7 +253,7 @@ impl Peer {
         self.kind.version(settings)?;
         std::fs::create_dir_all(&setup.folder).map_err(|error| error.to_string())?;
         let made = match self.kind {
-            Kind::Remora => remora::configure(setup, self.style),
+            Kind::Remora => remora::configure(setup),
             Kind::Nginx => nginx::configure(setup, self.style),
             Kind::Haproxy => haproxy::configure(setup, self.style),
             Kind::Envoy => envoy::configure(setup, self.style),

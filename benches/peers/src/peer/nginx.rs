@@ -19,9 +19,14 @@ const USUAL: &str = "
 
 pub fn configure(setup: &Setup, style: Style) -> Result<Configured, Unavailable> {
     let folder = setup.folder.display();
-    let tuned = style == Style::Tuned;
+    let tuned = style.is_tuned();
     let workers = if tuned { setup.workers.to_string() } else { "auto".to_owned() };
-    let log = if tuned { "off".to_owned() } else { format!("{folder}/access.log combined") };
+    let log = match style {
+        Style::Tuned => "off".to_owned(),
+        // Remora's own log is gathered too before it is written.
+        Style::TunedLog => format!("{folder}/access.log combined buffer=64k flush=1s"),
+        Style::Plain => format!("{folder}/access.log combined"),
+    };
     let pool = 256.max((setup.backends.len() * 2).next_power_of_two());
     let connections = setup.connections * 2 + pool + 512;
     let keepalive = if tuned {
@@ -30,13 +35,7 @@ pub fn configure(setup: &Setup, style: Style) -> Result<Configured, Unavailable>
         String::new()
     };
     let servers: String = setup.addresses().map(|address| format!("        server {address};\n")).collect();
-    let locations: String = setup
-        .routes
-        .paths()
-        .iter()
-        .map(|path| format!("        location {path} {{ proxy_pass http://pool; }}\n"))
-        .collect();
-    let http2 = if setup.traffic == Traffic::Http2 { "http2 on;" } else { "" };
+    let http2 = if setup.http2 { "http2 on;" } else { "" };
     let (ssl, certificate) = match &setup.tls {
         None => ("", String::new()),
         Some(files) => (
@@ -67,17 +66,21 @@ pub fn configure(setup: &Setup, style: Style) -> Result<Configured, Unavailable>
         (Traffic::Uploads, true) => {
             "proxy_request_buffering off; client_max_body_size 10m; client_body_buffer_size 512k;"
         }
-        (Traffic::Uploads, false) => "client_max_body_size 10m;",
+        (Traffic::BufferedUploads, true) => "client_max_body_size 10m; client_body_buffer_size 1m;",
+        (Traffic::Uploads | Traffic::BufferedUploads, false) => "client_max_body_size 10m;",
+        (Traffic::Events, _) => "proxy_buffering off; proxy_read_timeout 1h;",
         _ => "",
     };
     let clients = if tuned {
         "keepalive_requests 1000000000; keepalive_timeout 300s; tcp_nodelay on;"
-    } else if setup.traffic == Traffic::Http2 {
+    } else if setup.http2 {
         // h2load takes the end of a connection, after 1000 requests by default, for failures.
         "keepalive_timeout 65; keepalive_requests 1000000000;"
     } else {
         "keepalive_timeout 65;"
     };
+    let own = format!("{fields}\n        {upgrade}");
+    let locations: String = setup.routes.paths().iter().map(|path| location(path, setup, &own)).collect();
     let hash = if matches!(setup.routes, super::Routes::Many(_)) { "variables_hash_max_size 2048;" } else { "" };
     let file = format!(
         "worker_processes {workers};
@@ -97,8 +100,7 @@ http {{
     }}
     server {{
         listen 127.0.0.1:{port}{ssl} backlog=4096; {http2}
-        {certificate}{fields}
-        {upgrade}
+        {certificate}{own}
         {body}
 {locations}    }}
 }}
@@ -113,6 +115,25 @@ http {{
         arguments: arguments.map(str::to_owned).to_vec(),
         variables: vec![],
     })
+}
+
+/// What leads a path to the backends. A location that sets a field inherits none: `fields` are set once more there.
+fn location(path: &str, setup: &Setup, fields: &str) -> String {
+    if !setup.auth || path != "/api" {
+        return format!("        location {path} {{ proxy_pass http://pool; }}\n");
+    }
+    format!(
+        "        location {path} {{
+        auth_request /-/auth; auth_request_set $user $upstream_http_x_user_id;{fields}
+        proxy_set_header X-User-Id $user;
+        proxy_pass http://pool; }}
+        location = /-/auth {{ internal;{fields}
+        proxy_pass_request_body off; proxy_set_header Content-Length \"\";
+        proxy_set_header X-Forwarded-Method $request_method; proxy_set_header X-Forwarded-Uri $request_uri;
+        proxy_set_header X-Original-Method $request_method; proxy_set_header X-Original-URI $request_uri;
+        proxy_pass http://pool/auth; }}
+"
+    )
 }
 
 /// Files a process may open here.

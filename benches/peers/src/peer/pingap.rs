@@ -3,7 +3,7 @@
 use super::{Configured, Routes, Setup, Unavailable};
 
 pub fn configure(setup: &Setup) -> Result<Configured, Unavailable> {
-    if setup.routes != Routes::Two || setup.tls.is_some() {
+    if setup.routes != Routes::Two || setup.tls.is_some() || setup.auth {
         return Err("set up without TLS and with two routes only".into());
     }
     let folder = setup.folder.display();

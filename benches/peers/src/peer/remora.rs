@@ -3,9 +3,9 @@
 
 use std::fmt::Write;
 
-use super::{Configured, Setup, Style, Traffic, Unavailable};
+use super::{Configured, Setup, Traffic, Unavailable};
 
-pub fn configure(setup: &Setup, style: Style) -> Result<Configured, Unavailable> {
+pub fn configure(setup: &Setup) -> Result<Configured, Unavailable> {
     let listen = match &setup.tls {
         None => format!("\"127.0.0.1:{}\"", setup.port),
         Some(files) => format!(
@@ -29,11 +29,15 @@ pub fn configure(setup: &Setup, style: Style) -> Result<Configured, Unavailable>
     }
     file.push_str("routes:\n");
     for path in setup.routes.paths() {
-        let _ = writeln!(file, "  {path}: pool");
+        let route = if setup.auth && path == "/api" {
+            "{ to: pool, auth: { to: pool, path: /auth, pass: [X-User-Id] } }"
+        } else {
+            "pool"
+        };
+        let _ = writeln!(file, "  {path}: {route}");
     }
     // As nginx without request buffering: bodies stream. By default small ones are held until they are whole.
-    let streaming = setup.traffic == Traffic::Uploads && style == Style::Tuned;
-    let buffer = if streaming { "request_buffer: 0, " } else { "" };
+    let buffer = if setup.traffic == Traffic::Uploads { "request_buffer: 0, " } else { "" };
     let servers: Vec<_> = setup.addresses().collect();
     let _ = writeln!(
         file,

@@ -1,7 +1,11 @@
 //! The backend of every scenario: as little work per request as possible, so that the proxy's core is the bottleneck.
 //!
 //! The last segment of the path says what is answered: `200b`, `10k`, `100k`, `10m`, `upload` (reads the body), `head`
-//! (the request head as it came, to see what a proxy sends), `ws` (echoes messages). Anything else is 404.
+//! (the request head as it came, to see what a proxy sends), `fields-6` and `fields-12` (200 bytes after a head with so many
+//! fields), `auth` (lets a request pass), `events` (never ends), `ws` (echoes messages). Anything else is 404.
+
+mod answer;
+mod events;
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -14,20 +18,22 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
+#[cfg(test)]
+pub use events::event;
+pub use events::{EVENT_START, now_ns};
+
+use answer::Answer;
+
 /// Room for a request head, and for what is read of a body at a time.
 const BUFFER_BYTES: usize = 64 * 1024;
-/// Bodies are written in pieces of this size, which stay in the processor's cache.
-const PIECE_BYTES: usize = 128 * 1024;
 
-static PIECE: [u8; PIECE_BYTES] = [b'x'; PIECE_BYTES];
-
-/// Listens on `count` ports from `first` on, until the process is ended.
-pub fn run(first: u16, count: u16) -> anyhow::Result<()> {
+/// Listens on `count` ports of an address from `first` on, until the process is ended.
+pub fn run(address: Ipv4Addr, first: u16, count: u16) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         for port in first..first + count {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+            let listener = TcpListener::bind((address, port)).await?;
             tokio::task::spawn_local(accept(listener));
         }
         println!("ready");
@@ -63,6 +69,9 @@ async fn serve(mut stream: TcpStream) -> io::Result<()> {
         if last == b"ws" {
             let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
             return echo(stream, &head).await;
+        }
+        if last == b"events" {
+            return events::write(&mut stream).await;
         }
         let answer = Answer::of(last, &buffer[..end]);
         // Proxies write it in lower case or as RFC 9112 does.
@@ -122,62 +131,6 @@ async fn read_body(stream: &mut TcpStream, buffer: &mut [u8], end: usize, filled
     Ok(())
 }
 
-/// What is answered.
-enum Answer {
-    Small(&'static [u8]),
-    Large(usize),
-    Text(Vec<u8>),
-    Missing,
-}
-
-impl Answer {
-    fn of(last: &[u8], head: &[u8]) -> Self {
-        match last {
-            b"200b" => Self::Small(SMALL),
-            b"10k" => Self::Large(10 * 1024),
-            b"100k" => Self::Large(100 * 1024),
-            b"10m" => Self::Large(10 * 1024 * 1024),
-            b"upload" => Self::Large(2),
-            b"head" => Self::Text(head.to_vec()),
-            _ => Self::Missing,
-        }
-    }
-
-    async fn write(&self, stream: &mut TcpStream) -> io::Result<()> {
-        match self {
-            Self::Small(whole) => stream.write_all(whole).await,
-            Self::Missing => stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").await,
-            Self::Text(text) => stream.write_all(&[&start(text.len()), &text[..]].concat()).await,
-            Self::Large(length) => {
-                let head = start(*length);
-                let first = (*length).min(PIECE_BYTES - head.len());
-                stream.write_all(&[&head, &PIECE[..first]].concat()).await?;
-                let mut left = length - first;
-                while left != 0 {
-                    let piece = left.min(PIECE_BYTES);
-                    stream.write_all(&PIECE[..piece]).await?;
-                    left -= piece;
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-fn start(length: usize) -> Vec<u8> {
-    format!("HTTP/1.1 200 OK\r\nServer: origin\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n")
-        .into_bytes()
-}
-
-static SMALL: &[u8] = concat_small();
-
-/// Head and 200 bytes of body.
-const fn concat_small() -> &'static [u8] {
-    b"HTTP/1.1 200 OK\r\nServer: origin\r\nContent-Type: text/plain\r\nContent-Length: 200\r\n\r\n\
-      xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\
-      xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-}
-
 /// Answers a WebSocket's handshake and sends every message back.
 async fn echo(mut stream: TcpStream, head: &str) -> io::Result<()> {
     let key = field(head, "sec-websocket-key").ok_or(io::ErrorKind::InvalidData)?;
@@ -198,12 +151,6 @@ async fn echo(mut stream: TcpStream, head: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_small_answer_is_as_long_as_it_says() {
-        let at = memmem::find(SMALL, b"\r\n\r\n").expect("a head");
-        assert_eq!(SMALL.len() - at - 4, 200);
-    }
 
     #[test]
     fn the_last_segment_says_what_is_asked() {
