@@ -2,59 +2,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::super::bench::{Bench, bench_run, command, curing, reload};
 use super::super::fakes::{FakePatient, FakeSurgeon, FakeWard, container, heal, upstream};
 use super::super::hand::{Errand, Work};
 use super::super::journal::{AskedBy, Outcome, StepResult};
 use super::super::patient::Patient as _;
-use super::super::policy::{EDGE_GRACE, SETTLE};
+use super::super::policy::SETTLE;
 use super::*;
 use crate::config::model::{Preset, Step};
 use crate::docker::{ContainerName, ContainerState, DockerError, FindError, Happening, Seen};
-use tokio::sync::oneshot;
-
-/// A loop that runs by hand, as if the edge had started long ago.
-struct Bench {
-    rounds: Rounds,
-    under_way: FuturesUnordered<BoxFuture<'static, Event>>,
-    journal: Arc<Journal>,
-    surgeon: Arc<FakeSurgeon>,
-}
-
-impl Bench {
-    fn new(ward: &Arc<FakeWard>, surgeon: FakeSurgeon) -> Self {
-        let (journal, surgeon) = (Arc::new(Journal::default()), Arc::new(surgeon));
-        let tools = HealTools {
-            ward: Arc::clone(ward) as Arc<dyn Ward>,
-            surgeon: Arc::clone(&surgeon) as Arc<dyn Surgeon>,
-            journal: Arc::clone(&journal),
-            at_work: AtWork::default(),
-        };
-        let mut rounds = Rounds::new(tools, Instant::now());
-        rounds.started -= EDGE_GRACE * 6;
-        Self { rounds, under_way: FuturesUnordered::new(), journal, surgeon }
-    }
-
-    /// Looks, and lets everything that follows run to its end.
-    async fn round(&mut self) {
-        self.under_way.extend(self.rounds.look(Instant::now()));
-        while let Some(event) = self.under_way.next().await {
-            self.under_way.extend(self.rounds.on_event(event, Instant::now()));
-        }
-    }
-
-    fn reasons(&self) -> Vec<String> {
-        self.journal.idle().into_iter().map(|idle| format!("{}: {}", idle.backend, idle.reason)).collect()
-    }
-}
-
-fn reload() -> Vec<Step> {
-    vec![Step::Preset(Preset::GunicornReload)]
-}
-
-fn curing(patients: &[&Arc<FakePatient>]) -> FakeSurgeon {
-    let patients: Vec<_> = patients.iter().map(|patient| Arc::clone(patient)).collect();
-    FakeSurgeon::new(vec![], move |_| patients.iter().for_each(|patient| patient.set_up(true)))
-}
 
 #[tokio::test]
 async fn one_backend_of_an_upstream_at_a_time() {
@@ -71,30 +27,6 @@ async fn one_backend_of_an_upstream_at_a_time() {
     bench.rounds.cases.values_mut().for_each(|case| case.ask_at = None);
     bench.round().await;
     assert_eq!(bench.surgeon.performed().len(), 2, "then the other");
-}
-
-#[tokio::test]
-async fn a_database_is_healed_before_those_who_need_it() {
-    let (db, api) = (FakePatient::up("database", "10.0.0.1:3306"), FakePatient::sick("api", "10.0.0.2:80"));
-    let page = FakePatient::up("page", "10.0.0.3:80");
-    let ward = FakeWard::new(vec![
-        (upstream("api", &["database"], Some(heal(reload()))), vec![Arc::clone(&api)]),
-        (
-            upstream("database", &[], Some(heal(vec![Step::Preset(Preset::Systemd("mysql".into()))]))),
-            vec![Arc::clone(&db)],
-        ),
-        (upstream("page", &[], None), vec![page]),
-    ]);
-    let mut bench = Bench::new(&ward, curing(&[&db]));
-    db.set_up(false);
-    bench.round().await;
-    assert_eq!(bench.surgeon.performed(), ["systemctl restart mysql in database-3306"]);
-    assert_eq!(bench.reasons(), ["10.0.0.2:80: it needs `database`, which is not up"]);
-    bench.round().await;
-    assert_eq!(bench.reasons(), ["10.0.0.2:80: it needs `database`, which came back less than 10s ago"]);
-    bench.rounds.last_sick.clear();
-    bench.round().await;
-    assert_eq!(bench.surgeon.performed().len(), 2, "what is still sick then is healed itself");
 }
 
 #[tokio::test]
@@ -179,21 +111,6 @@ async fn a_backend_broken_for_good_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_dependency_is_probed_before_its_dependent_is_healed() {
-    let (api, dying) = (FakePatient::sick("api", "10.0.0.2:80"), FakePatient::up("database", "10.0.0.1:3306"));
-    // Up by its check, which has not noticed yet; a probe fails.
-    dying.dying.store(true, std::sync::atomic::Ordering::SeqCst);
-    let ward = FakeWard::new(vec![
-        (upstream("api", &["database"], Some(heal(reload()))), vec![api]),
-        (upstream("database", &[], None), vec![dying]),
-    ]);
-    let mut bench = Bench::new(&ward, FakeSurgeon::new(vec![], |_| {}));
-    bench.round().await;
-    assert!(bench.surgeon.performed().is_empty());
-    assert_eq!(bench.reasons(), ["10.0.0.2:80: it needs `database`, which is not up"]);
-}
-
-#[tokio::test]
 async fn the_task_heals_by_its_own_clock() {
     let patient = FakePatient::sick("api", "10.0.0.1:81");
     let ward = FakeWard::new(vec![(upstream("api", &[], Some(heal(reload()))), vec![Arc::clone(&patient)])]);
@@ -249,16 +166,6 @@ async fn a_container_that_is_stopped_is_drained_and_not_healed() {
     assert!(!a.is_held());
 }
 
-async fn bench_run(bench: &mut Bench, actions: Vec<BoxFuture<'static, Event>>) -> usize {
-    bench.under_way.extend(actions);
-    let mut count = 0;
-    while let Some(event) = bench.under_way.next().await {
-        count += 1;
-        bench.under_way.extend(bench.rounds.on_event(event, Instant::now()));
-    }
-    count
-}
-
 #[tokio::test]
 async fn a_container_stopped_twice_is_not_let_back_by_the_first_start() {
     let a = FakePatient::up("api", "10.0.0.1:81");
@@ -272,17 +179,6 @@ async fn a_container_stopped_twice_is_not_let_back_by_the_first_start() {
     assert!(a.is_held(), "the second stop holds");
     bench.rounds.look(now + Duration::from_secs(61));
     assert!(!a.is_held(), "who does not stop after all is judged by its check");
-}
-
-/// Gives a command to the loop and returns its answer.
-async fn command<T>(
-    bench: &mut Bench,
-    make: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Errand,
-) -> Result<T, String> {
-    let (reply, answer) = oneshot::channel();
-    let action = bench.rounds.on_errand(make(reply), Instant::now());
-    bench_run(bench, action.into_iter().collect()).await;
-    answer.await.unwrap()
 }
 
 #[tokio::test]

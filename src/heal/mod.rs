@@ -2,6 +2,8 @@
 //! it (`journal`). Never marks anything healthy: the check does.
 
 mod attempt;
+#[cfg(test)]
+mod bench;
 mod drill;
 mod examine;
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::journal::{AskedBy, Outcome};
 use super::patient::{Patient, Pool, Ward};
 use super::plans::Plans;
 use super::policy::{self, Decision, Ended, Need, Reason, Record, Sight};
-use super::survey::{Findings, ask, everything_sick};
+use super::survey::{Around, Findings, ask, everything_sick};
 
 /// Pause after Docker was asked in vain; doubles up to the longest.
 const ASK_FIRST: Duration = Duration::from_secs(2);
@@ -194,17 +194,9 @@ impl Rounds {
             return None;
         }
         self.settle(&key, decision, now).then(|| {
-            let needs = pool.spec.needs.iter().filter_map(|need| pools.iter().find(|other| other.spec.name == *need));
+            let around = Around::of(pools, pool, patient);
             let (surgeon, patient) = (Arc::clone(&self.tools.surgeon), Arc::clone(patient));
-            let needs: Vec<Pool> = needs.cloned().collect();
-            // Those whose sickness neither explains nor is explained by this one's.
-            let is_other = |other: &&Pool| {
-                let is_related = other.spec.needs.contains(&key.0) || pool.spec.needs.contains(&other.spec.name);
-                other.spec.name != key.0 && other.spec.check.is_some() && !is_related
-            };
-            let is_last = !pool.patients.iter().any(|one| one.is_up());
-            let others: Vec<Pool> = pools.iter().filter(is_other).filter(|_| is_last).cloned().collect();
-            async move { Event::Looked(key, ask(&*surgeon, &*patient, &needs, &others).await) }.boxed()
+            async move { Event::Looked(key, ask(&*surgeon, &*patient, &around).await) }.boxed()
         })
     }
 
@@ -252,10 +244,17 @@ impl Rounds {
         let sight = self.sight(findings, key, &why, spec, now);
         let mut view = self.view(&pools, pool, patient, sight, now);
         view.need = view.need.or(findings.sick_need.as_ref().map(Need::Sick));
+        // Of a need that fell after all had been asked nothing is known yet; that takes another look.
+        let passes = findings.sibling_passes.unwrap_or(!matches!(view.need, Some(Need::Sick(_))));
+        view.siblings_well = view.siblings_well && passes;
         if findings.everyone_fails {
             view.everything_sick_since = view.everything_sick_since.or(Some(now));
         }
         let decision = policy::decide(&self.cases.get(key)?.record, spec, &view, now);
+        if let (Decision::Heal, Some(Need::Sick(need))) = (&decision, view.need) {
+            let (upstream, backend) = key;
+            log::info!("heal backend {backend} of {upstream}: `{need}` is not up, but others of {upstream} are well");
+        }
         if !self.settle(key, decision, now) {
             return None;
         }

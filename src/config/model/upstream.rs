@@ -18,7 +18,7 @@ pub struct UpstreamSpec {
     pub balance: Balance,
     /// How health is found out. Default: TCP; `None` is `off`, when passive evidence alone counts.
     pub check: Option<CheckSpec>,
-    /// Upstreams whose sickness explains this one's; never itself, no cycles.
+    /// Upstreams whose sickness explains this one's, where no backend of it is well; never itself, no cycles.
     pub needs: Vec<UpstreamName>,
     /// Deadlines towards the backends.
     pub timeouts: Timeouts,

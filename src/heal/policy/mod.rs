@@ -44,8 +44,10 @@ pub struct View<'a> {
     pub others_up: u32,
     /// Another backend of the upstream that is being repaired.
     pub sibling: Option<SocketAddr>,
-    /// Something this upstream needs that explains the sickness.
+    /// Something this upstream needs that is not up, or was not a moment ago.
     pub need: Option<Need<'a>>,
+    /// Others of the upstream are well all the while: then what it needs does not explain this one's sickness.
+    pub siblings_well: bool,
     /// Since when every checked upstream is sick, where they fell together.
     pub everything_sick_since: Option<Instant>,
     /// An operator wants no heals until then.
@@ -156,7 +158,7 @@ fn first_reason(record: &Record, spec: &HealSpec, view: &View<'_>, now: Instant)
     if view.everything_sick_since.is_some_and(|start| since(start) < SUPPRESSED_MAX) {
         return Some(Reason::EverythingSick);
     }
-    match view.need {
+    match view.need.filter(|_| !view.siblings_well) {
         Some(Need::Sick(name)) => return Some(Reason::NeedSick(name.clone())),
         Some(Need::JustBack(name)) => return Some(Reason::NeedJustBack(name.clone())),
         None => {}

@@ -46,9 +46,9 @@ pub enum Reason {
     JustReloaded,
     /// Every upstream fell sick together.
     EverythingSick,
-    /// A dependency is sick.
+    /// A dependency is sick, and nobody of its upstream is well.
     NeedSick(UpstreamName),
-    /// A dependency was sick a moment ago.
+    /// A dependency was sick a moment ago, and nobody of its upstream was well then.
     NeedJustBack(UpstreamName),
     /// One heal per upstream at a time.
     Sibling(SocketAddr),
@@ -99,8 +99,13 @@ impl fmt::Display for Reason {
             Self::EverythingSick => f.write_str(
                 "suppressed: global: every upstream fell sick together, so it is the network, the host or the edge",
             ),
-            Self::NeedSick(name) => write!(f, "it needs `{name}`, which is not up"),
-            Self::NeedJustBack(name) => write!(f, "it needs `{name}`, which came back less than {SETTLE:?} ago"),
+            Self::NeedSick(name) => {
+                write!(f, "it needs `{name}`, which is not up, and no other backend of its upstream is well")
+            }
+            Self::NeedJustBack(name) => write!(
+                f,
+                "it needs `{name}`, which came back less than {SETTLE:?} ago; no other backend of its upstream was well"
+            ),
             Self::Sibling(address) => write!(f, "{address} of the same upstream is being healed first"),
             Self::MinUp { others, min_up } => {
                 write!(f, "it still answers requests, and {others} others are up where `min_up` wants {min_up}")
