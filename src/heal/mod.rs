@@ -15,6 +15,7 @@ mod patient;
 mod plans;
 pub mod policy;
 mod preset;
+mod proof;
 mod restore;
 mod rounds;
 mod surgeon;

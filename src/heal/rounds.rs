@@ -16,7 +16,7 @@ use super::healer::HealTools;
 use super::journal::{AskedBy, Outcome};
 use super::patient::{Patient, Pool, Ward};
 use super::plans::Plans;
-use super::policy::{self, Decision, Ended, Need, Reason, Record, Sight};
+use super::policy::{self, Decision, Definition, Ended, Need, Reason, Record, Sight};
 use super::survey::{Around, Findings, ask, everything_sick};
 
 /// Pause after Docker was asked in vain; doubles up to the longest.
@@ -51,6 +51,8 @@ pub(super) struct Case {
     pub record: Record,
     pub doing: Doing,
     pub ask_at: Option<Instant>,
+    /// It has passed its check since the configuration changed, and that is written down.
+    pub has_passed: bool,
     ask_pause: Duration,
     reason: Option<Reason>,
     seen: Instant,
@@ -62,6 +64,7 @@ impl Case {
             record: Record::default(),
             doing: Doing::Nothing,
             ask_at: None,
+            has_passed: false,
             ask_pause: ASK_FIRST,
             reason: None,
             seen: now,
@@ -96,6 +99,8 @@ pub(super) struct Rounds {
     pub by_hand: HashSet<UpstreamName>,
     /// Backends that only pretend to be sick.
     pub drilled: HashSet<Key>,
+    /// Definitions of which the log says that they never worked.
+    pub told: HashSet<Definition>,
 }
 
 impl Rounds {
@@ -113,6 +118,7 @@ impl Rounds {
             plans: Plans::default(),
             by_hand: HashSet::new(),
             drilled: HashSet::new(),
+            told: HashSet::new(),
         };
         rounds.remember(now);
         rounds
@@ -125,11 +131,12 @@ impl Rounds {
     /// Looks at every backend; returns what is to be done about them.
     pub(super) fn look(&mut self, now: Instant) -> Vec<BoxFuture<'static, Event>> {
         let generation = self.tools.ward.generation();
+        let pools = self.tools.ward.pools();
         if generation != self.generation {
             (self.generation, self.reloaded) = (generation, Some(now));
             self.cases.values_mut().for_each(|case| case.record.reconsider());
+            self.forget_passes(&pools);
         }
-        let pools = self.tools.ward.pools();
         self.observe(&pools, now);
         let mut actions = Vec::new();
         for pool in &pools {
@@ -158,6 +165,7 @@ impl Rounds {
                 self.last_sick.insert(pool.spec.name.clone(), now);
             }
         }
+        self.note_passes(pools);
         if let Some(since) = everything_sick(pools) {
             self.all_sick = Some((since, now));
         }
@@ -362,14 +370,17 @@ impl Rounds {
                 (case.ask_at, case.ask_pause) = (None, ASK_FIRST);
                 return false;
             }
-            Reason::GaveUp => {}
+            Reason::GaveUp | Reason::NeverPassed(_) => {}
             // At the start everyone is new, and whoever stops a container has been told so.
             Reason::EdgeStarted | Reason::Planned => log::debug!("heal backend {backend} of {upstream}: {reason}"),
             _ if is_new => log::info!("heal backend {backend} of {upstream}: nothing done: {reason}"),
             _ => {}
         }
         self.tools.journal.set_idle(upstream, *backend, Some(reason.to_string()), is_new);
-        case.reason = Some(reason);
+        case.reason = Some(reason.clone());
+        if let Reason::NeverPassed(definition) = &reason {
+            self.tell_unproven(definition, &reason.to_string());
+        }
         if let Some(why) = gave_up {
             self.tell_gave_up(key, why);
         }

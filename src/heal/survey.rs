@@ -86,6 +86,7 @@ impl Rounds {
             planned: self.plans.has(&key(patient)),
             overloaded: patient.is_overloaded(),
             by_hand: self.by_hand.contains(&pool.spec.name) && !self.drilled.contains(&key(patient)),
+            unproven: self.unproven(pool, patient),
             started: self.started,
             reloaded: self.reloaded,
             sight,

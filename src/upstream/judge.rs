@@ -92,6 +92,7 @@ impl Pool {
         };
         match result {
             Ok(()) => {
+                backend.pass();
                 if flipped && before == Verdict::Down {
                     evidence.acquit(now);
                 }

@@ -1,5 +1,6 @@
 //! Decides when a sick backend may be repaired. Reads nothing but its arguments: no clock, no network, nothing async.
 
+mod definition;
 mod reason;
 mod record;
 
@@ -10,6 +11,7 @@ use crate::config::model::HealSpec;
 use crate::docker::ContainerState;
 use crate::types::UpstreamName;
 
+pub use definition::Definition;
 pub use reason::{GaveUp, Reason};
 pub(super) use record::PAUSE_MAX;
 pub use record::{Ended, Record};
@@ -58,6 +60,8 @@ pub struct View<'a> {
     pub overloaded: bool,
     /// An operator's command is at work on its upstream.
     pub by_hand: bool,
+    /// What the file says of it, where no backend of its upstream ever passed that check on that port.
+    pub unproven: Option<Definition>,
     /// When the edge started.
     pub started: Instant,
     /// When the configuration in force was loaded, if it is not the first.
@@ -112,15 +116,19 @@ pub enum Decision {
 pub fn decide(record: &Record, spec: &HealSpec, view: &View<'_>, now: Instant) -> Decision {
     match first_reason(record, spec, view, now) {
         Some(reason) => return Decision::Ignore(reason),
-        None if spec.budget.count <= record.ladders_since(now.checked_sub(spec.budget.window)) => {
+        None if view.unproven.is_none()
+            && spec.budget.count <= record.ladders_since(now.checked_sub(spec.budget.window)) =>
+        {
             let ladders = spec.budget.count;
             return Decision::GiveUp(GaveUp::Budget { ladders, window: spec.budget.window });
         }
         None => {}
     }
-    match container_reason(record, view, now) {
-        Some(reason) => Decision::Ignore(reason),
-        None => Decision::Heal,
+    match (container_reason(record, view, now), &view.unproven, view.sight) {
+        (Some(reason), ..) => Decision::Ignore(reason),
+        // The container may have a better reason.
+        (None, Some(definition), Sight::Found { .. }) => Decision::Ignore(Reason::NeverPassed(definition.clone())),
+        (None, ..) => Decision::Heal,
     }
 }
 

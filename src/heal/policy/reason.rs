@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::docker::ContainerState;
 use crate::types::UpstreamName;
 
-use super::{EDGE_GRACE, RELOAD_GRACE, SETTLE, STABLE};
+use super::{Definition, EDGE_GRACE, RELOAD_GRACE, SETTLE, STABLE};
 
 /// Why healing a backend ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +59,8 @@ pub enum Reason {
         /// How many must be.
         min_up: u32,
     },
+    /// No backend ever passed this check on this port: the file may be wrong.
+    NeverPassed(Definition),
     /// The pause after the last ladder is not over.
     CoolingDown(Duration),
     /// Docker is not to be reached.
@@ -110,6 +112,11 @@ impl fmt::Display for Reason {
             Self::MinUp { others, min_up } => {
                 write!(f, "it still answers requests, and {others} others are up where `min_up` wants {min_up}")
             }
+            Self::NeverPassed(Definition { upstream, port, check }) => write!(
+                f,
+                "no backend of `{upstream}` has ever passed its check on port {port} ({check}), so the file may be wrong; \
+                 correct `servers` or `check`, or heal it by hand: `remora heal {upstream}`"
+            ),
             Self::CoolingDown(pause) => write!(f, "cooling down for {:.0} s more", pause.as_secs_f64().ceil()),
             Self::NoDocker(why) => write!(f, "no Docker: {why}"),
             Self::NoContainer(why) => f.write_str(why),
