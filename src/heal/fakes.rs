@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -73,6 +73,7 @@ pub(super) struct FakePatient {
     pub address: SocketAddr,
     pub server: ServerAddress,
     pub up: AtomicBool,
+    pub passed: AtomicBool,
     pub leaving: AtomicBool,
     /// Up, but the next probe fails.
     pub dying: AtomicBool,
@@ -83,12 +84,14 @@ pub(super) struct FakePatient {
 }
 
 impl FakePatient {
+    /// It was well before.
     pub(super) fn sick(upstream: &str, address: &str) -> Arc<Self> {
         Arc::new(Self {
             upstream: UpstreamName::parse(upstream).unwrap(),
             address: address.parse().unwrap(),
             server: ServerAddress::parse(&format!("{upstream}:80")).unwrap(),
             up: AtomicBool::new(false),
+            passed: AtomicBool::new(true),
             leaving: AtomicBool::new(false),
             dying: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
@@ -96,6 +99,13 @@ impl FakePatient {
             probes: AtomicUsize::new(0),
             sick_since: Instant::now(),
         })
+    }
+
+    /// Its check never passed.
+    pub(super) fn never_up(upstream: &str, address: &str) -> Arc<Self> {
+        let patient = Self::sick(upstream, address);
+        patient.passed.store(false, Ordering::SeqCst);
+        patient
     }
 
     pub(super) fn up(upstream: &str, address: &str) -> Arc<Self> {
@@ -106,6 +116,7 @@ impl FakePatient {
 
     pub(super) fn set_up(&self, up: bool) {
         self.up.store(up, Ordering::SeqCst);
+        self.passed.fetch_or(up, Ordering::SeqCst);
     }
 
     pub(super) fn is_held(&self) -> bool {
@@ -136,6 +147,9 @@ impl Patient for FakePatient {
     }
     fn is_sick(&self) -> bool {
         !self.is_up()
+    }
+    fn has_passed(&self) -> bool {
+        self.passed.load(Ordering::SeqCst)
     }
     fn serves(&self) -> bool {
         false
@@ -245,16 +259,25 @@ impl Surgeon for FakeSurgeon {
 
 pub(super) struct FakeWard {
     pub pools: Mutex<Vec<Pool>>,
+    pub generation: AtomicU64,
     pub changed: watch::Sender<u64>,
 }
 
 impl FakeWard {
     pub(super) fn new(pools: Vec<(Arc<UpstreamSpec>, Vec<Arc<FakePatient>>)>) -> Arc<Self> {
+        let ward = Self { pools: Mutex::default(), generation: AtomicU64::new(0), changed: watch::Sender::new(0) };
+        ward.reload(pools);
+        Arc::new(ward)
+    }
+
+    /// Another configuration is in force.
+    pub(super) fn reload(&self, pools: Vec<(Arc<UpstreamSpec>, Vec<Arc<FakePatient>>)>) {
         let pool = |(spec, patients): (_, Vec<Arc<FakePatient>>)| Pool {
             spec,
             patients: patients.into_iter().map(|patient| patient as Arc<dyn Patient>).collect(),
         };
-        Arc::new(Self { pools: Mutex::new(pools.into_iter().map(pool).collect()), changed: watch::Sender::new(0) })
+        *self.pools.lock() = pools.into_iter().map(pool).collect();
+        self.generation.fetch_add(1, Ordering::SeqCst);
     }
 }
 
@@ -263,7 +286,7 @@ impl Ward for FakeWard {
         self.pools.lock().clone()
     }
     fn generation(&self) -> u64 {
-        1
+        self.generation.load(Ordering::SeqCst)
     }
     fn changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()

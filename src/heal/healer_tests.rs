@@ -2,59 +2,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::super::bench::{Bench, bench_run, command, curing, reload};
 use super::super::fakes::{FakePatient, FakeSurgeon, FakeWard, container, heal, upstream};
 use super::super::hand::{Errand, Work};
 use super::super::journal::{AskedBy, Outcome, StepResult};
 use super::super::patient::Patient as _;
-use super::super::policy::{EDGE_GRACE, SETTLE};
+use super::super::policy::SETTLE;
 use super::*;
 use crate::config::model::{Preset, Step};
 use crate::docker::{ContainerName, ContainerState, DockerError, FindError, Happening, Seen};
-use tokio::sync::oneshot;
-
-/// A loop that runs by hand, as if the edge had started long ago.
-struct Bench {
-    rounds: Rounds,
-    under_way: FuturesUnordered<BoxFuture<'static, Event>>,
-    journal: Arc<Journal>,
-    surgeon: Arc<FakeSurgeon>,
-}
-
-impl Bench {
-    fn new(ward: &Arc<FakeWard>, surgeon: FakeSurgeon) -> Self {
-        let (journal, surgeon) = (Arc::new(Journal::default()), Arc::new(surgeon));
-        let tools = HealTools {
-            ward: Arc::clone(ward) as Arc<dyn Ward>,
-            surgeon: Arc::clone(&surgeon) as Arc<dyn Surgeon>,
-            journal: Arc::clone(&journal),
-            at_work: AtWork::default(),
-        };
-        let mut rounds = Rounds::new(tools, Instant::now());
-        rounds.started -= EDGE_GRACE * 6;
-        Self { rounds, under_way: FuturesUnordered::new(), journal, surgeon }
-    }
-
-    /// Looks, and lets everything that follows run to its end.
-    async fn round(&mut self) {
-        self.under_way.extend(self.rounds.look(Instant::now()));
-        while let Some(event) = self.under_way.next().await {
-            self.under_way.extend(self.rounds.on_event(event, Instant::now()));
-        }
-    }
-
-    fn reasons(&self) -> Vec<String> {
-        self.journal.idle().into_iter().map(|idle| format!("{}: {}", idle.backend, idle.reason)).collect()
-    }
-}
-
-fn reload() -> Vec<Step> {
-    vec![Step::Preset(Preset::GunicornReload)]
-}
-
-fn curing(patients: &[&Arc<FakePatient>]) -> FakeSurgeon {
-    let patients: Vec<_> = patients.iter().map(|patient| Arc::clone(patient)).collect();
-    FakeSurgeon::new(vec![], move |_| patients.iter().for_each(|patient| patient.set_up(true)))
-}
 
 #[tokio::test]
 async fn one_backend_of_an_upstream_at_a_time() {
@@ -71,30 +27,6 @@ async fn one_backend_of_an_upstream_at_a_time() {
     bench.rounds.cases.values_mut().for_each(|case| case.ask_at = None);
     bench.round().await;
     assert_eq!(bench.surgeon.performed().len(), 2, "then the other");
-}
-
-#[tokio::test]
-async fn a_database_is_healed_before_those_who_need_it() {
-    let (db, api) = (FakePatient::up("database", "10.0.0.1:3306"), FakePatient::sick("api", "10.0.0.2:80"));
-    let page = FakePatient::up("page", "10.0.0.3:80");
-    let ward = FakeWard::new(vec![
-        (upstream("api", &["database"], Some(heal(reload()))), vec![Arc::clone(&api)]),
-        (
-            upstream("database", &[], Some(heal(vec![Step::Preset(Preset::Systemd("mysql".into()))]))),
-            vec![Arc::clone(&db)],
-        ),
-        (upstream("page", &[], None), vec![page]),
-    ]);
-    let mut bench = Bench::new(&ward, curing(&[&db]));
-    db.set_up(false);
-    bench.round().await;
-    assert_eq!(bench.surgeon.performed(), ["systemctl restart mysql in database-3306"]);
-    assert_eq!(bench.reasons(), ["10.0.0.2:80: it needs `database`, which is not up"]);
-    bench.round().await;
-    assert_eq!(bench.reasons(), ["10.0.0.2:80: it needs `database`, which came back less than 10s ago"]);
-    bench.rounds.last_sick.clear();
-    bench.round().await;
-    assert_eq!(bench.surgeon.performed().len(), 2, "what is still sick then is healed itself");
 }
 
 #[tokio::test]
@@ -179,21 +111,6 @@ async fn a_backend_broken_for_good_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_dependency_is_probed_before_its_dependent_is_healed() {
-    let (api, dying) = (FakePatient::sick("api", "10.0.0.2:80"), FakePatient::up("database", "10.0.0.1:3306"));
-    // Up by its check, which has not noticed yet; a probe fails.
-    dying.dying.store(true, std::sync::atomic::Ordering::SeqCst);
-    let ward = FakeWard::new(vec![
-        (upstream("api", &["database"], Some(heal(reload()))), vec![api]),
-        (upstream("database", &[], None), vec![dying]),
-    ]);
-    let mut bench = Bench::new(&ward, FakeSurgeon::new(vec![], |_| {}));
-    bench.round().await;
-    assert!(bench.surgeon.performed().is_empty());
-    assert_eq!(bench.reasons(), ["10.0.0.2:80: it needs `database`, which is not up"]);
-}
-
-#[tokio::test]
 async fn the_task_heals_by_its_own_clock() {
     let patient = FakePatient::sick("api", "10.0.0.1:81");
     let ward = FakeWard::new(vec![(upstream("api", &[], Some(heal(reload()))), vec![Arc::clone(&patient)])]);
@@ -249,16 +166,6 @@ async fn a_container_that_is_stopped_is_drained_and_not_healed() {
     assert!(!a.is_held());
 }
 
-async fn bench_run(bench: &mut Bench, actions: Vec<BoxFuture<'static, Event>>) -> usize {
-    bench.under_way.extend(actions);
-    let mut count = 0;
-    while let Some(event) = bench.under_way.next().await {
-        count += 1;
-        bench.under_way.extend(bench.rounds.on_event(event, Instant::now()));
-    }
-    count
-}
-
 #[tokio::test]
 async fn a_container_stopped_twice_is_not_let_back_by_the_first_start() {
     let a = FakePatient::up("api", "10.0.0.1:81");
@@ -272,17 +179,6 @@ async fn a_container_stopped_twice_is_not_let_back_by_the_first_start() {
     assert!(a.is_held(), "the second stop holds");
     bench.rounds.look(now + Duration::from_secs(61));
     assert!(!a.is_held(), "who does not stop after all is judged by its check");
-}
-
-/// Gives a command to the loop and returns its answer.
-async fn command<T>(
-    bench: &mut Bench,
-    make: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Errand,
-) -> Result<T, String> {
-    let (reply, answer) = oneshot::channel();
-    let action = bench.rounds.on_errand(make(reply), Instant::now());
-    bench_run(bench, action.into_iter().collect()).await;
-    answer.await.unwrap()
 }
 
 #[tokio::test]
@@ -390,4 +286,94 @@ async fn a_new_edge_goes_on_with_the_budget_of_the_old_one() {
     assert!(second.surgeon.performed().is_empty(), "the pause of the first edge holds");
     assert!(second.reasons()[0].contains("cooling down"), "{:?}", second.reasons());
     assert_eq!(second.journal.entries().len(), 1);
+}
+
+/// `api`, which was never well, on one port, and a page that is up.
+fn never_well(replicas: &[&Arc<FakePatient>]) -> Vec<(Arc<crate::config::model::UpstreamSpec>, Vec<Arc<FakePatient>>)> {
+    vec![
+        (upstream("api", &[], Some(heal(reload()))), replicas.iter().map(|one| Arc::clone(one)).collect()),
+        (upstream("page", &[], None), vec![FakePatient::up("page", "10.0.0.9:80")]),
+    ]
+}
+
+#[tokio::test]
+async fn what_never_passed_its_check_is_not_healed_but_by_hand() {
+    let (a, b) = (FakePatient::never_up("api", "10.0.0.1:81"), FakePatient::never_up("api", "10.0.0.2:81"));
+    let mut bench = Bench::new(&FakeWard::new(never_well(&[&a, &b])), curing(&[&a]));
+    bench.round().await;
+    assert!(bench.surgeon.performed().is_empty());
+    let why = "no backend of `api` has ever passed its check on port 81 (tcp within 1s), so the file may be wrong; \
+               correct `servers` or `check`, or heal it by hand: `remora heal api`";
+    assert_eq!(bench.reasons(), [format!("10.0.0.1:81: {why}"), format!("10.0.0.2:81: {why}")]);
+    assert_eq!(bench.rounds.told.len(), 1, "the log says it once");
+
+    bench.surgeon.finds.lock().extend(["api-1", "api-2"].map(|name| Ok(container(name))));
+    let backend = Some(a.address);
+    let work = command(&mut bench, |reply| Errand::Heal { upstream: "api".into(), backend, reply }).await.unwrap();
+    assert_eq!((work.heals[0].result, work.heals[0].asked_by), (Outcome::Healed, AskedBy::Hand));
+    // It passes now: the file is right, and the other one is sick.
+    bench.round().await;
+    assert_eq!(bench.surgeon.performed().len(), 2);
+    assert_eq!(bench.journal.entries()[0].backend, "10.0.0.2:81");
+}
+
+#[tokio::test]
+async fn a_new_replica_is_healed_where_a_sibling_has_passed_on_the_same_port() {
+    for (sibling, expected) in [("10.0.0.2:81", 1), ("10.0.0.2:82", 0)] {
+        let (new, sibling) = (FakePatient::never_up("api", "10.0.0.1:81"), FakePatient::up("api", sibling));
+        let mut bench = Bench::new(&FakeWard::new(never_well(&[&new, &sibling])), curing(&[&new]));
+        bench.round().await;
+        assert_eq!(bench.surgeon.performed().len(), expected, "{:?}", bench.reasons());
+    }
+}
+
+#[tokio::test]
+async fn after_a_reload_what_is_defined_anew_has_to_pass_again() {
+    let before = FakePatient::up("api", "10.0.0.1:81");
+    let ward = FakeWard::new(never_well(&[&before]));
+    let mut bench = Bench::new(&ward, curing(&[]));
+    bench.round().await;
+    let mut another = (*upstream("api", &[], Some(heal(reload())))).clone();
+    another.check = another.check.map(|check| crate::config::model::CheckSpec {
+        kind: crate::config::model::CheckKind::Greeting(crate::config::model::Protocol::Redis),
+        ..check
+    });
+    #[rustfmt::skip]
+    let rows = [
+        // what was saved                                      address        healed
+        ("the same",      upstream("api", &[], Some(heal(reload()))), "10.0.0.1:81", 1),
+        ("another port",  upstream("api", &[], Some(heal(reload()))), "10.0.0.1:82", 0),
+        ("another check", Arc::new(another),                          "10.0.0.1:81", 0),
+        ("back again",    upstream("api", &[], Some(heal(reload()))), "10.0.0.1:81", 1),
+    ];
+    for (what, spec, address, expected) in rows {
+        let sick = FakePatient::never_up("api", address);
+        ward.reload(vec![(spec, vec![sick]), never_well(&[]).remove(1)]);
+        bench.rounds.look(Instant::now()).clear();
+        (bench.rounds.reloaded, bench.rounds.cases, bench.rounds.treated) = Default::default();
+        let before = bench.surgeon.performed().len();
+        bench.round().await;
+        assert_eq!(bench.surgeon.performed().len() - before, expected, "{what}: {:?}", bench.reasons());
+    }
+}
+
+#[tokio::test]
+async fn a_new_edge_heals_what_worked_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("heals.jsonl");
+    let edge = |patient: &Arc<FakePatient>| {
+        let mut bench = Bench::new(&FakeWard::new(never_well(&[patient])), curing(&[]));
+        bench.journal = Arc::new(Journal::in_file(&path).unwrap());
+        bench.rounds.tools.journal = Arc::clone(&bench.journal);
+        bench
+    };
+    let sick = FakePatient::never_up("api", "10.0.0.1:81");
+    edge(&sick).round().await;
+    let mut bench = edge(&sick);
+    bench.round().await;
+    assert!(bench.surgeon.performed().is_empty(), "an edge that is new does not make it work");
+    edge(&FakePatient::up("api", "10.0.0.7:81")).round().await;
+    let mut bench = edge(&sick);
+    bench.round().await;
+    assert_eq!(bench.surgeon.performed().len(), 1);
 }

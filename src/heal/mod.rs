@@ -2,6 +2,8 @@
 //! it (`journal`). Never marks anything healthy: the check does.
 
 mod attempt;
+#[cfg(test)]
+mod bench;
 mod drill;
 mod examine;
 #[cfg(test)]
@@ -13,6 +15,7 @@ mod patient;
 mod plans;
 pub mod policy;
 mod preset;
+mod proof;
 mod restore;
 mod rounds;
 mod surgeon;

@@ -29,6 +29,8 @@ pub trait Patient: Send + Sync {
     fn is_up(&self) -> bool;
     /// The check's own verdict: it was probed and is down, by enough failures.
     fn is_sick(&self) -> bool;
+    /// A probe has passed since its upstream is defined as it is now.
+    fn has_passed(&self) -> bool;
     /// Requests are answered well although the check fails.
     fn serves(&self) -> bool;
     /// No longer resolved or configured.

@@ -16,8 +16,8 @@ use super::healer::HealTools;
 use super::journal::{AskedBy, Outcome};
 use super::patient::{Patient, Pool, Ward};
 use super::plans::Plans;
-use super::policy::{self, Decision, Ended, Need, Reason, Record, Sight};
-use super::survey::{Findings, ask, everything_sick};
+use super::policy::{self, Decision, Definition, Ended, Need, Reason, Record, Sight};
+use super::survey::{Around, Findings, ask, everything_sick};
 
 /// Pause after Docker was asked in vain; doubles up to the longest.
 const ASK_FIRST: Duration = Duration::from_secs(2);
@@ -51,6 +51,8 @@ pub(super) struct Case {
     pub record: Record,
     pub doing: Doing,
     pub ask_at: Option<Instant>,
+    /// It has passed its check since the configuration changed, and that is written down.
+    pub has_passed: bool,
     ask_pause: Duration,
     reason: Option<Reason>,
     seen: Instant,
@@ -62,6 +64,7 @@ impl Case {
             record: Record::default(),
             doing: Doing::Nothing,
             ask_at: None,
+            has_passed: false,
             ask_pause: ASK_FIRST,
             reason: None,
             seen: now,
@@ -96,6 +99,8 @@ pub(super) struct Rounds {
     pub by_hand: HashSet<UpstreamName>,
     /// Backends that only pretend to be sick.
     pub drilled: HashSet<Key>,
+    /// Definitions of which the log says that they never worked.
+    pub told: HashSet<Definition>,
 }
 
 impl Rounds {
@@ -113,6 +118,7 @@ impl Rounds {
             plans: Plans::default(),
             by_hand: HashSet::new(),
             drilled: HashSet::new(),
+            told: HashSet::new(),
         };
         rounds.remember(now);
         rounds
@@ -125,11 +131,12 @@ impl Rounds {
     /// Looks at every backend; returns what is to be done about them.
     pub(super) fn look(&mut self, now: Instant) -> Vec<BoxFuture<'static, Event>> {
         let generation = self.tools.ward.generation();
+        let pools = self.tools.ward.pools();
         if generation != self.generation {
             (self.generation, self.reloaded) = (generation, Some(now));
             self.cases.values_mut().for_each(|case| case.record.reconsider());
+            self.forget_passes(&pools);
         }
-        let pools = self.tools.ward.pools();
         self.observe(&pools, now);
         let mut actions = Vec::new();
         for pool in &pools {
@@ -158,6 +165,7 @@ impl Rounds {
                 self.last_sick.insert(pool.spec.name.clone(), now);
             }
         }
+        self.note_passes(pools);
         if let Some(since) = everything_sick(pools) {
             self.all_sick = Some((since, now));
         }
@@ -194,17 +202,9 @@ impl Rounds {
             return None;
         }
         self.settle(&key, decision, now).then(|| {
-            let needs = pool.spec.needs.iter().filter_map(|need| pools.iter().find(|other| other.spec.name == *need));
+            let around = Around::of(pools, pool, patient);
             let (surgeon, patient) = (Arc::clone(&self.tools.surgeon), Arc::clone(patient));
-            let needs: Vec<Pool> = needs.cloned().collect();
-            // Those whose sickness neither explains nor is explained by this one's.
-            let is_other = |other: &&Pool| {
-                let is_related = other.spec.needs.contains(&key.0) || pool.spec.needs.contains(&other.spec.name);
-                other.spec.name != key.0 && other.spec.check.is_some() && !is_related
-            };
-            let is_last = !pool.patients.iter().any(|one| one.is_up());
-            let others: Vec<Pool> = pools.iter().filter(is_other).filter(|_| is_last).cloned().collect();
-            async move { Event::Looked(key, ask(&*surgeon, &*patient, &needs, &others).await) }.boxed()
+            async move { Event::Looked(key, ask(&*surgeon, &*patient, &around).await) }.boxed()
         })
     }
 
@@ -252,10 +252,17 @@ impl Rounds {
         let sight = self.sight(findings, key, &why, spec, now);
         let mut view = self.view(&pools, pool, patient, sight, now);
         view.need = view.need.or(findings.sick_need.as_ref().map(Need::Sick));
+        // Of a need that fell after all had been asked nothing is known yet; that takes another look.
+        let passes = findings.sibling_passes.unwrap_or(!matches!(view.need, Some(Need::Sick(_))));
+        view.siblings_well = view.siblings_well && passes;
         if findings.everyone_fails {
             view.everything_sick_since = view.everything_sick_since.or(Some(now));
         }
         let decision = policy::decide(&self.cases.get(key)?.record, spec, &view, now);
+        if let (Decision::Heal, Some(Need::Sick(need))) = (&decision, view.need) {
+            let (upstream, backend) = key;
+            log::info!("heal backend {backend} of {upstream}: `{need}` is not up, but others of {upstream} are well");
+        }
         if !self.settle(key, decision, now) {
             return None;
         }
@@ -363,14 +370,17 @@ impl Rounds {
                 (case.ask_at, case.ask_pause) = (None, ASK_FIRST);
                 return false;
             }
-            Reason::GaveUp => {}
+            Reason::GaveUp | Reason::NeverPassed(_) => {}
             // At the start everyone is new, and whoever stops a container has been told so.
             Reason::EdgeStarted | Reason::Planned => log::debug!("heal backend {backend} of {upstream}: {reason}"),
             _ if is_new => log::info!("heal backend {backend} of {upstream}: nothing done: {reason}"),
             _ => {}
         }
         self.tools.journal.set_idle(upstream, *backend, Some(reason.to_string()), is_new);
-        case.reason = Some(reason);
+        case.reason = Some(reason.clone());
+        if let Reason::NeverPassed(definition) = &reason {
+            self.tell_unproven(definition, &reason.to_string());
+        }
         if let Some(why) = gave_up {
             self.tell_gave_up(key, why);
         }

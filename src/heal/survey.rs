@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::config::model::HealSpec;
 use crate::docker::{ContainerRef, FindError};
@@ -19,8 +20,44 @@ pub(super) struct Findings {
     pub container: Result<ContainerRef, FindError>,
     /// A dependency whose probe failed although its check still has it up.
     pub sick_need: Option<UpstreamName>,
+    /// Whether another backend of the upstream passed a probe; `None` where all that it needs is up and nobody was asked.
+    pub sibling_passes: Option<bool>,
     /// Nobody of any other upstream answers either.
     pub everyone_fails: bool,
+}
+
+/// Who is asked before a ladder, beside Docker.
+pub(super) struct Around {
+    /// What the upstream needs.
+    needs: Vec<Pool>,
+    /// Other backends of the upstream that get requests.
+    siblings: Vec<Arc<dyn Patient>>,
+    /// Where all of the upstream is down: upstreams whose sickness neither explains nor is explained by this one's.
+    others: Vec<Pool>,
+}
+
+impl Around {
+    pub(super) fn of(pools: &[Pool], pool: &Pool, patient: &Arc<dyn Patient>) -> Self {
+        let needs = pool.spec.needs.iter().filter_map(|need| pools.iter().find(|other| other.spec.name == *need));
+        let is_other = |other: &&Pool| {
+            let is_related = other.spec.needs.contains(&pool.spec.name) || pool.spec.needs.contains(&other.spec.name);
+            other.spec.name != pool.spec.name && other.spec.check.is_some() && !is_related
+        };
+        let is_last = !pool.patients.iter().any(|one| one.is_up());
+        Self {
+            needs: needs.cloned().collect(),
+            siblings: well_siblings(pool, patient).cloned().collect(),
+            others: pools.iter().filter(is_other).filter(|_| is_last).cloned().collect(),
+        }
+    }
+}
+
+fn well_siblings<'p>(
+    pool: &'p Pool,
+    patient: &Arc<dyn Patient>,
+) -> impl Iterator<Item = &'p Arc<dyn Patient>> + use<'p> {
+    let address = patient.address();
+    pool.patients.iter().filter(move |other| other.address() != address && other.is_in_rotation())
 }
 
 impl Rounds {
@@ -43,11 +80,13 @@ impl Rounds {
             others_up: u32::try_from(others.clone().filter(|other| other.is_up()).count()).unwrap_or(u32::MAX),
             sibling: others.clone().find(is_healing).map(|other| other.address()),
             need: self.need(pools, pool, now),
+            siblings_well: self.are_siblings_well(pool, patient, now),
             everything_sick_since: self.everything_sick_since(now),
             paused_until: self.tools.journal.paused(&pool.spec.name, SystemTime::now()).map(|left| now + left),
             planned: self.plans.has(&key(patient)),
             overloaded: patient.is_overloaded(),
             by_hand: self.by_hand.contains(&pool.spec.name) && !self.drilled.contains(&key(patient)),
+            unproven: self.unproven(pool, patient),
             started: self.started,
             reloaded: self.reloaded,
             sight,
@@ -58,6 +97,12 @@ impl Rounds {
     fn everything_sick_since(&self, now: Instant) -> Option<Instant> {
         let (since, last) = self.all_sick?;
         (now.saturating_duration_since(last) < SETTLE).then_some(since)
+    }
+
+    /// Where nobody was up a moment ago the sickness was shared, and they recover one after another.
+    fn are_siblings_well(&self, pool: &Pool, patient: &Arc<dyn Patient>, now: Instant) -> bool {
+        let settles = |at: &Instant| now.saturating_duration_since(*at) < SETTLE;
+        well_siblings(pool, patient).next().is_some() && !self.last_sick.get(&pool.spec.name).is_some_and(settles)
     }
 
     fn need<'v>(&self, pools: &[Pool], pool: &'v Pool, now: Instant) -> Option<Need<'v>> {
@@ -118,7 +163,10 @@ pub(super) fn everything_sick(pools: &[Pool]) -> Option<Instant> {
 /// Finds the container and probes what the upstream needs: a check may not have noticed yet what its dependents suffer from.
 ///
 /// Where all of its upstream is down the `others` are asked as well: they may be about to fall, too, and then it is the network.
-pub(super) async fn ask(surgeon: &dyn Surgeon, patient: &dyn Patient, needs: &[Pool], others: &[Pool]) -> Findings {
+/// Where something it needs is down its siblings are asked too: what they suffer from as well their checks may not have noticed
+/// either.
+pub(super) async fn ask(surgeon: &dyn Surgeon, patient: &dyn Patient, around: &Around) -> Findings {
+    let Around { needs, siblings, others } = around;
     let mut sick_need = None;
     for need in needs.iter().filter(|need| need.spec.check.is_some()) {
         let mut answers = false;
@@ -130,9 +178,28 @@ pub(super) async fn ask(surgeon: &dyn Surgeon, patient: &dyn Patient, needs: &[P
             break;
         }
     }
+    let sibling_passes = match sick_need {
+        Some(_) => Some(any_passes(siblings).await),
+        None => None,
+    };
     let asked = others.iter().flat_map(|pool| pool.patients.first());
     let answers = join_all(asked.map(|one| one.probe())).await;
     let everyone_fails = !answers.is_empty() && !answers.contains(&true);
     let container = surgeon.find(&patient.whom()).await;
-    Findings { container, sick_need, everyone_fails }
+    Findings { container, sick_need, sibling_passes, everyone_fails }
 }
+
+/// One that hangs is not waited for where another answers.
+async fn any_passes(patients: &[Arc<dyn Patient>]) -> bool {
+    let mut answers: FuturesUnordered<_> = patients.iter().map(|one| one.probe()).collect();
+    while let Some(passed) = answers.next().await {
+        if passed {
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+#[path = "survey_tests.rs"]
+mod tests;

@@ -92,6 +92,10 @@ impl Patient for Bed {
         self.backend.verdict() == Verdict::Down && !is_queued()
     }
 
+    fn has_passed(&self) -> bool {
+        self.backend.has_passed()
+    }
+
     fn serves(&self) -> bool {
         self.backend.serves()
     }

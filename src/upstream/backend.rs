@@ -30,6 +30,8 @@ pub struct Backend {
     peer: HttpPeer,
     vitals: Arc<Vitals>,
     leaving: AtomicBool,
+    /// A probe has passed. Not kept over a reload: it was another definition that passed.
+    passed: AtomicBool,
 }
 
 /// What outlives a reload: health, evidence and counters of one address.
@@ -119,7 +121,8 @@ impl Backend {
         // Who lifted an earlier one is not here any more.
         vitals.limit.store(UNLIMITED, Ordering::Relaxed);
         let label = address.to_string();
-        Self { address, label, server, peer: peer(address, spec), vitals, leaving: AtomicBool::new(false) }
+        let [leaving, passed] = [false; 2].map(AtomicBool::new);
+        Self { address, label, server, peer: peer(address, spec), vitals, leaving, passed }
     }
 
     /// Brings the gauges of this backend up to date, for whoever reads the metrics.
@@ -236,6 +239,15 @@ impl Backend {
     pub(super) fn may_fail_open(&self) -> bool {
         let answers = !matches!(self.last_failure(), Some(failure) if failure.is_unreachable());
         self.state() == BackendState::Down && answers && !self.vitals.evidence.is_ejected(Instant::now())
+    }
+
+    /// True once a probe has passed under the definition that it was made from.
+    pub fn has_passed(&self) -> bool {
+        self.passed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn pass(&self) {
+        self.passed.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn leave(&self) {

@@ -184,6 +184,16 @@ impl Evidence {
         self.errors_in_a_row.load(Ordering::Relaxed) < ERRORS_SUSPICIOUS && self.error_share() * 3 < share
     }
 
+    /// True where enough was answered of late, and none of it was an error.
+    pub fn is_free_of_errors(&self, now: Instant) -> bool {
+        let relaxed = Ordering::Relaxed;
+        let age = self.ms(now).saturating_sub(self.window_start_ms.load(relaxed));
+        let errors = [&self.errors, &self.errors_in_a_row, &self.share_before];
+        u128::from(age) < SHARE_WINDOW.as_millis()
+            && ERRORS_IN_A_ROW <= self.answers_in_window()
+            && errors.iter().all(|count| count.load(relaxed) == 0)
+    }
+
     /// True where a suspicion may be acted on now.
     pub fn may_suspect(&self, now: Instant) -> bool {
         let (now_ms, last) = (self.ms(now), self.last_suspicion_ms.load(Ordering::Relaxed));
@@ -356,6 +366,31 @@ mod tests {
         }
         let share = sick.error_share();
         assert_eq!((share, alike.is_better_than(share), well.is_better_than(share)), (50, false, true));
+    }
+
+    #[test]
+    fn only_recent_answers_show_that_there_are_no_errors() {
+        let now = Instant::now();
+        let after = |statuses: &[(u16, usize)]| {
+            let evidence = Evidence::new(now);
+            for (status, count) in statuses {
+                (0..*count).for_each(|_| _ = evidence.answered(*status, now));
+            }
+            evidence
+        };
+        #[rustfmt::skip]
+        let rows = [
+            ("nothing answered",             after(&[]),                      now,                false),
+            ("too few answers",              after(&[(200, 9)]),              now,                false),
+            ("enough answers",               after(&[(200, 10)]),             now,                true),
+            ("answers of a while ago",       after(&[(200, 10)]),             now + SHARE_WINDOW, false),
+            ("one error",                    after(&[(500, 1), (200, 20)]),   now,                false),
+            ("an error in the window before", after(&[(500, 1), (200, 80)]),  now,                false),
+            ("a second window without one",  after(&[(200, 80)]),             now,                true),
+        ];
+        for (case, evidence, at, expected) in rows {
+            assert_eq!(evidence.is_free_of_errors(at), expected, "{case}");
+        }
     }
 
     #[test]

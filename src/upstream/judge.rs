@@ -92,6 +92,7 @@ impl Pool {
         };
         match result {
             Ok(()) => {
+                backend.pass();
                 if flipped && before == Verdict::Down {
                     evidence.acquit(now);
                 }
@@ -184,20 +185,24 @@ impl Pool {
         self.needs.lock().iter().filter_map(Weak::upgrade).any(is_away)
     }
 
-    /// Ejects a backend whose answers are errors, where its siblings' are not; but not for what its upstream needs.
+    /// Ejects a backend whose answers are errors, where its siblings' are not. While something that its upstream needs is
+    /// away a sibling has to be without any: then the need explains nothing.
     pub fn eject_for_errors(&self, backend: &Arc<Backend>) {
-        if self.misses_a_need() {
+        let (misses_a_need, now) = (self.misses_a_need(), Instant::now());
+        let share = backend.vitals().evidence.error_share();
+        let is_better = |sibling: &Backend| {
+            let evidence = &sibling.vitals().evidence;
+            sibling.address() != backend.address()
+                && sibling.state() == BackendState::Up
+                && evidence.is_better_than(share)
+                && (!misses_a_need || evidence.is_free_of_errors(now))
+        };
+        let has_better = self.present().iter().any(|sibling| is_better(sibling));
+        if misses_a_need && !has_better {
             // Nor once it is back, for what came before.
             backend.vitals().evidence.forget_errors();
             return;
         }
-        let share = backend.vitals().evidence.error_share();
-        let is_better = |sibling: &Backend| {
-            sibling.address() != backend.address()
-                && sibling.state() == BackendState::Up
-                && sibling.vitals().evidence.is_better_than(share)
-        };
-        let has_better = self.present().iter().any(|sibling| is_better(sibling));
         if backend.state() != BackendState::Up || !has_better {
             return;
         }

@@ -405,7 +405,7 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
-    use crate::config::model::{Balance, RetryOn, RetrySpec, Timeouts};
+    use crate::config::model::{Balance, CheckKind, CheckSpec, Protocol, RetryOn, RetrySpec, Timeouts};
     use crate::types::{ByteSize, Percent, ServerAddress, Weight};
 
     /// A name server whose answer the test changes.
@@ -513,6 +513,30 @@ mod tests {
         assert_eq!((second.backends()[0].requests(), second.backends()[0].in_flight()), (1, 1));
         drop(lease);
         assert_eq!(second.backends()[0].in_flight(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_pass_counts_for_the_definition_it_was_made_under() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let names = Arc::new(Names(Mutex::new(vec![listener.local_addr().unwrap()])));
+        let tools = UpstreamTools {
+            resolver: Arc::clone(&names) as Arc<dyn Resolve>,
+            metrics: Metrics::new().unwrap(),
+            changed: Arc::new(watch::Sender::new(0)),
+        };
+        let (every, timeout) = (Duration::from_millis(100), Duration::from_millis(100));
+        let checked = |kind| {
+            let check = Some(CheckSpec { kind, every, timeout, fall: 3, rise: 1 });
+            Arc::new(UpstreamSpec { check, ..(*spec()).clone() })
+        };
+        let first = Upstream::start(checked(CheckKind::Tcp), tools.clone(), None);
+        until(&first, |backends| backends.iter().any(|one| one.has_passed())).await;
+        // It listens and says nothing.
+        let second = Upstream::start(checked(CheckKind::Greeting(Protocol::Mysql)), tools, Some(&first));
+        let has_failed = |backends: &[Arc<Backend>]| backends.iter().any(|one| one.last_failure().is_some());
+        until(&second, |backends| has_failed(backends)).await;
+        let backend = &second.backends()[0];
+        assert_eq!((backend.verdict(), backend.has_passed()), (Verdict::Up, false));
     }
 
     #[tokio::test]

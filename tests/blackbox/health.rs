@@ -92,21 +92,30 @@ async fn five_hundreds_eject_one_that_is_worse_than_its_siblings() {
     assert!(edge.states("pool").await.contains(&"ejected".into()));
 }
 
-/// By chance one replica gets more of the requests that ask for it.
-#[tokio::test]
-async fn nobody_is_ejected_for_errors_that_a_needed_upstream_explains() {
-    let (good, bad) = (Origin::named("good").await, Origin::named("bad").await);
+/// Two replicas, and a database that is down.
+async fn without_its_database(good: &Origin, bad: &Origin) -> (TestEdge, u16) {
     let port = free_port();
     let needs = format!(
         ", needs: [database] }}\n  database: {{ servers: \"127.0.0.1:{port}\", check: {{ tcp: true, every: 100ms, fall: 1, rise: 1 }}"
     );
-    let edge = TestEdge::start(&pool(&[&good, &bad], &needs)).await;
+    let edge = TestEdge::start(&pool(&[good, bad], &needs)).await;
     eventually("both are up", || async { edge.states("pool").await == ["up", "up"] }).await;
     eventually("the database is down", || async { edge.states("database").await == ["down"] }).await;
+    (edge, port)
+}
+
+/// By chance one replica gets more of the requests that ask for it.
+#[tokio::test]
+async fn nobody_is_ejected_for_errors_that_a_needed_upstream_explains() {
+    let (good, bad) = (Origin::named("good").await, Origin::named("bad").await);
+    let (edge, port) = without_its_database(&good, &bad).await;
     bad.answer_with(500);
-    for _ in 0..200 {
+    for n in 0..200 {
+        // Its sibling gets some of them, too.
+        good.answer_with(if n % 16 < 2 { 500 } else { 200 });
         edge.client().get("/").await;
     }
+    good.answer_with(200);
     assert_eq!(edge.states("pool").await, ["up", "up"]);
     let _database = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
     eventually("it is ejected now", || async {
@@ -114,6 +123,19 @@ async fn nobody_is_ejected_for_errors_that_a_needed_upstream_explains() {
         edge.logged("of its answers are errors")
     })
     .await;
+}
+
+#[tokio::test]
+async fn one_that_errs_alone_is_ejected_whatever_its_upstream_needs() {
+    let (good, bad) = (Origin::named("good").await, Origin::named("bad").await);
+    let (edge, _) = without_its_database(&good, &bad).await;
+    bad.answer_with(500);
+    eventually("it is ejected", || async {
+        edge.client().get("/").await;
+        edge.logged("of its answers are errors")
+    })
+    .await;
+    assert!(edge.states("pool").await.contains(&"ejected".into()));
 }
 
 #[tokio::test]

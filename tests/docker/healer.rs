@@ -54,6 +54,10 @@ impl Patient for Probed {
     fn is_sick(&self) -> bool {
         !self.is_up()
     }
+    /// Each of these was well before it fell sick.
+    fn has_passed(&self) -> bool {
+        true
+    }
     fn serves(&self) -> bool {
         false
     }

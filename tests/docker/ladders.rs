@@ -1,6 +1,6 @@
 //! Whole ladders by the real edge: one container for each way a rung can fail, all of them sick at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::bench::{Box, get, programs, project, slim};
@@ -93,4 +93,34 @@ async fn everything_sick_at_once_is_nobodys_sickness() {
     assert_eq!(edge.status()["heals"].as_array().unwrap().len(), 0, "{}", edge.log());
     containers.iter().for_each(|container| _ = container.shell("kill -CONT -1"));
     crate::bench::eventually("both are up", || edge.state("a") == "up" && edge.state("b") == "up");
+}
+
+#[tokio::test]
+#[ignore = "needs Docker: make test"]
+async fn a_wrong_port_in_the_file_costs_no_worker() {
+    let project = project();
+    let container = Box::run_in(&project, "api", &[], &programs(), &["sh", "-c", GUNICORN]);
+    let address = container.answers();
+    let check = "{ http: /, every: 500ms, timeout: 500ms }";
+    let site = format!(
+        "routes:\n  /: api\nupstreams:\n  api: {{ servers: \"{address}\", check: {check}, heal: {{ steps: gunicorn, verify: 2s }} }}\n"
+    );
+    let edge = Edge::start(&project, &site);
+    edge.grace();
+    let gunicorns = || -> BTreeSet<String> {
+        container.processes().lines().filter(|line| line.contains("gunicorn")).map(str::to_owned).collect()
+    };
+    let (right, before) = (std::fs::read_to_string(edge.file()).unwrap(), gunicorns());
+    let wrong = right.replace(&format!("\"{address}\""), &format!("\"{}:81\"", address.ip()));
+    std::fs::write(edge.file(), wrong).unwrap();
+    crate::bench::eventually("it is said", || edge.says("has ever passed its check on port 81") == 1);
+    let status = edge.status();
+    assert!(status["heals"].as_array().unwrap().is_empty(), "{}", edge.log());
+    assert!(status["notes"][0].as_str().unwrap().contains("`remora heal api`"), "{status:#}");
+    assert_eq!(gunicorns(), before, "no worker was replaced");
+
+    std::fs::write(edge.file(), right).unwrap();
+    crate::bench::eventually("it is up", || edge.state("api") == "up");
+    freeze(&container);
+    assert_eq!(edge.ended("api")["result"], "healed", "{}", edge.log());
 }

@@ -1,5 +1,6 @@
 //! An upstream, fully decided.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ pub struct UpstreamSpec {
     pub balance: Balance,
     /// How health is found out. Default: TCP; `None` is `off`, when passive evidence alone counts.
     pub check: Option<CheckSpec>,
-    /// Upstreams whose sickness explains this one's; never itself, no cycles.
+    /// Upstreams whose sickness explains this one's, where no backend of it is well; never itself, no cycles.
     pub needs: Vec<UpstreamName>,
     /// Deadlines towards the backends.
     pub timeouts: Timeouts,
@@ -68,6 +69,21 @@ pub struct CheckSpec {
     pub fall: u32,
     /// Consecutive passes that bring it up. 1 to 100, default 2.
     pub rise: u32,
+}
+
+impl CheckSpec {
+    /// What a probe asks, what passes and by when: checks that are worded alike pass and fail alike, whatever their pace.
+    pub fn question(&self) -> String {
+        let asked = match &self.kind {
+            CheckKind::Tcp => "tcp".to_owned(),
+            CheckKind::Greeting(protocol) => protocol.word().to_owned(),
+            CheckKind::Http { path, host, expect } => {
+                let host = host.as_ref().map(|host| format!(" with host {host}")).unwrap_or_default();
+                format!("GET {path}{host} for {expect}")
+            }
+        };
+        format!("{asked} within {:?}", self.timeout)
+    }
 }
 
 /// What a check asks.
@@ -124,6 +140,19 @@ impl StatusRanges {
     }
 }
 
+impl fmt::Display for StatusRanges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, range) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            match (range.start(), range.end()) {
+                (start, end) if start == end => write!(f, "{comma}{start}")?,
+                (start, end) => write!(f, "{comma}{start}-{end}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Deadlines towards the backends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
@@ -161,4 +190,33 @@ pub struct RetryOn {
     pub timeout: bool,
     /// These statuses, 500 to 599.
     pub statuses: Vec<u16>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checks_that_ask_the_same_are_worded_alike() {
+        let check = |kind, secs, fall| {
+            let (every, timeout) = (Duration::from_secs(secs * 2), Duration::from_secs(secs));
+            CheckSpec { kind, every, timeout, fall, rise: fall }
+        };
+        let http = |path: &str, host: Option<&str>, expect| CheckKind::Http {
+            path: path.to_owned(),
+            host: host.map(str::to_owned),
+            expect: StatusRanges(expect),
+        };
+        #[rustfmt::skip]
+        let rows = [
+            (check(CheckKind::Tcp, 1, 3),                                      "tcp within 1s"),
+            (check(CheckKind::Tcp, 1, 1),                                      "tcp within 1s"),
+            (check(CheckKind::Greeting(Protocol::Mysql), 2, 3),                "mysql within 2s"),
+            (check(http("/health", None, vec![200..=399]), 1, 3),              "GET /health for 200-399 within 1s"),
+            (check(http("/", Some("a.b"), vec![200..=200, 300..=399]), 1, 3),  "GET / with host a.b for 200,300-399 within 1s"),
+        ];
+        for (check, words) in rows {
+            assert_eq!(check.question(), words);
+        }
+    }
 }

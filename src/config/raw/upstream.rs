@@ -20,7 +20,8 @@ pub(in crate::config) struct RawUpstream {
     /// How health is found out: `tcp` (default), a path such as `/health`, `off`, or the long form.
     #[schemars(with = "form::Check")]
     pub check: Option<Value>,
-    /// Upstreams whose sickness explains this one's: it is not healed while one of them is sick.
+    /// Upstreams whose sickness explains this one's: while one of them is sick nobody is healed,
+    /// unless another backend of this upstream is well.
     #[schemars(with = "form::OneOrMany<form::Text>")]
     pub needs: Option<Value>,
     /// Deadlines towards the servers.

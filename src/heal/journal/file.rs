@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::entry::Entry;
+use crate::heal::policy::Definition;
 
 /// Bytes after which the next file begins.
 const FULL: u64 = 1 << 20;
@@ -22,6 +23,8 @@ pub(super) enum Line {
     Ladder(Box<Entry>),
     /// Healing of an upstream, or of all, is paused until then; `None` is no longer.
     Pause { upstream: Option<String>, until: Option<String> },
+    /// A backend has passed its check under this definition.
+    Proven(Definition),
 }
 
 /// Where lines go.

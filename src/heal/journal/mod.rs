@@ -3,6 +3,7 @@
 
 mod entry;
 mod file;
+mod proven;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -18,9 +19,12 @@ use crate::docker::ContainerRef;
 use crate::telemetry::{Webhook, rfc3339};
 use crate::types::{UpstreamName, millis};
 
+use super::policy::Definition;
+
 pub use entry::{AskedBy, Entry, Outcome, StepEntry, StepResult};
 pub(super) use entry::{parse_time, shown};
 use file::{Line, LineFile};
+use proven::Proven;
 
 /// Ladders kept.
 pub const ENTRIES_MAX: usize = 256;
@@ -36,6 +40,7 @@ struct Pages {
     idle: BTreeMap<(String, String), Idle>,
     /// Until when healing is paused, by upstream; `None` is all of them.
     pauses: BTreeMap<Option<String>, SystemTime>,
+    proven: Proven,
     totals: Totals,
     file: Option<LineFile>,
     webhook: Option<Webhook>,
@@ -78,6 +83,7 @@ impl Journal {
         for line in lines {
             match line {
                 Line::Ladder(entry) => pages.take_back(*entry),
+                Line::Proven(definition) => _ = pages.proven.add(definition),
                 Line::Pause { upstream, until } => {
                     pages.pauses.remove(&upstream);
                     let until = until.as_deref().and_then(entry::parse_time);
@@ -227,6 +233,21 @@ impl Journal {
         pages.idle.insert(key, Idle { upstream, backend, reason, since });
     }
 
+    /// Notes that a backend has passed its check under this definition; true where it is the first.
+    pub fn prove(&self, definition: &Definition) -> bool {
+        let mut pages = self.0.lock();
+        let is_first = pages.proven.add(definition.clone());
+        if is_first {
+            pages.write(&Line::Proven(definition.clone()));
+        }
+        is_first
+    }
+
+    /// True where a backend has passed its check under this definition, in this edge or in one before.
+    pub fn is_proven(&self, definition: &Definition) -> bool {
+        self.0.lock().proven.has(definition)
+    }
+
     /// The newest entry of this kind.
     pub fn newest(&self, is_it: impl Fn(&Entry) -> bool) -> Option<Entry> {
         self.0.lock().entries.iter().rev().find(|entry| is_it(entry)).cloned()
@@ -270,6 +291,9 @@ impl Pages {
             // A pause may be longer than two files last.
             for (upstream, until) in &self.pauses {
                 file.append(&Line::Pause { upstream: upstream.clone(), until: Some(rfc3339(*until)) });
+            }
+            for definition in self.proven.iter() {
+                file.append(&Line::Proven(definition.clone()));
             }
         }
     }
@@ -331,6 +355,24 @@ mod tests {
         assert_eq!(journal.idle()[0].reason, "cooling down for 8 s more");
         journal.set_idle(&name, address, None, false);
         assert!(journal.idle().is_empty());
+    }
+
+    #[test]
+    fn what_worked_is_known_after_a_restart_and_after_a_new_file_was_begun() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("heals.jsonl");
+        let definition = |port| Definition { upstream: "api".into(), port, check: "tcp within 1s".into() };
+        let name = UpstreamName::parse("api").unwrap();
+        let journal = Journal::in_file(&path).unwrap();
+        assert!(journal.prove(&definition(8000)) && !journal.prove(&definition(8000)));
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 1, "it is written once");
+        // Two files and more.
+        for _ in 0..60_000 {
+            journal.pause(Some(&name), None);
+        }
+        drop(journal);
+        let journal = Journal::in_file(&path).unwrap();
+        assert!(journal.is_proven(&definition(8000)) && !journal.is_proven(&definition(8001)));
     }
 
     #[test]

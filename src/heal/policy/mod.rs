@@ -1,5 +1,6 @@
 //! Decides when a sick backend may be repaired. Reads nothing but its arguments: no clock, no network, nothing async.
 
+mod definition;
 mod reason;
 mod record;
 
@@ -10,6 +11,7 @@ use crate::config::model::HealSpec;
 use crate::docker::ContainerState;
 use crate::types::UpstreamName;
 
+pub use definition::Definition;
 pub use reason::{GaveUp, Reason};
 pub(super) use record::PAUSE_MAX;
 pub use record::{Ended, Record};
@@ -44,8 +46,10 @@ pub struct View<'a> {
     pub others_up: u32,
     /// Another backend of the upstream that is being repaired.
     pub sibling: Option<SocketAddr>,
-    /// Something this upstream needs that explains the sickness.
+    /// Something this upstream needs that is not up, or was not a moment ago.
     pub need: Option<Need<'a>>,
+    /// Others of the upstream are well all the while: then what it needs does not explain this one's sickness.
+    pub siblings_well: bool,
     /// Since when every checked upstream is sick, where they fell together.
     pub everything_sick_since: Option<Instant>,
     /// An operator wants no heals until then.
@@ -56,6 +60,8 @@ pub struct View<'a> {
     pub overloaded: bool,
     /// An operator's command is at work on its upstream.
     pub by_hand: bool,
+    /// What the file says of it, where no backend of its upstream ever passed that check on that port.
+    pub unproven: Option<Definition>,
     /// When the edge started.
     pub started: Instant,
     /// When the configuration in force was loaded, if it is not the first.
@@ -110,15 +116,19 @@ pub enum Decision {
 pub fn decide(record: &Record, spec: &HealSpec, view: &View<'_>, now: Instant) -> Decision {
     match first_reason(record, spec, view, now) {
         Some(reason) => return Decision::Ignore(reason),
-        None if spec.budget.count <= record.ladders_since(now.checked_sub(spec.budget.window)) => {
+        None if view.unproven.is_none()
+            && spec.budget.count <= record.ladders_since(now.checked_sub(spec.budget.window)) =>
+        {
             let ladders = spec.budget.count;
             return Decision::GiveUp(GaveUp::Budget { ladders, window: spec.budget.window });
         }
         None => {}
     }
-    match container_reason(record, view, now) {
-        Some(reason) => Decision::Ignore(reason),
-        None => Decision::Heal,
+    match (container_reason(record, view, now), &view.unproven, view.sight) {
+        (Some(reason), ..) => Decision::Ignore(reason),
+        // The container may have a better reason.
+        (None, Some(definition), Sight::Found { .. }) => Decision::Ignore(Reason::NeverPassed(definition.clone())),
+        (None, ..) => Decision::Heal,
     }
 }
 
@@ -156,7 +166,7 @@ fn first_reason(record: &Record, spec: &HealSpec, view: &View<'_>, now: Instant)
     if view.everything_sick_since.is_some_and(|start| since(start) < SUPPRESSED_MAX) {
         return Some(Reason::EverythingSick);
     }
-    match view.need {
+    match view.need.filter(|_| !view.siblings_well) {
         Some(Need::Sick(name)) => return Some(Reason::NeedSick(name.clone())),
         Some(Need::JustBack(name)) => return Some(Reason::NeedJustBack(name.clone())),
         None => {}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::docker::ContainerState;
 use crate::types::UpstreamName;
 
-use super::{EDGE_GRACE, RELOAD_GRACE, SETTLE, STABLE};
+use super::{Definition, EDGE_GRACE, RELOAD_GRACE, SETTLE, STABLE};
 
 /// Why healing a backend ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,9 +46,9 @@ pub enum Reason {
     JustReloaded,
     /// Every upstream fell sick together.
     EverythingSick,
-    /// A dependency is sick.
+    /// A dependency is sick, and nobody of its upstream is well.
     NeedSick(UpstreamName),
-    /// A dependency was sick a moment ago.
+    /// A dependency was sick a moment ago, and nobody of its upstream was well then.
     NeedJustBack(UpstreamName),
     /// One heal per upstream at a time.
     Sibling(SocketAddr),
@@ -59,6 +59,8 @@ pub enum Reason {
         /// How many must be.
         min_up: u32,
     },
+    /// No backend ever passed this check on this port: the file may be wrong.
+    NeverPassed(Definition),
     /// The pause after the last ladder is not over.
     CoolingDown(Duration),
     /// Docker is not to be reached.
@@ -99,12 +101,22 @@ impl fmt::Display for Reason {
             Self::EverythingSick => f.write_str(
                 "suppressed: global: every upstream fell sick together, so it is the network, the host or the edge",
             ),
-            Self::NeedSick(name) => write!(f, "it needs `{name}`, which is not up"),
-            Self::NeedJustBack(name) => write!(f, "it needs `{name}`, which came back less than {SETTLE:?} ago"),
+            Self::NeedSick(name) => {
+                write!(f, "it needs `{name}`, which is not up, and no other backend of its upstream is well")
+            }
+            Self::NeedJustBack(name) => write!(
+                f,
+                "it needs `{name}`, which came back less than {SETTLE:?} ago; no other backend of its upstream was well"
+            ),
             Self::Sibling(address) => write!(f, "{address} of the same upstream is being healed first"),
             Self::MinUp { others, min_up } => {
                 write!(f, "it still answers requests, and {others} others are up where `min_up` wants {min_up}")
             }
+            Self::NeverPassed(Definition { upstream, port, check }) => write!(
+                f,
+                "no backend of `{upstream}` has ever passed its check on port {port} ({check}), so the file may be wrong; \
+                 correct `servers` or `check`, or heal it by hand: `remora heal {upstream}`"
+            ),
             Self::CoolingDown(pause) => write!(f, "cooling down for {:.0} s more", pause.as_secs_f64().ceil()),
             Self::NoDocker(why) => write!(f, "no Docker: {why}"),
             Self::NoContainer(why) => f.write_str(why),

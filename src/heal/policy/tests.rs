@@ -36,11 +36,13 @@ fn view(start: Instant) -> View<'static> {
         others_up: 2,
         sibling: None,
         need: None,
+        siblings_well: false,
         everything_sick_since: None,
         paused_until: None,
         planned: false,
         overloaded: false,
         by_hand: false,
+        unproven: None,
         started: start,
         reloaded: None,
         sight: FOUND,
@@ -96,6 +98,9 @@ fn one_look_at_one_backend() {
         ("everything is sick",             View { everything_sick_since: Some(start + secs(99)), ..base.clone() }, "EverythingSick"),
         ("the database is sick",           View { need: Some(Need::Sick(&database)), ..base.clone() },             "NeedSick"),
         ("the database just came back",    View { need: Some(Need::JustBack(&database)), ..base.clone() },         "NeedJustBack"),
+        ("the same, and siblings are well", View { need: Some(Need::Sick(&database)), siblings_well: true, ..base.clone() }, "heal"),
+        ("it was, and they stayed well",    View { need: Some(Need::JustBack(&database)), siblings_well: true, ..base.clone() }, "heal"),
+        ("siblings are well, no need",      View { siblings_well: true, ..base.clone() },                          "heal"),
         ("a sibling is being healed",      View { sibling, ..base.clone() },                                       "Sibling"),
         ("the last one, and it serves",    View { serves: true, others_up: 0, ..base.clone() },                    "MinUp"),
         ("the last one, dead",             View { serves: false, others_up: 0, ..base.clone() },                   "heal"),
@@ -117,6 +122,36 @@ fn one_look_at_one_backend() {
         if let Decision::Ignore(reason) = decision {
             assert!(!reason.to_string().is_empty() && reason.is_like(&reason));
         }
+    }
+}
+
+#[test]
+fn what_never_passed_its_check_is_not_healed() {
+    let start = Instant::now();
+    let now = start + secs(100);
+    let database = UpstreamName::parse("database").unwrap();
+    let definition = Definition { upstream: "api".into(), port: 8001, check: "tcp within 1s".into() };
+    let young = Sight::Found {
+        state: ContainerState::Running,
+        age: Some(secs(20)),
+        start_period: Duration::ZERO,
+        shared_with: None,
+    };
+    let base = View { unproven: Some(definition), ..view(start) };
+    let mut spent = Record::default();
+    (0..3).for_each(|_| spent.begin(now));
+    #[rustfmt::skip]
+    let rows = [
+        ("not looked at yet",       &Record::default(), View { sight: Sight::NotLooked, ..base.clone() },            "heal"),
+        ("its container runs",      &Record::default(), base.clone(),                                                "NeverPassed"),
+        ("healed by hand, often",   &spent,             base.clone(),                                                "NeverPassed"),
+        ("it is up",                &Record::default(), View { is_up: true, ..base.clone() },                        "Well"),
+        ("the database is sick",    &Record::default(), View { need: Some(Need::Sick(&database)), ..base.clone() },  "NeedSick"),
+        ("its container is young",  &Record::default(), View { sight: young, ..base.clone() },                       "ContainerStarting"),
+        ("there is no container",   &Record::default(), View { sight: Sight::NotFound("gone"), ..base.clone() },     "NoContainer"),
+    ];
+    for (case, record, view, expected) in rows {
+        assert_eq!(word(&decide(record, &spec(), &view, now)), expected, "{case}");
     }
 }
 

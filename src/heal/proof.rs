@@ -1,0 +1,48 @@
+//! Whether a definition was ever seen to work. What never passed its check may be wrong in the file, and no heal helps then.
+
+use std::sync::Arc;
+
+use super::patient::{Patient, Pool};
+use super::policy::Definition;
+use super::rounds::{Rounds, key};
+
+impl Rounds {
+    /// Takes note of every backend that has passed its check, once for each configuration.
+    pub(super) fn note_passes(&mut self, pools: &[Pool]) {
+        for (pool, patient) in pools.iter().flat_map(|pool| pool.patients.iter().map(move |one| (pool, one))) {
+            let Some(case) = self.cases.get_mut(&key(patient)).filter(|case| !case.has_passed) else { continue };
+            if !patient.has_passed() {
+                continue;
+            }
+            case.has_passed = true;
+            let definition = Definition::of(&pool.spec, patient.address().port());
+            if definition.is_some_and(|definition| self.tools.journal.prove(&definition)) {
+                // Its siblings may be healed now, and wait no longer.
+                let siblings = self.cases.iter_mut().filter(|((upstream, _), _)| *upstream == pool.spec.name);
+                siblings.for_each(|(_, case)| case.ask_at = None);
+            }
+        }
+    }
+
+    /// The file has changed: whoever passed did so under another definition, perhaps.
+    pub(super) fn forget_passes(&mut self, pools: &[Pool]) {
+        self.cases.values_mut().for_each(|case| case.has_passed = false);
+        let is_in_force = |definition: &Definition| {
+            pools.iter().any(|pool| Definition::of(&pool.spec, definition.port).as_ref() == Some(definition))
+        };
+        self.told.retain(is_in_force);
+    }
+
+    /// The definition of a sick backend, where nobody has passed its check.
+    pub(super) fn unproven(&self, pool: &Pool, patient: &Arc<dyn Patient>) -> Option<Definition> {
+        let definition = Definition::of(&pool.spec, patient.address().port()).filter(|_| patient.is_sick())?;
+        (!self.tools.journal.is_proven(&definition)).then_some(definition)
+    }
+
+    /// Says it once, not for each backend.
+    pub(super) fn tell_unproven(&mut self, definition: &Definition, reason: &str) {
+        if self.told.insert(definition.clone()) {
+            log::warn!("heal {}: nothing done: {reason}", definition.upstream);
+        }
+    }
+}
