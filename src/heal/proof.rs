@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::patient::{Patient, Pool};
-use super::policy::Definition;
+use super::policy::{Definition, Reason};
 use super::rounds::{Rounds, key};
 
 impl Rounds {
@@ -40,9 +40,15 @@ impl Rounds {
     }
 
     /// Says it once, not for each backend.
-    pub(super) fn tell_unproven(&mut self, definition: &Definition, reason: &str) {
-        if self.told.insert(definition.clone()) {
+    pub(super) fn tell_unproven(&mut self, reason: &Reason) {
+        if let Reason::NeverPassed(definition) = reason
+            && self.told.insert(definition.clone())
+        {
             log::warn!("heal {}: nothing done: {reason}", definition.upstream);
         }
     }
 }
+
+#[cfg(test)]
+#[path = "proof_tests.rs"]
+mod tests;

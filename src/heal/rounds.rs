@@ -378,9 +378,7 @@ impl Rounds {
         }
         self.tools.journal.set_idle(upstream, *backend, Some(reason.to_string()), is_new);
         case.reason = Some(reason.clone());
-        if let Reason::NeverPassed(definition) = &reason {
-            self.tell_unproven(definition, &reason.to_string());
-        }
+        self.tell_unproven(&reason);
         if let Some(why) = gave_up {
             self.tell_gave_up(key, why);
         }
