@@ -3,12 +3,14 @@
 mod check;
 mod chunked;
 mod fields;
+mod of_proxy;
 mod request;
 mod response;
 mod scan;
 
 pub use chunked::{BadChunk, Chunked, Form, LAST_CHUNK, Rewritten};
 pub use fields::{Field, Fields, Known, Span, is_token_in_list};
+pub use of_proxy::is_of_proxy;
 pub use request::{Framing, RequestHead, RequestView, Version};
 pub use response::{BadAnswer, ResponseFraming, ResponseHead, ResponseView};
 pub use scan::{BadHead, HeadLimits, Scan};

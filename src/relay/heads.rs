@@ -68,7 +68,7 @@ pub(super) fn request(out: &mut Vec<u8>, question: &Question<'_, '_>, route: &Ro
             | Known::Trailer
             | Known::UserAgent
             | Known::Vary => !view.is_nominated(name),
-            Known::Forwarded | Known::XForwardedPort => trusted,
+            Known::Forwarded => trusted,
             _ => false,
         };
         if passes {
