@@ -30,6 +30,8 @@ pub struct Backend {
     peer: HttpPeer,
     vitals: Arc<Vitals>,
     leaving: AtomicBool,
+    /// Its name is gone; it leaves once it is repaired.
+    unnamed: AtomicBool,
 }
 
 /// What outlives a reload: health, evidence and counters of one address.
@@ -119,7 +121,15 @@ impl Backend {
         // Who lifted an earlier one is not here any more.
         vitals.limit.store(UNLIMITED, Ordering::Relaxed);
         let label = address.to_string();
-        Self { address, label, server, peer: peer(address, spec), vitals, leaving: AtomicBool::new(false) }
+        Self {
+            address,
+            label,
+            server,
+            peer: peer(address, spec),
+            vitals,
+            leaving: AtomicBool::new(false),
+            unnamed: AtomicBool::new(false),
+        }
     }
 
     /// Brings the gauges of this backend up to date, for whoever reads the metrics.
@@ -198,6 +208,9 @@ impl Backend {
             let is_planned = held_out <= self.vitals.set_aside.load(Ordering::Relaxed);
             return if is_planned { BackendState::Held } else { BackendState::Healing };
         }
+        if self.unnamed.load(Ordering::Relaxed) {
+            return BackendState::Draining;
+        }
         match self.verdict() {
             Verdict::Down => BackendState::Down,
             Verdict::New | Verdict::Up if self.vitals.evidence.is_ejected(Instant::now()) => BackendState::Ejected,
@@ -240,6 +253,11 @@ impl Backend {
 
     pub(super) fn leave(&self) {
         self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes whether its name is gone while it is repaired: what is at its address then need not be itself.
+    pub(super) fn set_unnamed(&self, is_unnamed: bool) {
+        self.unnamed.store(is_unnamed, Ordering::Relaxed);
     }
 
     /// True while a drill has its probes fail.
