@@ -20,7 +20,7 @@ async fn upstream(backends: usize) -> Arc<Upstream> {
     let loaded = remora::config::load_text(Path::new("bench.yaml"), file, &|_| None).unwrap();
     let spec = Arc::clone(loaded.config.site.upstreams.values().next().unwrap());
     let tools = UpstreamTools {
-        resolver: Arc::new(SystemResolver),
+        resolver: Arc::new(SystemResolver::default()),
         metrics: Metrics::new().unwrap(),
         changed: Arc::new(watch::Sender::new(0)),
     };

@@ -36,11 +36,12 @@ const PAIRS: [(&str, &str); 8] = [
     ("sidecar", "heal"),
 ];
 /// Words that may be named in these folders only.
-const OWNED: [(&str, &str); 6] = [
+const OWNED: [(&str, &str); 7] = [
     ("bollard", "docker"),
     ("serde_yaml", "config"),
     ("saphyr_parser", "config"),
     ("pingora_load_balancing", "upstream"),
+    ("hickory_resolver", "upstream"),
     ("rustls", "front, relay"),
     ("x509_parser", "front"),
 ];

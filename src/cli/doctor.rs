@@ -15,7 +15,7 @@ use crate::heal::{Finding, Verdict, examine};
 use crate::reload::FileLoader;
 use crate::sidecar::Sidecar;
 use crate::telemetry::one_line;
-use crate::upstream::{Resolve as _, SystemResolver};
+use crate::upstream::{Lookup, Resolve as _, SystemResolver};
 
 use super::{Exit, file, terminal};
 
@@ -169,9 +169,11 @@ async fn look_at_server(
 ) -> Vec<Case> {
     let case = |backend, container, findings| case_of(upstream, backend, container, findings);
     let written = server.address.to_string();
-    let addresses = match SystemResolver.resolve(&server.address).await {
-        Ok(addresses) if !addresses.is_empty() => addresses,
-        Ok(_) => return vec![case(written, None, vec![broken("name", "stands for no address")])],
+    let addresses = match SystemResolver::default().resolve(&server.address).await {
+        Ok(Lookup::Found(addresses) | Lookup::HalfFound(addresses)) => addresses,
+        Ok(Lookup::Gone) => {
+            return vec![case(written, None, vec![broken("name", "does not resolve: there is no such name")])];
+        }
         Err(error) => return vec![case(written, None, vec![broken("name", &format!("does not resolve: {error}"))])],
     };
     let mut cases = Vec::new();

@@ -2,7 +2,7 @@
 //!
 //! A client's own claims are dropped unless it is a trusted proxy, as nginx's `realip` module does.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::header::HeaderName;
 use ipnet::IpNet;
@@ -12,7 +12,6 @@ use crate::http1::Fields;
 static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-static FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 static REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// What the connection says about the client.
@@ -52,12 +51,11 @@ impl Forwarding {
         if !self.trusts(own) {
             return own;
         }
-        let fields: Vec<&str> =
-            request.every(&FORWARDED_FOR).filter_map(|field| std::str::from_utf8(field).ok()).collect();
-        let claimed = fields.iter().flat_map(|field| field.split(',')).map(|text| text.trim().parse::<IpAddr>());
+        let fields: Vec<&[u8]> = request.every(&FORWARDED_FOR).collect();
+        let elements = fields.iter().rev().flat_map(|field| field.rsplit(|&byte| byte == b','));
         let mut client = own;
-        for address in claimed.collect::<Vec<_>>().into_iter().rev() {
-            let Ok(address) = address else { break };
+        for element in elements.map(<[u8]>::trim_ascii).filter(|element| !element.is_empty()) {
+            let Some(address) = address_of(element) else { break };
             client = address;
             if !self.trusts(address) {
                 break;
@@ -82,11 +80,15 @@ impl Forwarding {
         set(&FORWARDED_PROTO, request.first(&FORWARDED_PROTO).unwrap_or(facts.scheme.as_bytes()));
         set(&FORWARDED_HOST, request.first(&FORWARDED_HOST).unwrap_or(facts.host.as_bytes()));
     }
+}
 
-    /// Fields that only proxies set: those of a client that is not trusted are removed.
-    pub fn owned() -> [HeaderName; 2] {
-        [HeaderName::from_static("forwarded"), FORWARDED_PORT.clone()]
-    }
+/// The address in one element of `X-Forwarded-For`, as nginx's `realip` reads it: with a port or without, IPv6 in brackets where
+/// there is one.
+fn address_of(element: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(element).ok()?;
+    let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
+    let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    Some(text.parse().ok().or_else(with_port).or_else(in_brackets)?.to_canonical())
 }
 
 /// True for a request id that may be taken over from a client: 1 to 128 letters, digits, `-`, `_`, `.`.
@@ -135,6 +137,49 @@ mod tests {
         assert_eq!(field(&fields, "x-forwarded-for"), "6.6.6.6, 1.2.3.4, 10.0.0.7, 10.0.0.9");
         assert_eq!(field(&fields, "x-real-ip"), "1.2.3.4");
         assert_eq!(field(&fields, "x-forwarded-proto"), "https");
+    }
+
+    #[test]
+    fn an_address_is_understood_however_a_trusted_proxy_writes_it() {
+        #[rustfmt::skip]
+        let rows = [
+            ("203.0.113.7",                            "203.0.113.7"),
+            ("203.0.113.7:51008",                      "203.0.113.7"),
+            ("203.0.113.7:51008, 10.0.0.6:80",         "203.0.113.7"),
+            ("6.6.6.6, 203.0.113.7:51008,10.0.0.6",    "203.0.113.7"),
+            ("2001:db8::1",                            "2001:db8::1"),
+            ("[2001:db8::1]",                          "2001:db8::1"),
+            ("[2001:db8::1]:443",                      "2001:db8::1"),
+            ("::ffff:203.0.113.7",                     "203.0.113.7"),
+            ("[::ffff:203.0.113.7]:1",                 "203.0.113.7"),
+            ("[fe80::1%3]:443",                        "fe80::1"),
+            (" \t203.0.113.7 \t, ",                    "203.0.113.7"),
+            ("203.0.113.7,,",                          "203.0.113.7"),
+            (",, ,203.0.113.7, , 10.0.0.6,",           "203.0.113.7"),
+            ("",                                       "10.0.0.9"),
+            (",",                                      "10.0.0.9"),
+            ("unknown",                                "10.0.0.9"),
+            ("203.0.113.7, unknown, 10.0.0.6",         "10.0.0.6"), // nobody trusted vouches for what is before it
+            ("203.0.113.7:99999",                      "10.0.0.9"),
+            ("203.0.113.7:",                           "10.0.0.9"),
+            ("[203.0.113.7",                           "10.0.0.9"),
+            ("10.0.0.5:1, 10.0.0.6",                   "10.0.0.5"),
+        ];
+        for (sent, client) in rows {
+            let fields = applied(&["10.0.0.0/8"], "10.0.0.9", &[("x-forwarded-for", sent)]);
+            assert_eq!(field(&fields, "x-real-ip"), client, "{sent}");
+        }
+    }
+
+    #[test]
+    fn fields_that_are_not_text_end_the_search_and_hide_nothing() {
+        let forwarding = Forwarding::new(vec!["10.0.0.0/8".parse().unwrap()]);
+        let mut request = HeaderMap::new();
+        for value in [&b"6.6.6.6"[..], b"\xff, 203.0.113.7, 10.0.0.6", b"10.0.0.5"] {
+            request.append(&FORWARDED_FOR, HeaderValue::from_bytes(value).unwrap());
+        }
+        let facts = ClientFacts { address: "10.0.0.9".parse().unwrap(), text: "10.0.0.9", scheme: "http", host: "" };
+        assert_eq!(forwarding.client_address(&facts, &request).to_string(), "203.0.113.7");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use http::header::{HeaderMap, HeaderName};
 
+use super::of_proxy::is_of_proxy;
+
 /// A range of a head's bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Span {
@@ -70,7 +72,7 @@ pub enum Known {
     Date,
     /// `Expect`
     Expect,
-    /// `Forwarded`
+    /// A field by which a proxy tells of the client: `Forwarded`, `X-Forwarded-Port`, `X-Client-IP`, ...; see [`super::is_of_proxy`].
     Forwarded,
     /// `Host`
     Host,
@@ -98,8 +100,6 @@ pub enum Known {
     XForwardedFor,
     /// `X-Forwarded-Host`
     XForwardedHost,
-    /// `X-Forwarded-Port`
-    XForwardedPort,
     /// `X-Forwarded-Proto`
     XForwardedProto,
     /// `X-Real-IP`
@@ -124,7 +124,6 @@ impl Known {
             7 if is("upgrade") => Self::Upgrade,
             7 if is("referer") => Self::Referer,
             7 => pick("trailer", Self::Trailer),
-            9 if is("forwarded") => Self::Forwarded,
             9 => pick("x-real-ip", Self::XRealIp),
             10 if is("connection") => Self::Connection,
             10 if is("user-agent") => Self::UserAgent,
@@ -133,8 +132,7 @@ impl Known {
             14 => pick("content-length", Self::ContentLength),
             15 => pick("x-forwarded-for", Self::XForwardedFor),
             16 if is("proxy-connection") => Self::ProxyConnection,
-            16 if is("x-forwarded-host") => Self::XForwardedHost,
-            16 => pick("x-forwarded-port", Self::XForwardedPort),
+            16 => pick("x-forwarded-host", Self::XForwardedHost),
             17 if is("transfer-encoding") => Self::TransferEncoding,
             17 => pick("x-forwarded-proto", Self::XForwardedProto),
             29 => pick("access-control-request-method", Self::AskedMethod),
@@ -143,6 +141,7 @@ impl Known {
         };
         match found {
             Self::Other if name.contains(&b'_') => Self::Ambiguous,
+            Self::Other if is_of_proxy(name) => Self::Forwarded,
             Self::Other if is_access_control(name) => Self::AccessControl,
             found => found,
         }
@@ -170,7 +169,6 @@ impl Known {
                 | Self::Forwarded
                 | Self::XForwardedFor
                 | Self::XForwardedHost
-                | Self::XForwardedPort
                 | Self::XForwardedProto
                 | Self::XRealIp
                 | Self::XRequestId

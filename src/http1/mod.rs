@@ -3,6 +3,7 @@
 mod check;
 mod chunked;
 mod fields;
+mod of_proxy;
 mod request;
 mod response;
 mod scan;
@@ -10,6 +11,7 @@ mod translate;
 
 pub use chunked::{BadChunk, Chunked, Form, LAST_CHUNK, Rewritten};
 pub use fields::{Field, Fields, Known, Span, is_token_in_list};
+pub use of_proxy::is_of_proxy;
 pub use request::{Framing, RequestHead, RequestView, Version};
 pub use response::{BadAnswer, ResponseFraming, ResponseHead, ResponseView};
 pub use scan::{BadHead, HeadLimits, Scan};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::routing::{normal_path, unresolved_path};
-use crate::snapshot::{Route, Snapshot};
+use crate::routing::{caseless, may_be_folded, normal_path, readings};
+use crate::snapshot::{Auth, Folded, Route, Snapshot};
 use crate::telemetry::ErrorReason;
 
 use super::refusal::Refusal;
@@ -38,18 +38,29 @@ pub fn find_route<'s>(snapshot: &'s Snapshot, asked: Asked<'_>) -> Result<&'s Ar
     let path = if asked.path == "*" && asked.method == "OPTIONS" { "/" } else { asked.path };
     let path = normal_path(path).map_err(|_| Refusal::bad_request("the path can be read in two ways"))?;
     let found = snapshot.routes.find(asked.host, &path);
-    if snapshot.has_auth && matches!(path, Cow::Owned(_)) && evades(snapshot, asked, found) {
+    if let Some(folded) = &snapshot.folded
+        && (folded.has_capitals || may_be_folded(asked.path))
+        && evades(snapshot, folded, asked, found)
+    {
         return Err(Refusal::bad_request("the path can be read in two ways"));
     }
     found.ok_or(Refusal::new(StatusCode::NOT_FOUND, "no route leads there", ErrorReason::NoRoute))
 }
 
 /// True where a backend that reads the path in another way than routes do takes it for one that somebody must be asked
-/// about, and `found` does not ask: it gets the path as sent, and not everybody resolves `..` or decodes `%2f`.
-fn evades(snapshot: &Snapshot, asked: Asked<'_>, found: Option<&Arc<Route>>) -> bool {
-    [asked.path, &unresolved_path(asked.path)].into_iter().any(|reading| {
-        let other = snapshot.routes.find(asked.host, reading).filter(|other| other.auth.is_some());
-        other.is_some_and(|other| found.is_none_or(|found| !Arc::ptr_eq(found, other)))
+/// about, and `found` does not ask: it gets the path as sent, and each folds away other things.
+fn evades(snapshot: &Snapshot, folded: &Folded, asked: Asked<'_>, found: Option<&Arc<Route>>) -> bool {
+    let is_asked_too =
+        |auth: &Auth| found.and_then(|found| found.auth.as_ref()).is_some_and(|own| own.spec == auth.spec);
+    readings(asked.path).iter().any(|reading| {
+        let as_written = snapshot.routes.find(asked.host, reading);
+        // Two routes that differ in capitals alone are told apart on purpose.
+        let differs = |other: &&Arc<Route>| {
+            found.is_none_or(|found| caseless(found.spec.path.as_str()) != caseless(other.spec.path.as_str()))
+        };
+        let whatever_case = folded.routes.find(asked.host, &caseless(reading)).filter(differs);
+        let others = [as_written, whatever_case].into_iter().flatten();
+        others.filter_map(|other| other.auth.as_ref()).any(|auth| !is_asked_too(auth))
     })
 }
 

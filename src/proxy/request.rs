@@ -12,7 +12,8 @@ use pingora::Result;
 use pingora_proxy::Session;
 use tokio::sync::Semaphore;
 
-use crate::filter::{ClientFacts, Forwarding, is_request_id};
+use crate::filter::{ClientFacts, is_request_id};
+use crate::http1::is_of_proxy;
 use crate::plan::{self, Asked, Refusal};
 
 use super::EdgeSettings;
@@ -146,9 +147,7 @@ fn introduce(session: &Session, request: &mut RequestHeader, ctx: &RequestContex
     let text = client_address(session).to_canonical().to_string();
     let facts = client_facts(session, &text);
     if !ctx.snapshot.forwarding.trusts(facts.address) {
-        for name in Forwarding::owned() {
-            request.remove_header(&name);
-        }
+        remove(request, |name| is_of_proxy(name.as_bytes()));
     }
     let mut failed = None;
     ctx.snapshot.forwarding.apply(&facts, &original.headers, &mut |name, value| {
@@ -165,8 +164,11 @@ fn introduce(session: &Session, request: &mut RequestHeader, ctx: &RequestContex
 
 /// Fields with `_` in their names: WSGI and CGI read `X_Forwarded_For` as `X-Forwarded-For`; nginx drops them too.
 fn drop_ambiguous(request: &mut RequestHeader) {
-    let ambiguous = |name: &&HeaderName| name.as_str().contains('_');
-    let names: Vec<HeaderName> = request.headers.keys().filter(ambiguous).cloned().collect();
+    remove(request, |name| name.contains('_'));
+}
+
+fn remove(request: &mut RequestHeader, goes: impl Fn(&str) -> bool) {
+    let names: Vec<HeaderName> = request.headers.keys().filter(|name| goes(name.as_str())).cloned().collect();
     for name in names {
         request.remove_header(&name);
     }

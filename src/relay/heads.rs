@@ -172,7 +172,7 @@ pub(super) fn passed<'a>(question: &Question<'a, '_>) -> impl Iterator<Item = (&
             | Known::Trailer
             | Known::UserAgent
             | Known::Vary => !view.is_nominated(name),
-            Known::Forwarded | Known::XForwardedPort => trusted,
+            Known::Forwarded => trusted,
             _ => false,
         };
         passes.then_some((name, value))

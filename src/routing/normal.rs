@@ -55,13 +55,6 @@ pub fn normal_path(raw: &str) -> Result<Cow<'_, str>, NotNormal> {
     Ok(Cow::Owned(normal))
 }
 
-/// The path as a server reads it that decodes escapes and merges slashes, but takes dot segments for names. Empty where it
-/// is not text.
-pub fn unresolved_path(raw: &str) -> String {
-    let decoded = decode(raw.as_bytes()).unwrap_or_default();
-    decoded.split('/').filter(|segment| !segment.is_empty()).fold(String::new(), |path, segment| path + "/" + segment)
-}
-
 /// No escapes, no empty segments, no segment that starts with a dot and could be `.` or `..`.
 fn is_normal(bytes: &[u8]) -> bool {
     bytes.first() == Some(&b'/')

@@ -125,7 +125,7 @@ async fn serve(
     let process = start.config.process.clone();
     let changed = Arc::new(watch::Sender::new(0));
     let tools = UpstreamTools {
-        resolver: Arc::new(SystemResolver),
+        resolver: Arc::new(SystemResolver::default()),
         metrics: Arc::clone(&metrics),
         changed: Arc::clone(&changed),
     };

@@ -7,10 +7,10 @@ use arc_swap::ArcSwap;
 
 use crate::config::model::{AuthSpec, RouteSpec, SiteSpec};
 use crate::filter::{Cors, Forwarding};
-use crate::routing::RouteTable;
+use crate::routing::{RouteTable, caseless};
 use crate::telemetry::metrics::route_label;
 use crate::telemetry::{Limiter, RouteMetrics};
-use crate::types::UpstreamName;
+use crate::types::{PathPrefix, UpstreamName};
 use crate::upstream::{Upstream, UpstreamTools};
 
 /// Everything a request needs to know, built ahead.
@@ -25,8 +25,16 @@ pub struct Snapshot {
     pub upstreams: BTreeMap<UpstreamName, Arc<Upstream>>,
     /// What backends are told about clients.
     pub forwarding: Forwarding,
-    /// Whether any route asks an auth upstream.
-    pub has_auth: bool,
+    /// Where any route asks an auth upstream: every route once more.
+    pub folded: Option<Folded>,
+}
+
+/// The routes as a service finds them that knows no capitals.
+pub struct Folded {
+    /// With paths in small letters.
+    pub routes: RouteTable<Arc<Route>>,
+    /// A route that asks has capitals, so that a path without any may be meant for it.
+    pub has_capitals: bool,
 }
 
 /// A route at work.
@@ -96,15 +104,29 @@ impl Snapshot {
         let built: Vec<_> = site.routes.iter().filter_map(|spec| Some((spec, route(spec)?))).collect();
         let routes = RouteTable::new(built.iter().map(|(spec, r)| (spec.host.as_ref(), &spec.path, Arc::clone(r))));
         let forwarding = Forwarding::new(site.trusted_proxies.clone());
+        let folded = site.routes.iter().any(|spec| spec.auth.is_some()).then(|| folded(&built));
         drop(built);
-        let has_auth = site.routes.iter().any(|spec| spec.auth.is_some());
-        Self { generation, site: Arc::new(site), routes, upstreams, forwarding, has_auth }
+        Self { generation, site: Arc::new(site), routes, upstreams, forwarding, folded }
     }
 
     /// Waits until the upstreams that are new in it were probed once, but no longer than `limit`.
     pub async fn ready(&self, limit: std::time::Duration) {
         let waits = self.upstreams.values().map(|upstream| upstream.ready(limit));
         futures_util::future::join_all(waits).await;
+    }
+}
+
+/// Every route without capitals; of those that are one then, the one that asks.
+fn folded(routes: &[(&Arc<RouteSpec>, Arc<Route>)]) -> Folded {
+    let small = |(spec, route): &(&Arc<RouteSpec>, Arc<Route>)| {
+        Some((spec.host.clone(), PathPrefix::parse(&caseless(spec.path.as_str())).ok()?, Arc::clone(route)))
+    };
+    let mut small: Vec<_> = routes.iter().filter_map(small).collect();
+    // The last of two stays.
+    small.sort_by_key(|(_, _, route)| route.auth.is_some());
+    Folded {
+        routes: RouteTable::new(small.iter().map(|(host, path, route)| (host.as_ref(), path, Arc::clone(route)))),
+        has_capitals: small.iter().any(|(_, path, route)| route.auth.is_some() && *path != route.spec.path),
     }
 }
 

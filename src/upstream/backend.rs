@@ -32,6 +32,8 @@ pub struct Backend {
     leaving: AtomicBool,
     /// A probe has passed. Not kept over a reload: it was another definition that passed.
     passed: AtomicBool,
+    /// Its name is gone; it leaves once it is repaired.
+    unnamed: AtomicBool,
 }
 
 /// What outlives a reload: health, evidence and counters of one address.
@@ -121,8 +123,8 @@ impl Backend {
         // Who lifted an earlier one is not here any more.
         vitals.limit.store(UNLIMITED, Ordering::Relaxed);
         let label = address.to_string();
-        let [leaving, passed] = [false; 2].map(AtomicBool::new);
-        Self { address, label, server, peer: peer(address, spec), vitals, leaving, passed }
+        let [leaving, passed, unnamed] = [false; 3].map(AtomicBool::new);
+        Self { address, label, server, peer: peer(address, spec), vitals, leaving, passed, unnamed }
     }
 
     /// Brings the gauges of this backend up to date, for whoever reads the metrics.
@@ -201,6 +203,9 @@ impl Backend {
             let is_planned = held_out <= self.vitals.set_aside.load(Ordering::Relaxed);
             return if is_planned { BackendState::Held } else { BackendState::Healing };
         }
+        if self.unnamed.load(Ordering::Relaxed) {
+            return BackendState::Draining;
+        }
         match self.verdict() {
             Verdict::Down => BackendState::Down,
             Verdict::New | Verdict::Up if self.vitals.evidence.is_ejected(Instant::now()) => BackendState::Ejected,
@@ -252,6 +257,11 @@ impl Backend {
 
     pub(super) fn leave(&self) {
         self.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes whether its name is gone while it is repaired: what is at its address then need not be itself.
+    pub(super) fn set_unnamed(&self, is_unnamed: bool) {
+        self.unnamed.store(is_unnamed, Ordering::Relaxed);
     }
 
     /// True while a drill has its probes fail.

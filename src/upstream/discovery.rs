@@ -1,39 +1,107 @@
-//! Which addresses a server name stands for now. The last good answer counts until there is a better one.
+//! Which addresses a server name stands for now.
+//!
+//! That a name is gone is an answer as good as any; that nobody could say is none, and leaves the last one in force.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use hickory_resolver::net::NetError;
 
 use crate::types::ServerAddress;
 
-/// Longest wait for one lookup.
-const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+use super::dns::Dns;
+use super::hosts::Hosts;
+use super::kept::Kept;
+
+/// Longest wait for one lookup; twice what `resolv.conf` usually gives one attempt.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a lookup found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lookup {
+    /// Every address of the name, of one family: sorted, at least one.
+    Found(Vec<SocketAddr>),
+    /// IPv6 addresses, while nobody could say whether there are IPv4 ones, which would be taken.
+    HalfFound(Vec<SocketAddr>),
+    /// There is no such name, or it has no address.
+    Gone,
+}
+
+/// Why a lookup said nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum LookupError {
+    /// It took longer than 10 s.
+    #[error("no name server answered in time")]
+    TimedOut,
+    /// What is said to be a name cannot be one.
+    #[error("that is no name")]
+    BadName,
+    /// There is nobody to ask.
+    #[error("there is no name server")]
+    NoServer,
+    /// `/etc/resolv.conf` cannot be read or names nobody.
+    #[error("/etc/resolv.conf: {0}")]
+    Unconfigured(#[source] io::Error),
+    /// A name server refused, or did not answer.
+    #[error("{0}")]
+    Dns(#[source] NetError),
+}
+
+/// Addresses of a name, of either family.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    All(Vec<IpAddr>),
+    HalfOf(Vec<IpAddr>),
+    Nothing,
+}
 
 /// Turns a server into addresses.
 #[async_trait]
 pub trait Resolve: Send + Sync {
-    /// Every address of a server, in no order.
+    /// Every address of a server.
     ///
     /// # Errors
-    /// When the name does not exist or nobody answers in time.
-    async fn resolve(&self, server: &ServerAddress) -> io::Result<Vec<SocketAddr>>;
+    /// When nobody could say.
+    async fn resolve(&self, server: &ServerAddress) -> Result<Lookup, LookupError>;
 }
 
-/// The system's resolver: `/etc/hosts`, then DNS (in Compose: Docker's own, which answers with every replica).
-#[derive(Debug, Default)]
-pub struct SystemResolver;
+/// `/etc/hosts`, then the name servers of `/etc/resolv.conf` (in Compose: Docker's own, which answers with every replica).
+/// Both files are read again when they change.
+pub struct SystemResolver {
+    hosts: Kept<Hosts>,
+    dns: Kept<Dns>,
+}
+
+impl Default for SystemResolver {
+    fn default() -> Self {
+        Self { hosts: Kept::new("/etc/hosts"), dns: Kept::new("/etc/resolv.conf") }
+    }
+}
 
 #[async_trait]
 impl Resolve for SystemResolver {
-    async fn resolve(&self, server: &ServerAddress) -> io::Result<Vec<SocketAddr>> {
+    async fn resolve(&self, server: &ServerAddress) -> Result<Lookup, LookupError> {
         if let Some(ip) = server.ip() {
-            return Ok(vec![SocketAddr::new(ip, server.port())]);
+            return Ok(Lookup::Found(vec![SocketAddr::new(ip, server.port())]));
         }
-        let lookup = tokio::net::lookup_host((server.host(), server.port()));
-        let found = tokio::time::timeout(LOOKUP_TIMEOUT, lookup).await.map_err(|_| io::ErrorKind::TimedOut)??;
-        Ok(one_family(found.collect()))
+        // A system without the file has no names in it.
+        let hosts = self.hosts.get(|text| Ok(Hosts::read(text))).unwrap_or_default();
+        let found = match hosts.find(server.host()) {
+            Some(addresses) => Found::All(addresses),
+            None => {
+                let dns = self.dns.get(Dns::read).map_err(LookupError::Unconfigured)?;
+                let found = tokio::time::timeout(LOOKUP_TIMEOUT, dns.find(server.host())).await;
+                found.map_err(|_| LookupError::TimedOut)??
+            }
+        };
+        let with_port = |found: Vec<IpAddr>| found.into_iter().map(|ip| SocketAddr::new(ip, server.port())).collect();
+        Ok(match found {
+            Found::All(addresses) => Lookup::Found(one_family(with_port(addresses))),
+            Found::HalfOf(addresses) => Lookup::HalfFound(one_family(with_port(addresses))),
+            Found::Nothing => Lookup::Gone,
+        })
     }
 }
 
@@ -61,14 +129,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn addresses_need_no_lookup() {
-        let server = ServerAddress::parse("10.1.2.3:80").unwrap();
-        assert_eq!(SystemResolver.resolve(&server).await.unwrap(), ["10.1.2.3:80".parse().unwrap()]);
-    }
-
-    #[tokio::test]
-    async fn a_name_that_does_not_exist_is_an_error() {
-        let server = ServerAddress::parse("no-such-name.invalid:80").unwrap();
-        assert!(SystemResolver.resolve(&server).await.is_err());
+    async fn addresses_and_this_host_need_no_name_server() {
+        let nobody = SystemResolver { hosts: Kept::new("/no/such/file"), dns: Kept::new("/no/such/file") };
+        for (server, address) in [("10.1.2.3:80", "10.1.2.3:80"), ("localhost:80", "127.0.0.1:80")] {
+            let server = ServerAddress::parse(server).unwrap();
+            assert_eq!(nobody.resolve(&server).await.unwrap(), Lookup::Found(vec![address.parse().unwrap()]));
+        }
+        let server = ServerAddress::parse("name.test:80").unwrap();
+        let error = nobody.resolve(&server).await.unwrap_err();
+        assert!(error.to_string().starts_with("/etc/resolv.conf: "), "{error}");
     }
 }

@@ -138,7 +138,7 @@ impl Pool {
         let (vitals, now) = (backend.vitals(), Instant::now());
         vitals.metrics.failed(kind.kind());
         let finding = vitals.evidence.failed(kind, now);
-        self.resolve_now.notify_one();
+        self.look_up_names();
         vitals.probe_now.notify_one();
         self.suspect_now(backend, now);
         match finding {

@@ -1,14 +1,17 @@
 //! Upstreams at work: which backends there are, which of them are up, and which one takes the next request.
 //!
-//! The only folder that imports `pingora_load_balancing`. It knows nothing of HTTP requests or of healing.
+//! The only folder that imports `pingora_load_balancing` and `hickory_resolver`. It knows nothing of HTTP requests or of healing.
 
 mod backend;
 mod budget;
 mod discovery;
+mod dns;
 mod evidence;
 mod greeting;
 mod health;
+mod hosts;
 mod judge;
+mod kept;
 mod lease;
 mod lookout;
 mod overload;
@@ -22,7 +25,7 @@ mod waits;
 mod watch;
 
 pub use backend::{Backend, BackendState, CheckRecord, moves};
-pub use discovery::{Resolve, SystemResolver};
+pub use discovery::{Lookup, LookupError, Resolve, SystemResolver};
 pub use health::{Failure, Verdict};
 pub use lease::{HeldOut, Lease, Pretence};
 pub use pool::{Upstream, UpstreamTools};

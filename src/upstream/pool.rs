@@ -10,13 +10,13 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use pingora_load_balancing::selection::SelectionAlgorithm;
 use pingora_load_balancing::selection::algorithms::RoundRobin;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use crate::config::model::{ServerSpec, UpstreamSpec};
 use crate::telemetry::{FailureKind, Metrics, UpstreamMetrics};
 use crate::types::{OwnedTask, UpstreamName};
 
-use super::backend::{Backend, BackendState, Vitals, move_on};
+use super::backend::{Backend, Vitals, move_on};
 use super::budget::RetryBudget;
 use super::discovery::Resolve;
 use super::evidence::Finding;
@@ -24,7 +24,7 @@ use super::health::{Failure, Verdict};
 use super::lease::{HeldOut, Lease, Pretence};
 use super::lookout::{self, Bell};
 use super::patience::Patience;
-use super::rotation::{Rotation, Serving};
+use super::rotation::{Rotation, Serving, best_tier};
 use super::watch::{self as watching, Known};
 
 /// What upstreams share.
@@ -52,7 +52,8 @@ pub(super) struct Pool {
     pub metrics: Arc<UpstreamMetrics>,
     pub rotation: ArcSwap<Rotation>,
     pub held: AtomicUsize,
-    pub resolve_now: Notify,
+    /// Changes when the names of the servers are to be looked up at once.
+    pub names: watch::Sender<()>,
     turns: RoundRobin,
     members: Mutex<Members>,
     resolved: AtomicBool,
@@ -87,7 +88,7 @@ impl Upstream {
         let pool = Arc::new(Pool {
             rotation: ArcSwap::from_pointee(Rotation::empty()),
             held: AtomicUsize::new(0),
-            resolve_now: Notify::new(),
+            names: watch::Sender::new(()),
             turns: RoundRobin::new(),
             members: Mutex::new(Members { inherited, ..Members::default() }),
             resolved: AtomicBool::new(false),
@@ -104,6 +105,7 @@ impl Upstream {
         // Until names were looked up again, what they stood for before counts.
         let known = previous.map(|previous| previous.pool.known(&pool.spec.servers)).unwrap_or_default();
         if !known.is_empty() {
+            pool.set_resolved();
             pool.set_members(watching::members(&pool.spec.servers, &known));
         }
         let discovery = OwnedTask::spawn(watching::discover(Arc::downgrade(&pool), known));
@@ -255,7 +257,7 @@ impl Upstream {
 
     /// Looks the names of its servers up now, and not when it is time.
     pub fn resolve_now(&self) {
-        self.pool.resolve_now.notify_one();
+        self.pool.look_up_names();
     }
 }
 
@@ -293,8 +295,17 @@ impl Pool {
     /// Makes the members those resolved, in the order of `found`; who is no longer among them finishes what it has.
     pub fn set_members(self: &Arc<Self>, found: Vec<(SocketAddr, ServerSpec)>) {
         self.change_members(found);
-        self.resolved.store(true, Ordering::Relaxed);
         self.refresh();
+    }
+
+    /// Notes that every name was looked up, or that what they stood for counts until they were.
+    pub fn set_resolved(&self) {
+        self.resolved.store(true, Ordering::Relaxed);
+    }
+
+    /// Has the names of the servers looked up at once.
+    pub fn look_up_names(&self) {
+        self.names.send_modify(|()| {});
     }
 
     fn change_members(self: &Arc<Self>, found: Vec<(SocketAddr, ServerSpec)>) {
@@ -379,27 +390,6 @@ impl Pool {
     }
 }
 
-/// The best tier that has anyone in it. Where requests are held they wait for a first probe as well.
-fn best_tier(present: &[&Arc<Backend>], holds: bool) -> (Serving, Vec<Arc<Backend>>) {
-    let pick = |accept: &dyn Fn(&Backend) -> bool| -> Vec<Arc<Backend>> {
-        present.iter().filter(|backend| accept(backend)).map(|backend| Arc::clone(backend)).collect()
-    };
-    type Accept = fn(&Backend) -> bool;
-    let up: Accept = |b| b.state() == BackendState::Up && !b.server().backup;
-    let backup: Accept = |b| b.state() == BackendState::Up && b.server().backup;
-    let untested: Accept = |b| b.state() == BackendState::New;
-    let open: Accept = Backend::may_fail_open;
-    let tiers =
-        [(Serving::Up, up), (Serving::Backup, backup), (Serving::Untested, untested), (Serving::FailOpen, open)];
-    for (serving, accept) in tiers.into_iter().filter(|(serving, _)| !(holds && *serving == Serving::Untested)) {
-        let backends = pick(&accept);
-        if !backends.is_empty() {
-            return (serving, backends);
-        }
-    }
-    (Serving::Nobody, Vec::new())
-}
-
 #[cfg(test)]
 mod tests {
     use async_trait::async_trait;
@@ -407,15 +397,22 @@ mod tests {
     use super::*;
     use crate::config::model::{Balance, CheckKind, CheckSpec, Protocol, RetryOn, RetrySpec, Timeouts};
     use crate::types::{ByteSize, Percent, ServerAddress, Weight};
+    use crate::upstream::{BackendState, Lookup, LookupError};
 
-    /// A name server whose answer the test changes.
-    struct Names(Mutex<Vec<SocketAddr>>);
+    /// A name server whose answer the test changes; with none it says nothing.
+    struct Names(Mutex<Option<Vec<SocketAddr>>>);
 
     #[async_trait]
     impl Resolve for Names {
-        async fn resolve(&self, _: &ServerAddress) -> std::io::Result<Vec<SocketAddr>> {
-            let found = self.0.lock().clone();
-            if found.is_empty() { Err(std::io::ErrorKind::NotFound.into()) } else { Ok(found) }
+        async fn resolve(&self, server: &ServerAddress) -> Result<Lookup, LookupError> {
+            if server.host() == "hangs" {
+                std::future::pending::<()>().await;
+            }
+            match self.0.lock().clone() {
+                Some(found) if found.is_empty() => Ok(Lookup::Gone),
+                Some(found) => Ok(Lookup::Found(found)),
+                None => Err(LookupError::TimedOut),
+            }
         }
     }
 
@@ -449,12 +446,16 @@ mod tests {
     }
 
     fn start(names: &Arc<Names>, previous: Option<&Upstream>) -> Arc<Upstream> {
+        start_as(spec(), names, previous)
+    }
+
+    fn start_as(spec: Arc<UpstreamSpec>, names: &Arc<Names>, previous: Option<&Upstream>) -> Arc<Upstream> {
         let tools = UpstreamTools {
             resolver: Arc::clone(names) as Arc<dyn Resolve>,
             metrics: Metrics::new().unwrap(),
             changed: Arc::new(watch::Sender::new(0)),
         };
-        Upstream::start(spec(), tools, previous)
+        Upstream::start(spec, tools, previous)
     }
 
     async fn until(upstream: &Upstream, holds: impl Fn(&[Arc<Backend>]) -> bool) {
@@ -469,17 +470,17 @@ mod tests {
 
     #[tokio::test]
     async fn replicas_join_and_leave_as_the_name_says() {
-        let names = Arc::new(Names(Mutex::new(addresses(&[1]))));
+        let names = Arc::new(Names(Mutex::new(Some(addresses(&[1])))));
         let upstream = start(&names, None);
         until(&upstream, |backends| backends.len() == 1).await;
-        *names.0.lock() = addresses(&[1, 2, 3]);
+        *names.0.lock() = Some(addresses(&[1, 2, 3]));
         until(&upstream, |backends| backends.len() == 3).await;
         let taken: Vec<_> = (0..3).map(|_| upstream.select(&[]).unwrap()).collect();
         let mut seen: Vec<_> = taken.iter().map(|lease| lease.backend().address()).collect();
         seen.sort_unstable();
         assert_eq!(seen, addresses(&[1, 2, 3]));
 
-        *names.0.lock() = addresses(&[2]);
+        *names.0.lock() = Some(addresses(&[2]));
         let draining =
             |backends: &[Arc<Backend>]| backends.iter().filter(|b| b.state() == BackendState::Draining).count();
         until(&upstream, |backends| draining(backends) == 2).await;
@@ -489,12 +490,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_good_answer_stays_when_the_name_is_gone() {
-        let names = Arc::new(Names(Mutex::new(addresses(&[1]))));
+    async fn the_last_good_answer_stays_while_nobody_can_say() {
+        let names = Arc::new(Names(Mutex::new(Some(addresses(&[1])))));
         let upstream = start(&names, None);
         until(&upstream, |backends| backends.len() == 1).await;
-        names.0.lock().clear();
-        upstream.pool.resolve_now.notify_one();
+        *names.0.lock() = None;
+        upstream.resolve_now();
         let before = *upstream.changed().borrow();
         let mut changed = upstream.changed();
         changed.wait_for(|count| before + 2 <= *count).await.unwrap();
@@ -502,8 +503,43 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_backends_of_a_name_that_is_gone_leave_and_come_back_with_it() {
+        let names = Arc::new(Names(Mutex::new(Some(addresses(&[1, 2])))));
+        let upstream = start(&names, None);
+        until(&upstream, |backends| backends.len() == 2).await;
+        let lease = upstream.select(&[]).unwrap();
+        let mended = upstream.backends().into_iter().find(|b| b.address() != lease.backend().address()).unwrap();
+        let held = upstream.hold_out(&mended);
+        *names.0.lock() = Some(Vec::new());
+        upstream.resolve_now();
+        until(&upstream, |_| lease.backend().state() == BackendState::Draining).await;
+        assert_eq!(mended.state(), BackendState::Healing, "who is repaired is waited for");
+        assert!(upstream.select(&[]).is_err());
+        drop(lease);
+        drop(held);
+        assert_eq!(mended.state(), BackendState::Draining, "and is not believed while it has no name");
+        until(&upstream, <[_]>::is_empty).await;
+        assert_eq!(upstream.select(&[]).err(), Some(crate::upstream::NoBackend::Unresolved));
+        *names.0.lock() = Some(addresses(&[2]));
+        until(&upstream, |backends| backends.len() == 1).await;
+        assert!(upstream.select(&[]).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_name_that_hangs_delays_no_other_of_its_upstream() {
+        let names = Arc::new(Names(Mutex::new(Some(addresses(&[1])))));
+        let mut spec = Arc::unwrap_or_clone(spec());
+        let hangs = ServerSpec { address: ServerAddress::parse("hangs:80").unwrap(), ..spec.servers[0].clone() };
+        spec.servers.insert(0, hangs);
+        let upstream = start_as(Arc::new(spec), &names, None);
+        until(&upstream, |backends| backends.len() == 1).await;
+        *names.0.lock() = Some(addresses(&[2, 3]));
+        until(&upstream, |backends| backends.len() == 2).await;
+    }
+
+    #[tokio::test]
     async fn counters_pass_to_the_next_configuration() {
-        let names = Arc::new(Names(Mutex::new(addresses(&[1]))));
+        let names = Arc::new(Names(Mutex::new(Some(addresses(&[1])))));
         let first = start(&names, None);
         until(&first, |backends| backends.len() == 1).await;
         let lease = first.select(&[]).unwrap();
@@ -541,7 +577,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_is_held_out_gets_nothing() {
-        let names = Arc::new(Names(Mutex::new(addresses(&[1, 2]))));
+        let names = Arc::new(Names(Mutex::new(Some(addresses(&[1, 2])))));
         let upstream = start(&names, None);
         until(&upstream, |backends| backends.len() == 2).await;
         let sick = Arc::clone(&upstream.backends()[0]);
@@ -560,12 +596,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_waits_for_a_backend_no_longer_than_it_may() {
-        let names = Arc::new(Names(Mutex::new(Vec::new())));
+        let names = Arc::new(Names(Mutex::new(Some(Vec::new()))));
         let upstream = start(&names, None);
         let start = Instant::now();
         let none = upstream.select_or_wait(&mut Vec::new(), start + Duration::from_millis(50)).await;
         assert!(none.is_err() && Duration::from_millis(50) <= start.elapsed());
-        *names.0.lock() = addresses(&[1]);
+        *names.0.lock() = Some(addresses(&[1]));
         let deadline = Instant::now() + Duration::from_secs(10);
         assert!(upstream.select_or_wait(&mut Vec::new(), deadline).await.is_ok());
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::types::Weight;
 
-use super::backend::Backend;
+use super::backend::{Backend, BackendState};
 
 /// Which tier of backends a rotation is made of, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +101,27 @@ fn smooth_turns(weights: &[Weight]) -> Box<[u16]> {
 
 fn gcd(a: i64, b: i64) -> i64 {
     if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// The best tier that has anyone in it. Where requests are held they wait for a first probe as well.
+pub(super) fn best_tier(present: &[&Arc<Backend>], holds: bool) -> (Serving, Vec<Arc<Backend>>) {
+    let pick = |accept: &dyn Fn(&Backend) -> bool| -> Vec<Arc<Backend>> {
+        present.iter().filter(|backend| accept(backend)).map(|backend| Arc::clone(backend)).collect()
+    };
+    type Accept = fn(&Backend) -> bool;
+    let up: Accept = |b| b.state() == BackendState::Up && !b.server().backup;
+    let backup: Accept = |b| b.state() == BackendState::Up && b.server().backup;
+    let untested: Accept = |b| b.state() == BackendState::New;
+    let open: Accept = Backend::may_fail_open;
+    let tiers =
+        [(Serving::Up, up), (Serving::Backup, backup), (Serving::Untested, untested), (Serving::FailOpen, open)];
+    for (serving, accept) in tiers.into_iter().filter(|(serving, _)| !(holds && *serving == Serving::Untested)) {
+        let backends = pick(&accept);
+        if !backends.is_empty() {
+            return (serving, backends);
+        }
+    }
+    (Serving::Nobody, Vec::new())
 }
 
 #[cfg(test)]

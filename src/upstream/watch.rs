@@ -8,11 +8,13 @@ use std::sync::{Arc, LazyLock, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 
 use crate::config::model::{CheckSpec, ServerSpec};
 use crate::types::{OwnedTask, ServerAddress};
 
-use super::backend::Backend;
+use super::backend::{Backend, BackendState};
+use super::discovery::{Lookup, LookupError};
 use super::health::{Failure, Verdict};
 use super::pool::Pool;
 use super::probe::Probe;
@@ -28,42 +30,91 @@ const JUST_DOWN: Duration = Duration::from_secs(30);
 /// Probes begin together at multiples of this.
 const BEAT: Duration = Duration::from_millis(50);
 
-/// The addresses that each server last stood for.
+/// The addresses that each server last stood for; none for one that is gone, or was never there.
 pub(super) type Known = HashMap<ServerAddress, Vec<SocketAddr>>;
 
-/// Resolves the servers of a pool until it is gone, and lets ejections that have ended take effect.
-pub(super) async fn discover(pool: Weak<Pool>, mut known: Known) {
+/// Resolves the servers of a pool until it is gone, and lets ejections that have ended take effect. A name that takes long
+/// delays no other.
+pub(super) async fn discover(pool: Weak<Pool>, known: Known) {
+    let Some(servers) = pool.upgrade().map(|pool| pool.spec.servers.clone()) else { return };
+    let book = Mutex::new(Book { known, unasked: servers.len() });
+    join_all(servers.iter().map(|server| follow(&pool, &server.address, &book))).await;
+}
+
+/// What the names of a pool stand for, and how many of them were not looked up yet.
+struct Book {
+    known: Known,
+    unasked: usize,
+}
+
+async fn follow(pool: &Weak<Pool>, server: &ServerAddress, book: &Mutex<Book>) {
+    let mut is_first = true;
     while let Some(pool) = pool.upgrade() {
-        let found = resolve(&pool, &mut known).await;
-        pool.set_members(found);
-        let weak = pool.downgrade();
+        let mut look = pool.names.subscribe();
+        // Asked for without holding on to the pool, which may end meanwhile.
+        let (resolver, weak) = (Arc::clone(&pool.tools.resolver), pool.downgrade());
+        drop(pool);
+        let answer = resolver.resolve(server).await;
+        let Some(pool) = weak.upgrade() else { return };
+        note(&pool, server, answer, book, std::mem::take(&mut is_first));
         drop(pool);
         tokio::time::sleep(PAUSE_MIN).await;
-        let Some(pool) = weak.upgrade() else { return };
         let rest = RESOLVE_EVERY.saturating_sub(PAUSE_MIN);
-        // Either way the names are looked up next.
-        let _ = tokio::time::timeout(rest, pool.resolve_now.notified()).await;
+        // Either way the name is looked up next.
+        let _ = tokio::time::timeout(rest, look.changed()).await;
     }
 }
 
-/// Every server's addresses. A lookup that fails leaves the last good answer in force.
-async fn resolve(pool: &Pool, known: &mut Known) -> Vec<(SocketAddr, ServerSpec)> {
-    let lookups = pool.spec.servers.iter().map(|server| pool.tools.resolver.resolve(&server.address));
-    let answers = join_all(lookups).await;
-    for (server, answer) in pool.spec.servers.iter().zip(answers) {
-        let address = &server.address;
-        match answer {
-            Ok(mut addresses) => {
-                addresses.sort_unstable();
-                known.insert(address.clone(), addresses);
-            }
-            Err(error) => {
-                pool.metrics.resolve_failed();
-                tell_unresolved(pool, address, known, &error);
-            }
-        }
+/// Makes the members of a pool what this answer and the last ones of its other servers say.
+fn note(
+    pool: &Arc<Pool>,
+    server: &ServerAddress,
+    answer: Result<Lookup, LookupError>,
+    book: &Mutex<Book>,
+    is_first: bool,
+) {
+    let mut book = book.lock();
+    if !matches!(answer, Ok(Lookup::Found(_) | Lookup::HalfFound(_))) {
+        pool.metrics.resolve_failed();
     }
-    members(&pool.spec.servers, known)
+    let before = book.known.get(server);
+    tell(pool, server, before, &answer);
+    let in_repair = match &answer {
+        Ok(answer) => in_repair(pool, server, *answer == Lookup::Gone),
+        Err(_) => Vec::new(),
+    };
+    let now = stands_for(before.map_or(&[], Vec::as_slice), answer, &in_repair);
+    book.known.insert(server.clone(), now);
+    book.unasked -= usize::from(is_first);
+    if book.unasked == 0 {
+        pool.set_resolved();
+    }
+    pool.set_members(members(&pool.spec.servers, &book.known));
+}
+
+/// The backends of a server that are repaired now, which gives them no requests. Those of one that is gone get none after it
+/// either, until its name is back.
+fn in_repair(pool: &Pool, server: &ServerAddress, is_gone: bool) -> Vec<SocketAddr> {
+    let present = pool.present();
+    let of_server = present.iter().filter(|backend| backend.server().address == *server);
+    let in_repair = of_server.filter(|backend| {
+        backend.set_unnamed(is_gone);
+        backend.state() == BackendState::Healing
+    });
+    in_repair.map(|backend| backend.address()).collect()
+}
+
+/// What a name stands for after an answer. One that is gone stands for nothing in the same breath, since its addresses are
+/// soon another's; a backend that is repaired, perhaps by a restart, gets no requests anyhow and is waited for. Where nobody
+/// could say, the last answer stays.
+fn stands_for(before: &[SocketAddr], answer: Result<Lookup, LookupError>, in_repair: &[SocketAddr]) -> Vec<SocketAddr> {
+    match answer {
+        Ok(Lookup::Found(addresses)) => addresses,
+        // There may be IPv4 addresses as well, and the last of them are the better guess.
+        Ok(Lookup::HalfFound(addresses)) if before.iter().all(SocketAddr::is_ipv6) => addresses,
+        Ok(Lookup::Gone) => before.iter().copied().filter(|address| in_repair.contains(address)).collect(),
+        Ok(Lookup::HalfFound(_)) | Err(_) => before.to_vec(),
+    }
 }
 
 /// The backends of these servers; an address that two of them stand for belongs to the first.
@@ -74,15 +125,23 @@ pub(super) fn members(servers: &[ServerSpec], known: &Known) -> Vec<(SocketAddr,
     all.filter(|(address, _)| taken.insert(*address)).map(|(address, server)| (address, server.clone())).collect()
 }
 
-fn tell_unresolved(pool: &Pool, server: &ServerAddress, known: &mut Known, error: &std::io::Error) {
+fn tell(pool: &Pool, server: &ServerAddress, before: Option<&Vec<SocketAddr>>, answer: &Result<Lookup, LookupError>) {
     let name = &pool.spec.name;
-    match known.get(server) {
-        None => {
-            log::warn!("upstream {name}: {server} does not resolve yet ({error}); it joins when it does");
-            known.insert(server.clone(), Vec::new());
+    match (answer, before) {
+        (Ok(Lookup::Found(_) | Lookup::HalfFound(_)), _) => {}
+        (Ok(Lookup::Gone), None) => {
+            log::warn!("upstream {name}: {server} does not resolve yet (there is no such name); it joins when it does");
         }
-        Some(addresses) if addresses.is_empty() => {}
-        Some(_) => log::debug!("upstream {name}: {server} does not resolve ({error}); its last addresses stay"),
+        (Err(error), None) => {
+            log::warn!("upstream {name}: {server} does not resolve yet ({error}); it joins when it does");
+        }
+        (Ok(Lookup::Gone), Some(addresses)) if !addresses.is_empty() => {
+            log::warn!("upstream {name}: {server} is gone; its backends leave until the name is back");
+        }
+        (Err(error), Some(addresses)) if !addresses.is_empty() => {
+            log::debug!("upstream {name}: {server} does not resolve ({error}); its last addresses stay");
+        }
+        (Ok(Lookup::Gone) | Err(_), Some(_)) => {}
     }
 }
 
@@ -185,6 +244,31 @@ fn pause(check: &CheckSpec, pressing: bool) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_is_gone_stands_for_nothing_and_one_in_doubt_for_what_it_did() {
+        let list = |text: &str| text.split_whitespace().map(|text| text.parse().unwrap()).collect::<Vec<SocketAddr>>();
+        let late = || Err(LookupError::TimedOut);
+        let (found, half) = (|text| Ok(Lookup::Found(list(text))), |text| Ok(Lookup::HalfFound(list(text))));
+        #[rustfmt::skip]
+        let rows = [
+            // before                   answer                  now
+            ("",                        found("10.0.0.1:80"),   "10.0.0.1:80"),
+            ("10.0.0.1:80",             found("10.0.0.2:80"),   "10.0.0.2:80"),
+            ("10.0.0.1:80",             Ok(Lookup::Gone),       ""),
+            ("10.0.0.1:80 10.0.0.9:80", Ok(Lookup::Gone),       "10.0.0.9:80"), // which is repaired
+            ("",                        Ok(Lookup::Gone),       ""),
+            ("10.0.0.1:80",             late(),                 "10.0.0.1:80"),
+            ("",                        late(),                 ""),
+            ("",                        half("[fd00::1]:80"),   "[fd00::1]:80"),
+            ("[fd00::1]:80",            half("[fd00::2]:80"),   "[fd00::2]:80"),
+            ("10.0.0.1:80",             half("[fd00::1]:80"),   "10.0.0.1:80"),
+        ];
+        for (before, answer, now) in rows {
+            let case = format!("{before} then {answer:?}");
+            assert_eq!(stands_for(&list(before), answer, &list("10.0.0.9:80")), list(now), "{case}");
+        }
+    }
 
     #[test]
     fn long_pauses_end_on_a_beat_and_short_ones_in_time() {

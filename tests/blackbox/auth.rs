@@ -136,14 +136,67 @@ async fn no_spelling_of_a_path_goes_past_the_question() {
         ("//orders/1",                 401),
         ("/orders/./1",                401),
         ("/%6f%72ders/1",              401),
+        ("/orders;x=1",                400), // what follows is `/orders/1` to Tomcat, Jetty, Spring or Quarkus
+        ("/orders;/1",                 400),
+        ("/;/orders/1",                400),
+        ("/;a=b/orders/1",             400),
+        ("/x/..;/orders/1",            400),
+        ("/..;/orders",                400),
+        ("/orders%3bx/1",              400),
+        ("/orders%253bx/1",            400),
+        ("/x/%2e%2e;/orders",          400),
+        ("/p;%2fq/..;/orders",         400),
+        ("/x/%252e%252e/orders",       400), // decoded twice
+        ("/x/..%255corders",           400),
+        ("/%256frders",                400),
+        ("/orders/x//../..",           400), // where an empty segment is one
+        ("/Orders/1",                  400), // Express and ASP.NET know no capitals
+        ("/x/..;/ORDERS",              400),
+        ("/orders./1",                 400), // Windows
+        ("/orders%20/1",               400),
+        ("/orders%3fx",                400), // decoded, then taken apart
+        ("/orders/1;v=2",              401),
+        ("/orders/A%20b",              401),
         ("/products/../x",             200),
         ("/products/a%20b",            200),
+        ("/Products;color=Red/a%2fb",  200),
+        ("/products/100%25/orders",    200),
+        ("/ordersOrders;x",            200),
     ];
     for (path, status) in rows {
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
         assert_eq!(Wire::saying(edge.address, request).await.answer().await.status(), status, "{path}");
     }
-    assert_eq!(service.requests().len(), 2);
+    assert_eq!(service.requests().len(), 5);
+}
+
+/// Whoever tells paths apart by their capitals may; nobody else shall.
+#[tokio::test]
+async fn routes_that_differ_in_capitals_alone_are_told_apart() {
+    let (users, service) = (users().await, RawOrigin::answering(OK).await);
+    let auth = "{ to: service, auth: { to: users, path: /verify } }";
+    let edge = TestEdge::start(&format!(
+        "routes:\n  /: service\n  /Api: service\n  /api: {auth}\n  /Files: {auth}\n  /files/public: service\n  /more: {auth}\n\
+         upstreams:\n  service: {{ servers: {}, check: off }}\n  users: {{ servers: {}, check: off }}\n",
+        service.server(),
+        users.server()
+    ))
+    .await;
+    #[rustfmt::skip]
+    let rows = [
+        ("/Api/1",            200),
+        ("/api/1",            401),
+        ("/aPi/1",            400),
+        ("/Files/1",          401),
+        ("/files/1",          400),
+        ("/files/public/A",   200),
+        ("/Files/More;/x",    401), // asked whichever way it is read
+        ("/more/..;/Files",   401),
+    ];
+    for (path, status) in rows {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(Wire::saying(edge.address, request).await.answer().await.status(), status, "{path}");
+    }
 }
 
 /// HTTP/1.0 may name its host in the target alone.

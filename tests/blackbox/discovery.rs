@@ -1,4 +1,6 @@
-//! Names whose addresses change: containers recreated, scaled and gone. Each edge has an `/etc/hosts` of its own.
+//! Names whose addresses change: containers recreated, scaled and gone. Each edge has an `/etc/hosts` of its own, and a
+//! `/etc/resolv.conf` whose name server is not there. Names under `invalid` are known not to exist without asking anybody
+//! (RFC 6761, section 6.4), so they are gone when the file no longer has them; of others then nobody can say anything.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -12,6 +14,7 @@ use crate::harness::{Origin, TestEdge, eventually};
 struct Named {
     edge: TestEdge,
     hosts: tempfile::NamedTempFile,
+    _resolv: tempfile::NamedTempFile,
 }
 
 impl Named {
@@ -19,10 +22,16 @@ impl Named {
     async fn start(lines: &str, site: &str) -> Self {
         let hosts = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(hosts.path(), lines).unwrap();
-        let bind = format!("mount --bind {} /etc/hosts && exec \"$0\" \"$@\"", hosts.path().display());
+        let resolv = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(resolv.path(), "nameserver 127.0.0.9\noptions timeout:1 attempts:1\n").unwrap();
+        let bind = format!(
+            "mount --bind {} /etc/hosts && mount --bind {} /etc/resolv.conf && exec \"$0\" \"$@\"",
+            hosts.path().display(),
+            resolv.path().display()
+        );
         let shell = format!("exec unshare --map-root-user --mount sh -c '{bind}'");
         let edge = TestEdge::start_through(&shell, "", site).await;
-        Self { edge, hosts }
+        Self { edge, hosts, _resolv: resolv }
     }
 
     fn say(&self, lines: &str) {
@@ -140,7 +149,7 @@ async fn the_rotation_follows_the_scale_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_gone_keeps_its_last_address_and_one_that_never_was_harms_only_itself() {
+async fn a_name_nobody_answers_for_keeps_its_last_address_and_one_that_never_was_harms_only_itself() {
     let ([api], port) = replicas().await;
     let site = format!(
         "routes:\n  /: api\n  /never: never\nupstreams:\n  api: {{ servers: \"api.test:{port}\", {CHECK} }}\n  never: {{ servers: \"never.test:{port}\" }}\n"
@@ -160,4 +169,50 @@ async fn a_name_that_is_gone_keeps_its_last_address_and_one_that_never_was_harms
     assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "5"));
     assert_eq!(named.answers(1).await, ["2".into()].into());
     drop(api);
+}
+
+/// Docker gives the address of a container that is gone to the next: nobody may get what was meant for the first.
+#[tokio::test]
+async fn the_address_of_a_name_that_is_gone_gets_nothing_more_whoever_has_it_now() {
+    for check in ["check: off", CHECK] {
+        let ([two, three], port) = replicas().await;
+        let site = format!(
+            "routes:\n  /: web\n  /api: api\n  /held: held\nupstreams:\n  web: {{ servers: \"web.test:{port}\", {check} }}\n  \
+             api: {{ servers: \"api.invalid:{port}\", {check} }}\n  held: {{ servers: \"api.invalid:{port}\", hold: 20s, {check} }}\n"
+        );
+        let named = Named::start("127.0.0.3 web.test\n127.0.0.2 api.invalid\n", &site).await;
+        let client = named.edge.client();
+        assert_eq!((client.get("/api").await.body, client.get("/").await.body), ("2".into(), "3".into()));
+        // One that the name still had is finished.
+        two.answer_after(Duration::from_secs(2));
+        let before = two.count();
+        let last = tokio::spawn({
+            let client = named.edge.client();
+            async move { client.get("/api").await }
+        });
+        eventually("it is at work", || async { before < two.count() }).await;
+        named.say("127.0.0.2 web.test\n127.0.0.3 web.test\n");
+        eventually("the name is gone", || async { client.get("/api").await.status == 503 }).await;
+        let answer = client.get("/api").await;
+        assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "5"));
+        assert_eq!(last.await.unwrap().body, "2");
+        two.answer_after(Duration::ZERO);
+        eventually("its address is the other's", || async { named.edge.states("web").await.len() == 2 }).await;
+        assert_eq!(named.answers(6).await, ["2".into(), "3".into()].into());
+        assert_eq!(client.get("/api").await.status, 503);
+        eventually("nobody is left", || async { named.edge.states("api").await.is_empty() }).await;
+
+        let waiting = tokio::spawn({
+            let client = named.edge.client();
+            async move { client.get("/held").await }
+        });
+        eventually("one is held", || async {
+            named.edge.metrics().await.contains("remora_upstream_held{upstream=\"held\"} 1")
+        })
+        .await;
+        named.say("127.0.0.2 web.test\n127.0.0.3 api.invalid\n");
+        assert_eq!(waiting.await.unwrap().body, "3", "it waited until the name was back");
+        eventually("the name is back", || async { client.get("/api").await.body == "3" }).await;
+        drop(three);
+    }
 }

@@ -101,6 +101,55 @@ async fn the_backend_is_told_about_the_client() {
     assert_eq!(made.header("x-request-id").len(), 32);
 }
 
+/// Whatever it calls itself, what only a proxy may say is not taken from a client, by HTTP/1.1 or HTTP/2.
+#[tokio::test]
+async fn what_only_a_proxy_may_say_is_taken_from_a_trusted_one_alone() {
+    const SAID: [&str; 14] = [
+        "forwarded",
+        "x-forwarded",
+        "x-forwarded-client-cert",
+        "x-forwarded-port",
+        "x-forwarded-prefix",
+        "x-forwarded-protocol",
+        "x-forwarded-scheme",
+        "x-forwarded-server",
+        "x-forwarded-ssl",
+        "x-client-ip",
+        "cf-connecting-ip",
+        "true-client-ip",
+        "x-original-url",
+        "x-scheme",
+    ];
+    let site = |api: &Origin| format!("routes:\n  /: api\nupstreams:\n  api: {{ servers: {} }}\n", api.server());
+    for trusted in ["", "trusted_proxies: [127.0.0.0/8]"] {
+        let api = Origin::named("api").await;
+        let edge = TestEdge::start_with(trusted, &site(&api)).await;
+        for client in [edge.client(), Client::http2(edge.address)] {
+            let sent: Vec<_> = SAID.iter().map(|name| (*name, "x")).chain([("x-mine", "x")]).collect();
+            assert_eq!(client.send(Method::GET, "/", &sent, "").await.status, 200);
+        }
+        for seen in api.seen() {
+            assert_eq!(seen.headers["x-mine"], "x");
+            for name in SAID {
+                assert_eq!(seen.headers.contains_key(name), !trusted.is_empty(), "{name}");
+            }
+        }
+        assert_eq!(api.count(), 2);
+    }
+}
+
+#[tokio::test]
+async fn the_clients_address_is_understood_with_a_port_too() {
+    let api = Origin::named("api").await;
+    let site = format!("routes:\n  /: api\nupstreams:\n  api: {{ servers: {} }}\n", api.server());
+    let edge = TestEdge::start_with("trusted_proxies: [127.0.0.0/8, 10.0.0.0/8]", &site).await;
+    for claimed in ["203.0.113.7:51008", "203.0.113.7:51008, 10.0.0.6", "[203.0.113.7],,", "203.0.113.7"] {
+        edge.client().send(Method::GET, "/", &[("x-forwarded-for", claimed)], "").await;
+    }
+    let told: Vec<_> = api.seen().iter().map(|seen| seen.headers["x-real-ip"].clone()).collect();
+    assert_eq!(told, ["203.0.113.7"; 4]);
+}
+
 #[tokio::test]
 async fn a_trusted_proxy_is_believed() {
     let api = Origin::named("api").await;
