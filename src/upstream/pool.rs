@@ -554,7 +554,7 @@ mod tests {
     #[tokio::test]
     async fn a_pass_counts_for_the_definition_it_was_made_under() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let names = Arc::new(Names(Mutex::new(vec![listener.local_addr().unwrap()])));
+        let names = Arc::new(Names(Mutex::new(Some(vec![listener.local_addr().unwrap()]))));
         let tools = UpstreamTools {
             resolver: Arc::clone(&names) as Arc<dyn Resolve>,
             metrics: Metrics::new().unwrap(),
