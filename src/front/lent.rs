@@ -55,6 +55,8 @@ pub(super) struct Lent {
     /// The answer's head came: what follows is not another, whatever it looks like.
     is_answered: bool,
     share: Share,
+    /// The body was found malformed.
+    is_malformed: bool,
     inward: Alarm,
     outward: Alarm,
 }
@@ -89,6 +91,7 @@ impl Lent {
             unsent: Vec::new(),
             is_answered: false,
             share,
+            is_malformed: false,
             inward: Alarm::new(loan.pace),
             outward: Alarm::new(loan.pace),
         }
@@ -117,8 +120,11 @@ impl Lent {
                 self.ready = part;
             }
             Share::Chunks(chunked) => {
-                let bad = |bad| io::Error::new(io::ErrorKind::InvalidData, bad);
-                let rewritten = chunked.rewrite(&mut part).map_err(bad)?;
+                let rewritten = chunked.rewrite(&mut part).map_err(|bad| {
+                    // What follows is not read any more: nobody could say what it is.
+                    self.is_malformed = true;
+                    io::Error::new(io::ErrorKind::InvalidData, bad)
+                })?;
                 let rest = part.split_off(rewritten.read.min(part.len()));
                 self.waiting.splice(..0, rest);
                 part.truncate(rewritten.written);
@@ -188,6 +194,9 @@ impl AsyncRead for Lent {
             && let Poll::Ready(Err(error)) = this.poll_send(context, &[])
         {
             return Poll::Ready(Err(error));
+        }
+        if this.is_malformed {
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
         loop {
             if !this.ready.is_empty() {
