@@ -85,6 +85,20 @@ impl HeadOut<'_> {
         }
     }
 
+    /// Adds the request's id. In HTTP/2 it is for no table (RFC 7541, section 7.1.3): no two are the same, and each would
+    /// push out what comes again.
+    fn id(&mut self, id: &[u8]) {
+        match self {
+            Self::Text(_) => self.header(b"X-Request-Id", id),
+            Self::Frame(response) => {
+                if let Ok(mut value) = HeaderValue::from_bytes(id) {
+                    value.set_sensitive(true);
+                    response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
+                }
+            }
+        }
+    }
+
     /// Ends it, and says what becomes of the connection, where that is not what the client's version expects.
     fn end(&mut self, version: Version, keep_alive: bool) {
         let Self::Text(out) = self else { return };
@@ -225,7 +239,7 @@ pub(super) fn answer(out: &mut HeadOut<'_>, view: &ResponseView<'_>, question: &
     if !has_date {
         question.relay.clock.with_date(|date| out.header(b"Date", date));
     }
-    out.header(b"X-Request-Id", question.id);
+    out.id(question.id);
     if let Some(cors) = &route.cors {
         for (name, value) in cors.edits(question.view().get(Known::Origin)) {
             if name != header::VARY || !varies_by_origin(view) {

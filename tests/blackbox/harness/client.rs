@@ -32,9 +32,24 @@ impl Answer {
     }
 }
 
+/// True where tests use HTTP/2 unless they name a protocol.
+pub fn is_http2() -> bool {
+    match std::env::var("REMORA_TEST_CLIENT").as_deref() {
+        Ok("http2") => true,
+        Ok("http1") | Err(_) => false,
+        Ok(other) => panic!("REMORA_TEST_CLIENT is `{other}`; it must be `http1` or `http2`"),
+    }
+}
+
 impl Client {
     pub fn new(address: SocketAddr) -> Self {
         Self { address, inner: legacy::Client::builder(TokioExecutor::new()).build_http() }
+    }
+
+    /// A client of the protocol that the suite runs with: `REMORA_TEST_CLIENT=http2` has every test that does not name one
+    /// use HTTP/2.
+    pub fn usual(address: SocketAddr) -> Self {
+        if is_http2() { Self::http2(address) } else { Self::new(address) }
     }
 
     /// A client that speaks HTTP/2 from its first byte.

@@ -171,7 +171,7 @@ docker: off
     }
 
     pub fn client(&self) -> Client {
-        Client::new(self.address)
+        Client::usual(self.address)
     }
 
     pub fn pid(&self) -> u32 {
