@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use http::Version;
 use http::header::{self, HeaderName, HeaderValue};
+use pingora::Result;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::authority::raw_target_authority;
-use pingora::Result;
 use pingora_proxy::Session;
 use tokio::sync::Semaphore;
 
