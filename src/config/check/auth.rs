@@ -8,9 +8,10 @@ use http::uri::PathAndQuery;
 use crate::types::IdentityField;
 
 use super::super::model::AuthSpec;
-use super::super::problem::{Problem, Problems, quoted};
+use super::super::problem::{Problem, Problems};
 use super::super::raw::RawAuth;
 use super::super::read::{Form, Item, field, one_or_many, open, text};
+use super::super::words::quoted;
 use super::leaf::{MINUTE, MS, all, duration, parsed, required};
 use super::probe::request_target;
 use super::route::target;

@@ -9,9 +9,10 @@ use ipnet::IpNet;
 use log::LevelFilter;
 
 use super::super::model::{AccessLog, DockerSpec, LaneChoice, LogSpec, ProcessSpec, SidecarSpec};
-use super::super::problem::{Problem, Problems, quoted};
+use super::super::problem::{Problem, Problems};
 use super::super::raw::{RawDocker, RawFile, RawLog};
 use super::super::read::{Form, Item, choice, field, one_or_many, open, text};
+use super::super::words::quoted;
 use super::journal::journal;
 use super::leaf::{HOUR, all, auto_or, duration};
 use super::limits::limits;

@@ -6,9 +6,10 @@ use crate::types::{HostPattern, PathPrefix, UpstreamName};
 
 use super::super::model::{ErrorFormat, RouteSpec};
 use super::super::place::Place;
-use super::super::problem::{Problem, Problems, quoted};
+use super::super::problem::{Problem, Problems};
 use super::super::raw::{RawRoute, RawRouteLimits};
 use super::super::read::{Form, Item, choice, field, flag, open, text};
+use super::super::words::quoted;
 use super::auth::auth;
 use super::cors::cors;
 use super::leaf::{required, size};

@@ -7,9 +7,10 @@ use crate::types::{ByteSize, UpstreamName};
 
 use super::super::model::{Balance, RetryOn, RetrySpec, Timeouts, UpstreamSpec};
 use super::super::place::Place;
-use super::super::problem::{Problem, Problems, listed, nearest, quoted};
+use super::super::problem::{Problem, Problems};
 use super::super::raw::{RawRetry, RawTimeouts, RawUpstream};
 use super::super::read::{Form, Item, choice, field, one_or_many, open, text};
+use super::super::words::{listed, nearest, quoted};
 use super::cors::cors;
 use super::heal::heal;
 use super::leaf::{HOUR, MINUTE, MS, all, duration, number32, percent, required, size};
