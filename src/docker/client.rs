@@ -17,7 +17,7 @@ use crate::config::model::DockerSpec;
 use super::breaker::{Breaker, Change};
 use super::container::ContainerId;
 use super::error::DockerError;
-use super::exec::Overdue;
+use super::overdue::Overdue;
 
 /// Where the socket is unless the file or `DOCKER_HOST` says otherwise.
 const USUAL_SOCKET: &str = "/var/run/docker.sock";

@@ -14,6 +14,7 @@ use super::client::{CALL_LIMIT, Docker};
 use super::container::{ContainerId, ContainerRef, ContainerState};
 use super::error::{DockerError, ExecError, one_line};
 use super::output::Tail;
+use super::overdue::Overdue;
 
 /// How much longer than the container's own `timeout` the answer is waited for.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -68,13 +69,6 @@ pub struct ExecOutcome {
     pub stderr: String,
     /// How long it took, the way through the daemon included.
     pub took: Duration,
-}
-
-/// A command that ran past its deadline.
-#[derive(Debug, Clone)]
-pub(super) struct Overdue {
-    exec_id: String,
-    command: String,
 }
 
 impl Docker {
