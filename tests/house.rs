@@ -56,7 +56,6 @@ const CIRCLES: &[(&[&str], &str)] = &[
         &["config/raw/mod.rs", "config/raw/upstream.rs", "config/schema/form.rs"],
         "schemars asks a type for its schema, and the schema names the types",
     ),
-    (&["heal/policy/mod.rs", "heal/policy/reason.rs", "heal/policy/record.rs"], "cut next"),
     (
         &[
             "heal/attempt.rs",
