@@ -8,6 +8,7 @@ mod books;
 mod client;
 mod desk;
 mod failure;
+mod fitting;
 mod gate;
 mod ledger;
 mod line;
