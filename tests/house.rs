@@ -68,7 +68,6 @@ const CIRCLES: &[(&[&str], &str)] = &[
         ],
         "cut next",
     ),
-    (&["reload/fingerprint.rs", "reload/loader.rs", "reload/mod.rs", "reload/run.rs", "reload/watch.rs"], "cut next"),
     (&["server/mod.rs", "server/sidecar.rs"], "cut next"),
     (
         &[
