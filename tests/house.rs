@@ -68,7 +68,6 @@ const CIRCLES: &[(&[&str], &str)] = &[
         ],
         "cut next",
     ),
-    (&["server/mod.rs", "server/sidecar.rs"], "cut next"),
     (
         &[
             "cli/check.rs",

@@ -1,39 +1,43 @@
 //! The composition root: builds every part, starts it in order, and ends it in order. Reads like a list.
 
+mod error;
 mod publish;
 mod renew;
 mod sidecar;
 mod signals;
+mod source;
 mod view;
 mod ward;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
 
-use crate::admin::{self, AdminError, AdminListener};
+use crate::admin::{self, AdminListener};
 use crate::config::model::{Config, DockerSpec, JournalFile, JournalSpec, ProcessSpec};
 use crate::docker::Docker;
-use crate::front::{self, BindError, Bound, Guard};
+use crate::front::{self, Bound, Guard};
 use crate::heal::{AtWork, HealTools, Healer, Journal, Surgeon};
 use crate::proxy::{Edge, EdgeSettings};
 use crate::relay;
-use crate::reload::{self, Load, Parts, Publish, Reload};
 use crate::sidecar::Sidecar;
 use crate::snapshot::{Snapshot, SnapshotCell};
 use crate::telemetry::{self, AccessLogger, Metrics, Webhook};
 use crate::types::{Active, OwnedTask};
 use crate::upstream::{SystemResolver, UpstreamTools};
 
+pub use error::RunError;
 pub use sidecar::{SidecarError, SidecarStart, run_sidecar};
+pub use source::FileSource;
 
 use publish::Publisher;
 use renew::Renewing;
-use signals::{EndSignals, Ending};
+use signals::{EndSignals, Ending, LAST_LINES};
+use source::start_reload;
 use view::View;
 use ward::Wards;
 
@@ -43,35 +47,8 @@ const BODIES_KIB: usize = 64 * 1024;
 const FIRST_PROBES: Duration = Duration::from_millis(1500);
 /// How long the end waits for connections once no request is left.
 const LAST_BYTES: Duration = Duration::from_secs(1);
-/// How long the end waits for logs to be written.
-const LAST_LINES: Duration = Duration::from_millis(500);
 /// Where the journal of heals is kept unless the file says otherwise, if the folder is there.
 const USUAL_JOURNAL: &str = "/var/lib/remora/heals.jsonl";
-
-/// Why the edge did not run.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// A listener cannot be had.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// The admin listener cannot be had.
-    #[error(transparent)]
-    Admin(#[from] AdminError),
-    /// Two metrics have the same name.
-    #[error("the metrics cannot be set up")]
-    Metrics(#[from] prometheus::Error),
-    /// The journal of heals cannot be written.
-    #[error("the journal `{}` cannot be written: {cause}; change `journal:` or the folder's owner", path.display())]
-    Journal {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        cause: io::Error,
-    },
-    /// The system refused threads, signal handlers or a log.
-    #[error("the process cannot start")]
-    System(#[from] io::Error),
-}
 
 /// What an edge is started with.
 pub struct Start {
@@ -79,16 +56,6 @@ pub struct Start {
     pub config: Config,
     /// Where it was read from, if it may be read again.
     pub source: Option<FileSource>,
-}
-
-/// A file that may change.
-pub struct FileSource {
-    /// Its place, for status.
-    pub file: PathBuf,
-    /// Reads it again.
-    pub loader: Box<dyn Load>,
-    /// What it was read from the first time.
-    pub watch: reload::WatchSet,
 }
 
 /// Runs an edge until a signal ends it. `ready` is called once it listens, with the addresses.
@@ -180,11 +147,6 @@ async fn serve(
     access.flush(LAST_LINES);
     telemetry::log::flush(LAST_LINES);
     Ok(())
-}
-
-fn start_reload<P: Publish>(source: FileSource, publisher: P, running: Config, metrics: &Arc<Metrics>) -> Reload {
-    let FileSource { loader, watch, .. } = source;
-    Reload::start(Parts { loader, publisher, running, generation: 1, watch, metrics: Arc::clone(metrics) })
 }
 
 /// Where heals are written down: where none is asked for, the usual place is used if it is there.
