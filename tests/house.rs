@@ -68,21 +68,6 @@ const CIRCLES: &[(&[&str], &str)] = &[
         ],
         "cut next",
     ),
-    (
-        &[
-            "cli/check.rs",
-            "cli/demo.rs",
-            "cli/doctor.rs",
-            "cli/drill.rs",
-            "cli/heal.rs",
-            "cli/mod.rs",
-            "cli/reload.rs",
-            "cli/run.rs",
-            "cli/sidecar.rs",
-            "cli/status.rs",
-        ],
-        "cut next",
-    ),
     (&["front/door.rs", "front/http2.rs", "front/worker.rs"], "cut next"),
     (
         &[
