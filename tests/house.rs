@@ -68,7 +68,6 @@ const CIRCLES: &[(&[&str], &str)] = &[
         ],
         "cut next",
     ),
-    (&["front/door.rs", "front/http2.rs", "front/worker.rs"], "cut next"),
     (
         &[
             "proxy/body.rs",
