@@ -58,18 +58,6 @@ const CIRCLES: &[(&[&str], &str)] = &[
     ),
     (
         &[
-            "heal/attempt.rs",
-            "heal/drill.rs",
-            "heal/hand.rs",
-            "heal/healer.rs",
-            "heal/plans.rs",
-            "heal/rounds.rs",
-            "heal/survey.rs",
-        ],
-        "cut next",
-    ),
-    (
-        &[
             "proxy/body.rs",
             "proxy/context.rs",
             "proxy/failure.rs",

@@ -75,6 +75,13 @@ pub trait Patient: Send + Sync {
     fn probe(&self) -> BoxFuture<'_, bool>;
 }
 
+/// A backend among all: its upstream and its address.
+pub(super) type Key = (UpstreamName, SocketAddr);
+
+pub(super) fn key(patient: &Arc<dyn Patient>) -> Key {
+    (patient.upstream().clone(), patient.address())
+}
+
 /// What the clients of an upstream have seen since the edge started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
