@@ -58,20 +58,6 @@ const CIRCLES: &[(&[&str], &str)] = &[
     ),
     (
         &[
-            "proxy/body.rs",
-            "proxy/context.rs",
-            "proxy/failure.rs",
-            "proxy/mod.rs",
-            "proxy/record.rs",
-            "proxy/reply.rs",
-            "proxy/request.rs",
-            "proxy/response.rs",
-            "proxy/upstream.rs",
-        ],
-        "cut next",
-    ),
-    (
-        &[
             "relay/asking.rs",
             "relay/attempt.rs",
             "relay/auth.rs",
