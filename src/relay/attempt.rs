@@ -8,7 +8,6 @@ use crate::http1::{ResponseHead, Version};
 use crate::plan::Attempts;
 use crate::upstream::{Failure, Lease, Upstream, not_connected};
 
-use super::Relay;
 use super::buffer::Buffer;
 use super::client::Downstream;
 use super::clock::Late;
@@ -16,6 +15,7 @@ use super::fault::Fault;
 use super::pool::{self, Reuse};
 use super::sending::{Outgoing, Sending};
 use super::wire::Wire;
+use super::worker::Relay;
 
 /// A response whose head is here.
 pub(super) struct Answered<'w> {

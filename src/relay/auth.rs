@@ -14,7 +14,6 @@ use crate::plan::{Denial, Refusal};
 use crate::snapshot::Auth;
 use crate::upstream::Failure;
 
-use super::Relay;
 use super::asking::Asking;
 use super::attempt::{Answered, Asked};
 use super::body::Body;
@@ -24,6 +23,7 @@ use super::question::Question;
 use super::sending::Outgoing;
 use super::spool::Spool;
 use super::upload::Upload;
+use super::worker::Relay;
 
 /// Largest body of a denial that is passed on; a larger one is replaced by the edge's own.
 const BODY_MAX: usize = 64 * 1024;

@@ -9,7 +9,6 @@ use http::HeaderMap;
 use crate::types::Pace;
 use crate::upstream::Failure;
 
-use super::Relay;
 use super::attempt::{Answered, Deadlines};
 use super::body::Body;
 use super::buffer::{Buffer, HEADROOM};
@@ -20,6 +19,7 @@ use super::heads::{self, AnswerOut, HeadOut};
 use super::sending::{Outgoing, Sending};
 use super::splice::Conduit;
 use super::wire::Wire;
+use super::worker::Relay;
 
 /// How a delivery went.
 pub(super) struct Delivered {

@@ -12,7 +12,6 @@ use crate::snapshot::Route;
 use crate::telemetry::ErrorReason;
 use crate::upstream::Lease;
 
-use super::Relay;
 use super::asking::Asking;
 use super::attempt::{Answered, Asked, Deadlines};
 use super::auth::{self, Verdict};
@@ -27,6 +26,7 @@ use super::sending::Outgoing;
 use super::spool::Spool;
 use super::tunnel;
 use super::upload::Upload;
+use super::worker::Relay;
 
 /// What becomes of the client's connection, or stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,9 +10,9 @@ use crate::http1::{Known, ResponseFraming, ResponseView, Version};
 use crate::plan::{self, OwnResponse};
 use crate::snapshot::Route;
 
-use super::Relay;
 use super::buffer::Line;
 use super::question::Question;
+use super::worker::Relay;
 
 /// How a request's body is sent on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

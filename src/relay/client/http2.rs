@@ -13,10 +13,10 @@ use http::{HeaderMap, Response};
 
 use crate::types::Pace;
 
-use super::super::Relay;
 use super::super::buffer::Buffer;
 use super::super::clock::{Late, Watched};
 use super::super::heads::HeadOut;
+use super::super::worker::Relay;
 use super::Peer;
 
 /// One stream.

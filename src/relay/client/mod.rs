@@ -10,11 +10,11 @@ use std::task::{Context, Poll};
 use crate::http1::{ResponseView, Version};
 use crate::plan::OwnResponse;
 
-use super::Relay;
 use super::buffer::Buffer;
 use super::clock::Watched;
 use super::heads::{self, HeadOut};
 use super::wire::Wire;
+use super::worker::Relay;
 
 pub use http1::Client;
 pub use http2::Stream;
