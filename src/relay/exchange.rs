@@ -22,6 +22,7 @@ use super::fault::Fault;
 use super::heads::{self, AnswerOut, BodyOut};
 use super::question::{Question, Request};
 use super::record::Record;
+use super::response_head::HeadOut;
 use super::sending::Outgoing;
 use super::spool::Spool;
 use super::tunnel;
@@ -190,7 +191,7 @@ impl<'a, 'w> Exchange<'a, 'w> {
     }
 
     /// The backend takes the connection over.
-    async fn tunnel(&mut self, answered: Answered<'w>, head: &heads::HeadOut<'w>) -> Result<After, Fault> {
+    async fn tunnel(&mut self, answered: Answered<'w>, head: &HeadOut<'w>) -> Result<After, Fault> {
         let (relay, client) = (self.question.relay, self.question.client);
         let Some(client) = client.connection() else { return Err(Fault::ClientLeft) };
         client.send(relay, head.text(), b"").await.map_err(|_| Fault::ClientLeft)?;

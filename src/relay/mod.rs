@@ -16,6 +16,7 @@ mod pool;
 mod question;
 mod record;
 mod reply;
+mod response_head;
 mod sending;
 mod splice;
 mod spool;

@@ -15,9 +15,9 @@ use crate::types::Pace;
 
 use super::super::buffer::Buffer;
 use super::super::clock::{Late, Watched};
-use super::super::heads::HeadOut;
+use super::super::response_head::HeadOut;
 use super::super::worker::Relay;
-use super::Peer;
+use super::peer::Peer;
 
 /// One stream.
 pub struct Stream<'w> {
