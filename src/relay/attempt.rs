@@ -2,7 +2,6 @@
 
 use std::future::{Future as _, poll_fn};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use crate::http1::{ResponseHead, Version};
 use crate::plan::Attempts;
@@ -11,6 +10,7 @@ use crate::upstream::{Failure, Lease, Upstream, not_connected};
 use super::buffer::Buffer;
 use super::client::Downstream;
 use super::clock::Late;
+use super::deadlines::Deadlines;
 use super::fault::Fault;
 use super::pool::{self, Reuse};
 use super::sending::{Outgoing, Sending};
@@ -24,22 +24,6 @@ pub(super) struct Answered<'w> {
     pub bytes: Buffer<'w>,
     pub head: ResponseHead,
     pub sending: Sending<'w>,
-}
-
-/// Deadlines of an upstream.
-#[derive(Clone, Copy)]
-pub(super) struct Deadlines {
-    pub connect: Duration,
-    pub read: Duration,
-    pub write: Duration,
-}
-
-impl Deadlines {
-    /// Those of a route's upstream.
-    pub fn of(upstream: &Upstream) -> Self {
-        let timeouts = &upstream.spec().timeouts;
-        Self { connect: timeouts.connect, read: timeouts.read, write: timeouts.write }
-    }
 }
 
 /// One attempt: who asks, and which backend.

@@ -9,11 +9,12 @@ use http::HeaderMap;
 use crate::types::Pace;
 use crate::upstream::Failure;
 
-use super::attempt::{Answered, Deadlines};
+use super::attempt::Answered;
 use super::body::Body;
 use super::buffer::{Buffer, HEADROOM};
 use super::client::{Downstream, Stream};
 use super::clock::Late;
+use super::deadlines::Deadlines;
 use super::fault::Fault;
 use super::heads::AnswerOut;
 use super::response_head::{self, HeadOut};

@@ -13,10 +13,11 @@ use crate::telemetry::ErrorReason;
 use crate::upstream::Lease;
 
 use super::asking::Asking;
-use super::attempt::{Answered, Asked, Deadlines};
+use super::attempt::{Answered, Asked};
 use super::auth::{self, Verdict};
 use super::client::Downstream;
 use super::clock::Late;
+use super::deadlines::Deadlines;
 use super::deliver::deliver;
 use super::fault::Fault;
 use super::heads::{self, AnswerOut, BodyOut};

@@ -8,6 +8,7 @@ mod body;
 mod buffer;
 mod client;
 mod clock;
+mod deadlines;
 mod deliver;
 mod exchange;
 mod fault;

@@ -3,9 +3,9 @@
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use super::attempt::Deadlines;
 use super::buffer::{Buffer, HEADROOM, Line};
 use super::client::Downstream;
+use super::deadlines::Deadlines;
 use super::fault::Fault;
 use super::heads::BodyOut;
 use super::splice::Conduit;
