@@ -14,7 +14,7 @@ use super::client::{CALL_LIMIT, Docker};
 use super::container::{ContainerId, ContainerRef, ContainerState};
 use super::error::{DockerError, ExecError, one_line};
 use super::output::Tail;
-use super::overdue::Overdue;
+use super::overdue::OverdueCommand;
 
 /// How much longer than the container's own `timeout` the answer is waited for.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -131,7 +131,8 @@ impl Docker {
             Ok(Err(error)) if !error.opens_breaker() => return Err(refused(error)),
             // It may have been started before the daemon fell silent.
             Ok(Err(_) | Ok(None)) | Err(_) => {
-                self.overdue.lock().insert(container.id.clone(), Overdue { exec_id, command: shown.label() });
+                let command = OverdueCommand { exec_id, command: shown.label() };
+                self.overdue.lock().insert(container.id.clone(), command);
                 return Err(overran(if stderr.is_empty() { stdout } else { stderr }));
             }
         };
@@ -197,7 +198,7 @@ impl Docker {
 
     /// Refuses while an earlier command still runs in the container.
     async fn wait_for_overdue(&self, container: &ContainerRef) -> Result<(), ExecError> {
-        let Some(overdue) = self.overdue.lock().get(&container.id).cloned() else {
+        let Some(overdue) = self.overdue.lock().get(&container.id) else {
             return Ok(());
         };
         let id = overdue.exec_id.clone();
