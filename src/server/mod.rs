@@ -11,14 +11,16 @@ mod ward;
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
 
 use crate::admin::{self, AdminListener};
-use crate::config::model::{Config, DockerSpec, JournalFile, JournalSpec, ProcessSpec};
+use crate::config::model::{Config, DockerSpec, JournalFile, JournalSpec, ProcessSpec, Threads};
 use crate::docker::Docker;
 use crate::front::{self, Bound, Guard};
 use crate::heal::{AtWork, HealTools, Healer, Journal, Surgeon};
@@ -43,6 +45,8 @@ use ward::Wards;
 
 /// Memory that all request bodies together may wait in for their backend, KiB; beyond it they stream.
 const BODIES_KIB: usize = 64 * 1024;
+/// Most workers of `threads: auto`, as many as the file may ask for.
+const THREADS_MAX: usize = 256;
 /// How long the start waits for the first probes.
 const FIRST_PROBES: Duration = Duration::from_millis(1500);
 /// How long the end waits for connections once no request is left.
@@ -106,7 +110,8 @@ async fn serve(
     let connections = Arc::new(Active::default());
     let clerk = Clerk { access: Arc::clone(&access), active: Arc::clone(&active), metrics: Arc::clone(&metrics) };
     let (stop, stopped) = watch::channel(false);
-    let shared = lanes(&process, &snapshots, &clerk, &connections, &stopped);
+    let threads = worker_threads(process.threads);
+    let shared = lanes(&process, threads, &snapshots, &clerk, &connections, &stopped);
     let addresses = doors.bound.addresses();
     let certificates = doors.bound.certificates();
     let renewals: Vec<_> = certificates.iter().map(|c| OwnedTask::spawn(Arc::clone(c).watch())).collect();
@@ -136,7 +141,7 @@ async fn serve(
     let view = Arc::new(view);
     let admin = doors.admin.map(|listener| OwnedTask::spawn(admin::serve(listener, Arc::clone(&view) as _)));
     // Last: clients may take every file there is.
-    front::start(process.threads, &shared, doors.bound.into_endpoints(), &stopped)?;
+    front::start(threads, &shared, doors.bound.into_endpoints(), &stopped)?;
     for address in &addresses {
         log::info!("listening on {address}");
     }
@@ -220,9 +225,18 @@ struct Clerk {
     metrics: Arc<Metrics>,
 }
 
+/// One per core of this machine, where the file does not say how many.
+fn worker_threads(threads: Threads) -> usize {
+    match threads {
+        Threads::Auto => thread::available_parallelism().map_or(1, NonZeroUsize::get).clamp(1, THREADS_MAX),
+        Threads::Count(count) => count,
+    }
+}
+
 /// What all workers share: both lanes, and who may come in.
 fn lanes(
     process: &ProcessSpec,
+    threads: usize,
     snapshots: &Arc<SnapshotCell>,
     clerk: &Clerk,
     connections: &Arc<Active>,
@@ -236,7 +250,7 @@ fn lanes(
         active: Arc::clone(active),
         unrouted: metrics.unrouted(),
         metrics: Arc::clone(metrics),
-        pipes: relay::PIPES / process.threads.max(1),
+        pipes: relay::PIPES / threads.max(1),
         memory: Arc::clone(&memory),
     };
     let (snapshots, settings) = (Arc::clone(snapshots), settings(process));
