@@ -196,7 +196,7 @@ impl<'w> Stream<'w> {
                     let late = self.watch.late(context) == Some(Late::Client);
                     if late { Poll::Ready(Err(io::ErrorKind::TimedOut.into())) } else { Poll::Pending }
                 }
-                ready => ready,
+                ready @ Poll::Ready(_) => ready,
             });
             let sent = sent.await;
             self.watch.client_until(None);
