@@ -255,9 +255,9 @@ impl Series {
         let started = Instant::now();
         loop {
             let pools = self.tools.ward.pools();
-            let pool = pools.into_iter().find(|pool| pool.spec.name == self.pool.spec.name);
-            let others: Vec<_> = pool.map_or_else(Vec::new, |pool| pool.patients);
-            let others: Vec<_> = others.iter().filter(|other| other.address() != patient.address()).collect();
+            let pool = pools.iter().find(|pool| pool.spec.name == self.pool.spec.name);
+            let members = pool.map_or(&[][..], |pool| &pool.patients);
+            let others: Vec<_> = members.iter().filter(|other| other.address() != patient.address()).collect();
             let up = others.iter().filter(|other| other.is_in_rotation()).count();
             let enough = usize::try_from(spec.min_up).unwrap_or(usize::MAX);
             // Alone, its requests wait; that was seen to when the command began.

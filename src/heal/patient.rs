@@ -104,8 +104,8 @@ pub struct Pool {
 
 /// Everything that may need healing.
 pub trait Ward: Send + Sync {
-    /// The upstreams of the configuration in force.
-    fn pools(&self) -> Vec<Pool>;
+    /// The upstreams of the configuration in force; the same slice as long as neither they nor their backends change.
+    fn pools(&self) -> Arc<[Pool]>;
     /// Counts the configurations put in force; another number means a reload.
     fn generation(&self) -> u64;
     /// Notes every change of any backend's health.

@@ -39,7 +39,7 @@ impl Rounds {
         }
         self.observe(&pools, now);
         let mut actions = Vec::new();
-        for pool in &pools {
+        for pool in pools.iter() {
             let Some(spec) = &pool.spec.heal else { continue };
             for patient in &pool.patients {
                 actions.extend(self.consider(&pools, pool, spec, patient, now));
@@ -214,12 +214,13 @@ impl Rounds {
                 None => _ = self.treated.remove(container),
             }
         }
-        let spec = self.tools.ward.pools().into_iter().find(|pool| pool.spec.name == key.0).map(|pool| pool.spec);
+        let pools = self.tools.ward.pools();
+        let spec = pools.iter().find(|pool| pool.spec.name == key.0).and_then(|pool| pool.spec.heal.as_ref());
         let Some(case) = self.cases.get_mut(key) else { return };
         if case.doing == Doing::Healing {
             case.doing = Doing::Nothing;
         }
-        if let Some(heal) = spec.as_ref().and_then(|spec| spec.heal.as_ref()) {
+        if let Some(heal) = spec {
             case.record.end(ended, heal, fastrand::f64(), now);
         }
         if ended == Ended::Refunded {

@@ -123,7 +123,7 @@ async fn serve(
         start_reload(source, publisher, start.config, &metrics)
     });
     let journal = Arc::new(open_journal(&process.journal)?);
-    let ward = Wards { snapshots: Arc::clone(&snapshots), metrics: Arc::clone(&metrics), changed };
+    let ward = Wards::new(Arc::clone(&snapshots), Arc::clone(&metrics), changed);
     let healer = start_healer(&process.docker, ward, &journal);
     let view = View {
         snapshots,
