@@ -14,7 +14,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::{AdminError, Source, routes};
+use super::routes;
+use super::source::Source;
 
 /// Connections at a time; more are closed at once.
 const CONNECTIONS_MOST: usize = 32;
@@ -24,6 +25,19 @@ const HEAD_WITHIN: Duration = Duration::from_secs(5);
 const HEAD_BYTES_MOST: usize = 16 * 1024;
 /// One connection lives at most this long: a rolling reload of many replicas takes its time.
 const CONNECTION_WITHIN: Duration = Duration::from_secs(30 * 60);
+
+/// Why there is no admin listener.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The address cannot be bound.
+    #[error("the admin address {address} cannot be bound: {cause}; change `admin:` or stop what listens there")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        cause: io::Error,
+    },
+}
 
 /// A bound socket that nobody serves yet.
 #[derive(Debug)]

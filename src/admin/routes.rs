@@ -12,9 +12,10 @@ use serde_json::json;
 
 use crate::telemetry::metrics::MEDIA_TYPE;
 
-use super::errand::Query;
+use super::errand::{Errand, Query};
+use super::guard;
+use super::source::Source;
 use super::status::ReloadAnswer;
-use super::{Errand, Source, guard};
 
 /// Every path, with the method it takes.
 const TABLE: [(&str, Page, Method); 9] = [

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use crate::config;
 use crate::reload::FileLoader;
 
-use super::{Exit, file, terminal};
+use super::exit::Exit;
+use super::{file, terminal};
 
 /// Say everything that is wrong with a file, without running it.
 #[derive(Debug, clap::Args)]

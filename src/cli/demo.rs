@@ -9,7 +9,8 @@ use crate::config;
 use crate::demo;
 use crate::server::{self, Start};
 
-use super::{Exit, terminal};
+use super::exit::Exit;
+use super::terminal;
 
 /// Where the demo listens if it can; else a free port.
 const USUAL: [&str; 2] = ["127.0.0.1:8080", "127.0.0.1:0"];

@@ -17,7 +17,8 @@ use crate::sidecar::Sidecar;
 use crate::telemetry::one_line;
 use crate::upstream::{Lookup, Resolve as _, SystemResolver};
 
-use super::{Exit, file, terminal};
+use super::exit::Exit;
+use super::{file, terminal};
 
 /// How long a backend may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(2);

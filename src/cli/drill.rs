@@ -9,8 +9,9 @@ use serde_json::Value;
 use crate::telemetry::one_line;
 
 use super::client::{self, Admin, query};
+use super::exit::Exit;
 use super::heal::line;
-use super::{Exit, terminal};
+use super::terminal;
 
 /// A drill waits as long as the check and the heal may take.
 const WITHIN: Duration = Duration::from_secs(29 * 60);

@@ -11,7 +11,8 @@ use crate::telemetry::one_line;
 use crate::types::parse_duration;
 
 use super::client::{self, Admin, query};
-use super::{Exit, terminal};
+use super::exit::Exit;
+use super::terminal;
 
 /// Ladders on many backends, one after another.
 const WITHIN: Duration = Duration::from_secs(29 * 60);

@@ -5,6 +5,7 @@ mod client;
 mod demo;
 mod doctor;
 mod drill;
+mod exit;
 mod file;
 mod heal;
 mod reload;
@@ -14,12 +15,13 @@ mod status;
 mod terminal;
 mod view;
 
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
 use crate::telemetry;
+
+pub use exit::Exit;
 
 /// An edge proxy for Docker Compose stacks: it routes, balances, checks and heals what stands behind it.
 #[derive(Debug, Parser)]
@@ -49,30 +51,6 @@ enum Command {
     Status(status::Arguments),
     /// Hold the Docker socket in the edge's stead: heal what it asks for, as this file says and no more often.
     Sidecar(sidecar::Arguments),
-}
-
-/// How a command ended. Scripts depend on the numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// 0: done.
-    Done,
-    /// 1: it failed while running, or no edge runs.
-    Failed,
-    /// 2: the configuration was refused.
-    Refused,
-    /// 64: the command was not understood.
-    Usage,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Done => 0,
-            Exit::Failed => 1,
-            Exit::Refused => 2,
-            Exit::Usage => 64,
-        })
-    }
 }
 
 /// Runs the command that was typed.

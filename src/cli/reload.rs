@@ -7,7 +7,8 @@ use anyhow::Context;
 use crate::admin::status::ReloadAnswer;
 
 use super::client::{self, Admin, Answer, error, query};
-use super::{Exit, heal, terminal};
+use super::exit::Exit;
+use super::{heal, terminal};
 
 /// Longer than the edge gives itself.
 const WITHIN: Duration = Duration::from_secs(115);

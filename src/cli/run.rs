@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use crate::reload::FileLoader;
 use crate::server::{self, FileSource, Start};
 
-use super::{Exit, file, terminal};
+use super::exit::Exit;
+use super::{file, terminal};
 
 /// Run the edge.
 #[derive(Debug, clap::Args)]

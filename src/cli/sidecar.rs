@@ -10,7 +10,8 @@ use crate::reload::FileLoader;
 use crate::server::{FileSource, SidecarStart, run_sidecar};
 use crate::sidecar::{Sidecar, Standing};
 
-use super::{Exit, file, terminal};
+use super::exit::Exit;
+use super::{file, terminal};
 
 /// How long a sidecar may take to say how it is.
 const WITHIN: Duration = Duration::from_secs(5);

@@ -8,8 +8,9 @@ use anyhow::{Context, bail};
 use crate::admin::Status;
 
 use super::client::{self, Admin};
+use super::exit::Exit;
+use super::terminal;
 use super::view::{self, Look};
-use super::{Exit, terminal};
 
 /// The edge answers from memory.
 const WITHIN: Duration = Duration::from_secs(5);

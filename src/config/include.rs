@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use glob::{MatchOptions, Pattern};
 use serde_yaml::{Mapping, Value};
 
-use super::problem::quoted;
 use super::raw::{RawFile, RawFragment};
 use super::read::{Item, keys_of};
 use super::tree::scalar_text;
+use super::words::quoted;
 
 /// What a pattern finds.
 #[derive(Debug)]

@@ -10,12 +10,13 @@ use super::include;
 use super::model::Config;
 use super::outline::{NoOutline, Outline};
 use super::place::{FileId, Place, Span};
-use super::problem::{Problem, Problems, quoted};
+use super::problem::{Problem, Problems};
 use super::raw::{RawFile, RawFragment};
 use super::read::{Item, expand_all, field, one_or_many, open, text};
 use super::report::{Report, Warning};
 use super::source::{FILES_MAX, Sources, Unreadable, read};
 use super::tree::{self, SyntaxError};
+use super::words::quoted;
 
 /// A configuration and what it was made from.
 #[derive(Debug)]

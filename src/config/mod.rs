@@ -14,6 +14,7 @@ mod report;
 mod schema;
 mod source;
 mod tree;
+mod words;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Where in the files something stands: a path of keys, turned into a line and a column only when it is shown.
 
-use super::problem::quoted;
+use super::words::quoted;
 
 /// One of the files that were read, by its index in [`Sources`](super::source::Sources).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,8 +5,9 @@ use serde_yaml::{Mapping, Value};
 
 use super::env::{Env, expand};
 use super::place::Place;
-use super::problem::{Problem, Problems, listed, nearest, plain, quoted};
+use super::problem::{Problem, Problems};
 use super::tree::scalar_text;
+use super::words::{listed, nearest, plain, quoted};
 
 /// A value of the file and where it stands.
 #[derive(Debug, Clone)]

@@ -7,8 +7,9 @@ use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use super::place::{FileId, Place, Span, Target};
-use super::problem::{Problem, Problems, plain};
+use super::problem::{Problem, Problems};
 use super::source::{Source, Sources};
+use super::words::plain;
 
 /// Most problems that are written out.
 const SHOWN_MAX: usize = 100;

@@ -1,6 +1,6 @@
 //! The connection to the daemon: where it is, which version of the API it speaks, and whether it may be asked now.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::env;
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::config::model::DockerSpec;
 use super::breaker::{Breaker, Change};
 use super::container::ContainerId;
 use super::error::DockerError;
-use super::exec::Overdue;
+use super::overdue::Overdue;
 
 /// Where the socket is unless the file or `DOCKER_HOST` says otherwise.
 const USUAL_SOCKET: &str = "/var/run/docker.sock";
@@ -39,7 +39,7 @@ pub struct Docker {
     /// The project of the first container found, where the edge has none of its own.
     pub(super) pinned_project: OnceLock<String>,
     /// Commands that ran past their deadline and may still run.
-    pub(super) overdue: Mutex<HashMap<ContainerId, Overdue>>,
+    pub(super) overdue: Mutex<Overdue>,
     /// Containers whose image has no `timeout`.
     pub(super) without_timeout: Mutex<HashSet<ContainerId>>,
 }

@@ -14,6 +14,7 @@ use super::client::{CALL_LIMIT, Docker};
 use super::container::{ContainerId, ContainerRef, ContainerState};
 use super::error::{DockerError, ExecError, one_line};
 use super::output::Tail;
+use super::overdue::OverdueCommand;
 
 /// How much longer than the container's own `timeout` the answer is waited for.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -68,13 +69,6 @@ pub struct ExecOutcome {
     pub stderr: String,
     /// How long it took, the way through the daemon included.
     pub took: Duration,
-}
-
-/// A command that ran past its deadline.
-#[derive(Debug, Clone)]
-pub(super) struct Overdue {
-    exec_id: String,
-    command: String,
 }
 
 impl Docker {
@@ -137,7 +131,8 @@ impl Docker {
             Ok(Err(error)) if !error.opens_breaker() => return Err(refused(error)),
             // It may have been started before the daemon fell silent.
             Ok(Err(_) | Ok(None)) | Err(_) => {
-                self.overdue.lock().insert(container.id.clone(), Overdue { exec_id, command: shown.label() });
+                let command = OverdueCommand { exec_id, command: shown.label() };
+                self.overdue.lock().insert(container.id.clone(), command);
                 return Err(overran(if stderr.is_empty() { stdout } else { stderr }));
             }
         };
@@ -203,7 +198,7 @@ impl Docker {
 
     /// Refuses while an earlier command still runs in the container.
     async fn wait_for_overdue(&self, container: &ContainerRef) -> Result<(), ExecError> {
-        let Some(overdue) = self.overdue.lock().get(&container.id).cloned() else {
+        let Some(overdue) = self.overdue.lock().get(&container.id) else {
             return Ok(());
         };
         let id = overdue.exec_id.clone();

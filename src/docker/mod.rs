@@ -15,6 +15,7 @@ mod identity;
 mod logs;
 mod member;
 mod output;
+mod overdue;
 mod signal;
 
 pub use breaker::{Breaker, Change};

@@ -8,7 +8,12 @@ use std::sync::Arc;
 use crate::config::model::{ListenAddress, ListenSpec};
 
 use super::tls::{Certificates, TlsAcceptor, TlsError};
-use super::worker::Endpoint;
+
+/// One listening socket.
+pub struct Endpoint {
+    pub(super) listener: TcpListener,
+    pub(super) tls: Option<Arc<TlsAcceptor>>,
+}
 
 /// A listener that cannot be had.
 #[derive(Debug, thiserror::Error)]

@@ -8,10 +8,12 @@ mod guard;
 mod http2;
 mod lent;
 mod listen;
+mod reception;
 mod tap;
 pub mod tls;
 mod worker;
 
 pub use guard::Guard;
-pub use listen::{BindError, Bound, bind};
-pub use worker::{Endpoint, Shared, start};
+pub use listen::{BindError, Bound, Endpoint, bind};
+pub use reception::start;
+pub use worker::Shared;

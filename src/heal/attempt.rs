@@ -8,11 +8,11 @@ use crate::config::model::{HealSpec, Preset, Step};
 use crate::docker::{ContainerRef, ExecError};
 use crate::types::millis;
 
-use super::healer::HealTools;
 use super::journal::{AskedBy, Journal, Outcome, StepEntry, StepResult, shown};
 use super::patient::Patient;
 use super::preset;
 use super::surgeon::{Done, Order, Surgeon};
+use super::tools::HealTools;
 
 /// Pause between two looks at what drains or two probes of what recovers.
 const LOOK_EVERY: Duration = Duration::from_millis(20);

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::super::fakes::{FakePatient, FakeSurgeon, FakeWard, container, done, heal};
-use super::super::healer::AtWork;
+use super::super::tools::AtWork;
 use super::*;
 use crate::docker::{ContainerName, ContainerState, DockerError};
 

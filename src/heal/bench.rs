@@ -9,10 +9,11 @@ use tokio::sync::oneshot;
 
 use crate::config::model::{Preset, Step};
 
+use super::event::Event;
 use super::fakes::{FakePatient, FakeSurgeon, FakeWard};
 use super::hand::Errand;
 use super::policy::EDGE_GRACE;
-use super::rounds::{Event, Rounds};
+use super::state::Rounds;
 use super::{AtWork, HealTools, Journal, Surgeon, Ward};
 
 /// A loop that runs by hand, as if the edge had started long ago.

@@ -10,12 +10,12 @@ use tokio::sync::oneshot;
 
 use crate::types::millis;
 
-use super::hand::refuse;
-use super::healer::HealTools;
+use super::event::Event;
 use super::journal::{AskedBy, Entry, Outcome};
-use super::patient::{Patient, Pool, Tally};
+use super::patient::{Patient, Pool, Tally, key};
 use super::policy::EDGE_GRACE;
-use super::rounds::{Event, Rounds, key};
+use super::state::Rounds;
+use super::tools::HealTools;
 
 /// Pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -58,7 +58,10 @@ impl Rounds {
     ) -> Option<BoxFuture<'static, Event>> {
         let (pool, patient) = match self.drill_target(name, now) {
             Ok(found) => found,
-            Err(why) => return refuse(reply, why),
+            Err(why) => {
+                let _ = reply.send(Err(why));
+                return None;
+            }
         };
         let name = pool.spec.name.clone();
         self.by_hand.insert(name.clone());

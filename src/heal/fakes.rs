@@ -282,8 +282,8 @@ impl FakeWard {
 }
 
 impl Ward for FakeWard {
-    fn pools(&self) -> Vec<Pool> {
-        self.pools.lock().clone()
+    fn pools(&self) -> Arc<[Pool]> {
+        self.pools.lock().as_slice().into()
     }
     fn generation(&self) -> u64 {
         self.generation.load(Ordering::SeqCst)

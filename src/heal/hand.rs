@@ -14,12 +14,12 @@ use crate::config::model::HealSpec;
 use crate::docker::{ContainerId, ContainerState};
 
 use super::attempt::{Attempt, Past, Report};
-use super::healer::HealTools;
-use super::journal::{AskedBy, Entry, Outcome};
-use super::patient::{Patient, Pool};
-use super::rounds::{Doing, Event, Key, Rounds, key};
-
 use super::drill::Drilled;
+use super::event::Event;
+use super::journal::{AskedBy, Entry, Outcome};
+use super::patient::{Key, Patient, Pool, key};
+use super::state::Rounds;
+use super::tools::HealTools;
 
 /// Pause between two looks at whether enough others are up, and how long that may take.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -124,35 +124,6 @@ impl Rounds {
         Ok(())
     }
 
-    pub(super) fn pool(&self, name: &str) -> Result<Pool, String> {
-        let pools = self.tools.ward.pools();
-        if let Some(pool) = pools.iter().find(|pool| pool.spec.name.as_str() == name) {
-            return Ok(pool.clone());
-        }
-        let names: Vec<_> = pools.iter().map(|pool| pool.spec.name.as_str()).collect();
-        let name: String = name.escape_debug().take(64).collect();
-        Err(format!("there is no upstream `{name}`; there are: {}", names.join(", ")))
-    }
-
-    /// The upstream, where it can be worked on now.
-    pub(super) fn free_pool(&self, name: &str) -> Result<Pool, String> {
-        let pool = self.pool(name)?;
-        if pool.spec.heal.is_none() {
-            return Err(format!("upstream `{name}` has no `heal`: nothing says how its processes are reloaded"));
-        }
-        if self.by_hand.contains(&pool.spec.name) {
-            return Err(format!("another command is at work on `{name}`; try again when it has ended"));
-        }
-        let busy = pool.patients.iter().find(|one| {
-            let case = self.cases.get(&key(one));
-            case.is_some_and(|case| case.doing == Doing::Healing)
-        });
-        match busy {
-            Some(one) => Err(format!("{} of `{name}` is being healed; try again when that has ended", one.address())),
-            None => Ok(pool),
-        }
-    }
-
     fn heal_targets(&self, name: &str, backend: Option<SocketAddr>) -> Result<(Pool, Vec<Arc<dyn Patient>>), String> {
         let pool = self.free_pool(name)?;
         let present = || pool.patients.iter().filter(|one| !one.is_leaving());
@@ -208,7 +179,7 @@ impl Rounds {
     }
 }
 
-pub(super) fn refuse<T>(reply: oneshot::Sender<Result<T, String>>, why: String) -> Option<BoxFuture<'static, Event>> {
+fn refuse<T>(reply: oneshot::Sender<Result<T, String>>, why: String) -> Option<BoxFuture<'static, Event>> {
     let _ = reply.send(Err(why));
     None
 }
@@ -284,9 +255,9 @@ impl Series {
         let started = Instant::now();
         loop {
             let pools = self.tools.ward.pools();
-            let pool = pools.into_iter().find(|pool| pool.spec.name == self.pool.spec.name);
-            let others: Vec<_> = pool.map_or_else(Vec::new, |pool| pool.patients);
-            let others: Vec<_> = others.iter().filter(|other| other.address() != patient.address()).collect();
+            let pool = pools.iter().find(|pool| pool.spec.name == self.pool.spec.name);
+            let members = pool.map_or(&[][..], |pool| &pool.patients);
+            let others: Vec<_> = members.iter().filter(|other| other.address() != patient.address()).collect();
             let up = others.iter().filter(|other| other.is_in_rotation()).count();
             let enough = usize::try_from(spec.min_up).unwrap_or(usize::MAX);
             // Alone, its requests wait; that was seen to when the command began.

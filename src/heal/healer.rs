@@ -1,64 +1,27 @@
 //! The loop that watches every backend and runs ladders: events in, what is to be done about them out. Re-decides on its own
 //! clock.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use crate::docker::ContainerId;
+use crate::docker::Seen;
 use crate::types::OwnedTask;
 
+use super::event::Event;
 use super::hand::{Errand, HealHandle};
-use super::journal::Journal;
-use super::patient::Ward;
-use super::rounds::{Event, Rounds};
-use super::surgeon::Surgeon;
+use super::state::Rounds;
+use super::tools::HealTools;
 
 /// How often every backend is looked at, whatever is heard of changes.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Commands of operators, and events of Docker, that may wait for the loop.
 const WAITING: usize = 16;
 const SEEN: usize = 256;
-
-/// What the healer works with.
-#[derive(Clone)]
-pub struct HealTools {
-    /// Who may need healing.
-    pub ward: Arc<dyn Ward>,
-    /// Who does it: [`Docker`](crate::docker::Docker), or a fake.
-    pub surgeon: Arc<dyn Surgeon>,
-    /// Where it is written down.
-    pub journal: Arc<Journal>,
-    /// Containers with a ladder under way: one at a time, whoever wants it.
-    pub at_work: AtWork,
-}
-
-/// Containers with a ladder under way.
-#[derive(Clone, Default)]
-pub struct AtWork(Arc<Mutex<HashSet<ContainerId>>>);
-
-/// One container's place among them.
-pub(super) struct Place(AtWork, ContainerId);
-
-impl AtWork {
-    /// `None` where there is one already.
-    pub(super) fn enter(&self, container: &ContainerId) -> Option<Place> {
-        let is_first = self.0.lock().insert(container.clone());
-        is_first.then(|| Place(self.clone(), container.clone()))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.0.lock().remove(&self.1);
-    }
-}
 
 /// Heals until it is dropped; a ladder under way is dropped with it and its backend let back.
 #[must_use = "dropping this stops healing"]
@@ -87,7 +50,7 @@ impl Healer {
     }
 }
 
-async fn run(tools: HealTools, mut errands: mpsc::Receiver<Errand>, mut seen: mpsc::Receiver<crate::docker::Seen>) {
+async fn run(tools: HealTools, mut errands: mpsc::Receiver<Errand>, mut seen: mpsc::Receiver<Seen>) {
     let mut rounds = Rounds::new(tools, Instant::now());
     let mut changed = rounds.ward().changed();
     let mut under_way: FuturesUnordered<BoxFuture<'static, Event>> = FuturesUnordered::new();

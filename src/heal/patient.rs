@@ -75,6 +75,13 @@ pub trait Patient: Send + Sync {
     fn probe(&self) -> BoxFuture<'_, bool>;
 }
 
+/// A backend among all: its upstream and its address.
+pub(super) type Key = (UpstreamName, SocketAddr);
+
+pub(super) fn key(patient: &Arc<dyn Patient>) -> Key {
+    (patient.upstream().clone(), patient.address())
+}
+
 /// What the clients of an upstream have seen since the edge started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -97,8 +104,8 @@ pub struct Pool {
 
 /// Everything that may need healing.
 pub trait Ward: Send + Sync {
-    /// The upstreams of the configuration in force.
-    fn pools(&self) -> Vec<Pool>;
+    /// The upstreams of the configuration in force; the same slice as long as neither they nor their backends change.
+    fn pools(&self) -> Arc<[Pool]>;
     /// Counts the configurations put in force; another number means a reload.
     fn generation(&self) -> u64;
     /// Notes every change of any backend's health.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::patient::{Patient, Pool};
+use super::patient::{Patient, Pool, key};
 use super::policy::{Definition, Reason};
-use super::rounds::{Rounds, key};
+use super::state::Rounds;
 
 impl Rounds {
     /// Takes note of every backend that has passed its check, once for each configuration.

@@ -10,7 +10,7 @@ use crate::types::UpstreamName;
 use super::attempt::{Past, RELOAD_PAUSE};
 use super::journal::{AskedBy, Entry, Outcome, StepResult, parse_time};
 use super::policy::{Ended, PAUSE_MAX};
-use super::rounds::{Case, Rounds, Treated};
+use super::state::{Case, Rounds, Treated};
 
 impl Rounds {
     /// Takes up what was left.

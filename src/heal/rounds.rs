@@ -1,7 +1,5 @@
-//! What is known of every backend, and what is to be done about it. Decides by `policy` alone; waits for nothing.
+//! What is to be done about every backend. Decides by `policy` alone; waits for nothing.
 
-use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,123 +7,25 @@ use futures_util::future::{BoxFuture, FutureExt};
 
 use crate::config::model::HealSpec;
 use crate::docker::{ContainerId, ContainerRef};
-use crate::types::UpstreamName;
 
-use super::attempt::{Attempt, Past, RELOAD_PAUSE, Report};
-use super::healer::HealTools;
+use super::attempt::{Attempt, Report};
+use super::event::Event;
 use super::journal::{AskedBy, Outcome};
-use super::patient::{Patient, Pool, Ward};
-use super::plans::Plans;
-use super::policy::{self, Decision, Definition, Ended, Need, Reason, Record, Sight};
+use super::patient::{Key, Patient, Pool, key};
+use super::policy::{self, Decision, Ended, Need, Reason, Sight};
+use super::state::{Case, Doing, Rounds};
 use super::survey::{Around, Findings, ask, everything_sick};
+use super::tools::HealTools;
 
-/// Pause after Docker was asked in vain; doubles up to the longest.
-const ASK_FIRST: Duration = Duration::from_secs(2);
-const ASK_MAX: Duration = Duration::from_secs(30);
 /// How long a backend that left is remembered: a recreated container often gets its old address back.
 const REMEMBERED: Duration = Duration::from_secs(15 * 60);
 
-pub(super) type Key = (UpstreamName, SocketAddr);
-
-/// What came of something that was under way.
-pub(super) enum Event {
-    Looked(Key, Findings),
-    Ended(Key, ContainerId, Report),
-    /// A container that had been stopped answers again, unless it was stopped once more since.
-    Back(Key, u64),
-    /// An operator's command has ended; these ladders were part of it.
-    ErrandDone(UpstreamName, Vec<(Key, ContainerId, Report)>),
-}
-
-/// What is under way for one backend.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Doing {
-    Nothing,
-    /// Its container is being looked for.
-    Asking,
-    Healing,
-}
-
-/// One backend's case.
-pub(super) struct Case {
-    pub record: Record,
-    pub doing: Doing,
-    pub ask_at: Option<Instant>,
-    /// It has passed its check since the configuration changed, and that is written down.
-    pub has_passed: bool,
-    ask_pause: Duration,
-    reason: Option<Reason>,
-    seen: Instant,
-}
-
-impl Case {
-    pub(super) fn new(now: Instant) -> Self {
-        Self {
-            record: Record::default(),
-            doing: Doing::Nothing,
-            ask_at: None,
-            has_passed: false,
-            ask_pause: ASK_FIRST,
-            reason: None,
-            seen: now,
-        }
-    }
-}
-
-/// The latest heal in one container.
-pub(super) struct Treated {
-    pub backend: SocketAddr,
-    /// `None` while it is under way.
-    pub ended: Option<Instant>,
-    /// When the one before ended.
-    pub before: Option<Instant>,
-    pub past: Past,
-}
-
-pub(super) struct Rounds {
-    pub tools: HealTools,
-    pub started: Instant,
-    generation: u64,
-    pub reloaded: Option<Instant>,
-    pub cases: HashMap<Key, Case>,
-    pub treated: HashMap<ContainerId, Treated>,
-    /// When an upstream last had no backend up.
-    pub last_sick: HashMap<UpstreamName, Instant>,
-    /// Since when everything was sick together, and when that was last so.
-    pub all_sick: Option<(Instant, Instant)>,
-    /// Containers that are being stopped or replaced.
-    pub plans: Plans,
-    /// Upstreams that an operator's command works on.
-    pub by_hand: HashSet<UpstreamName>,
-    /// Backends that only pretend to be sick.
-    pub drilled: HashSet<Key>,
-    /// Definitions of which the log says that they never worked.
-    pub told: HashSet<Definition>,
-}
-
 impl Rounds {
+    /// Begins where the edge before ended, as far as the journal's file knows.
     pub(super) fn new(tools: HealTools, now: Instant) -> Self {
-        let generation = tools.ward.generation();
-        let mut rounds = Self {
-            tools,
-            started: now,
-            generation,
-            reloaded: None,
-            cases: HashMap::new(),
-            treated: HashMap::new(),
-            last_sick: HashMap::new(),
-            all_sick: None,
-            plans: Plans::default(),
-            by_hand: HashSet::new(),
-            drilled: HashSet::new(),
-            told: HashSet::new(),
-        };
+        let mut rounds = Self::empty(tools, now);
         rounds.remember(now);
         rounds
-    }
-
-    pub(super) fn ward(&self) -> &Arc<dyn Ward> {
-        &self.tools.ward
     }
 
     /// Looks at every backend; returns what is to be done about them.
@@ -139,7 +39,7 @@ impl Rounds {
         }
         self.observe(&pools, now);
         let mut actions = Vec::new();
-        for pool in &pools {
+        for pool in pools.iter() {
             let Some(spec) = &pool.spec.heal else { continue };
             for patient in &pool.patients {
                 actions.extend(self.consider(&pools, pool, spec, patient, now));
@@ -242,8 +142,7 @@ impl Rounds {
             return None;
         }
         case.doing = Doing::Nothing;
-        case.ask_at = Some(now + case.ask_pause);
-        case.ask_pause = (case.ask_pause * 2).min(ASK_MAX);
+        case.ask_later(now);
         let pools = self.tools.ward.pools();
         self.observe(&pools, now);
         let pool = pools.iter().find(|pool| pool.spec.name == key.0)?;
@@ -270,19 +169,6 @@ impl Rounds {
         Some(self.begin(key, patient, spec, container, now))
     }
 
-    /// What earlier ladders have shown of a container.
-    pub(super) fn past(&self, container: &ContainerId, now: Instant) -> Past {
-        let mut past = self.treated.get(container).map(|treated| treated.past.clone()).unwrap_or_default();
-        past.reloaded = past.reloaded.filter(|at| now.saturating_duration_since(*at) < RELOAD_PAUSE);
-        past
-    }
-
-    /// A ladder begins in a container, or began.
-    fn treat(&mut self, container: &ContainerId, backend: SocketAddr, past: Past) {
-        let before = self.treated.get(container).and_then(|treated| treated.ended);
-        self.treated.insert(container.clone(), Treated { backend, ended: None, before, past });
-    }
-
     fn begin(
         &mut self,
         key: &Key,
@@ -294,7 +180,7 @@ impl Rounds {
         if let Some(case) = self.cases.get_mut(key) {
             case.record.begin(now);
             case.doing = Doing::Healing;
-            (case.ask_at, case.ask_pause) = (None, ASK_FIRST);
+            case.ask_at_once();
         }
         let past = self.past(&container.id, now);
         self.treat(&container.id, key.1, past.clone());
@@ -328,16 +214,17 @@ impl Rounds {
                 None => _ = self.treated.remove(container),
             }
         }
-        let spec = self.tools.ward.pools().into_iter().find(|pool| pool.spec.name == key.0).map(|pool| pool.spec);
+        let pools = self.tools.ward.pools();
+        let spec = pools.iter().find(|pool| pool.spec.name == key.0).and_then(|pool| pool.spec.heal.as_ref());
         let Some(case) = self.cases.get_mut(key) else { return };
         if case.doing == Doing::Healing {
             case.doing = Doing::Nothing;
         }
-        if let Some(heal) = spec.as_ref().and_then(|spec| spec.heal.as_ref()) {
+        if let Some(heal) = spec {
             case.record.end(ended, heal, fastrand::f64(), now);
         }
         if ended == Ended::Refunded {
-            case.ask_at = Some(now + ASK_FIRST);
+            case.ask_soon(now);
         }
         if ended == Ended::Unrunnable {
             self.tell_gave_up(key, policy::GaveUp::Unrunnable);
@@ -367,7 +254,7 @@ impl Rounds {
                 if case.reason.take().is_some() {
                     self.tools.journal.set_idle(upstream, *backend, None, false);
                 }
-                (case.ask_at, case.ask_pause) = (None, ASK_FIRST);
+                case.ask_at_once();
                 return false;
             }
             Reason::GaveUp | Reason::NeverPassed(_) => {}
@@ -391,8 +278,4 @@ impl Rounds {
         self.tools.ward.gave_up(upstream);
         self.tools.journal.gave_up(upstream, *backend, &why.to_string());
     }
-}
-
-pub(super) fn key(patient: &Arc<dyn Patient>) -> Key {
-    (patient.upstream().clone(), patient.address())
 }

@@ -10,9 +10,9 @@ use crate::config::model::HealSpec;
 use crate::docker::{ContainerRef, FindError};
 use crate::types::UpstreamName;
 
-use super::patient::{Patient, Pool};
+use super::patient::{Key, Patient, Pool, key};
 use super::policy::{self, Need, PoolView, SETTLE, Sight, View};
-use super::rounds::{Doing, Key, Rounds, Treated, key};
+use super::state::{Doing, Rounds, Treated};
 use super::surgeon::Surgeon;
 
 /// What was found out about a sick backend before its ladder.

@@ -38,7 +38,8 @@ impl RequestHead {
             return Err(TOO_LONG);
         }
         check_method(parts.method.as_str())?;
-        if !target.starts_with('/') && !(target == "*" && parts.method == http::Method::OPTIONS) {
+        let is_asterisk = target == "*" && parts.method == http::Method::OPTIONS;
+        if !(target.starts_with('/') || is_asterisk) {
             return Err(BadHead::bad("the request target is not a path"));
         }
         if limits.fields < parts.headers.len() {

@@ -1,23 +1,8 @@
-//! Request bodies: a limit, and a wait outside the backend for those of slow clients.
-//!
-//! Gunicorn's sync workers are held by whoever sends slowly, so a body is read before a backend is chosen: whole where
-//! it fits Pingora's own retry buffer, else all but its last part, which streams.
-
-use std::sync::Arc;
-use std::time::Duration;
+//! A request's body: its limit, and what of it was read before a backend was chosen.
 
 use bytes::{Bytes, BytesMut};
-use http::header;
 use pingora::{Error, ErrorSource, ErrorType, Result};
-use pingora_proxy::Session;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
-use super::EdgeSettings;
-use super::context::RequestContext;
-use super::request::content_length;
-
-/// What Pingora keeps for replays by itself, and also the most that one read returns.
-const PINGORA_BUFFER: u64 = 64 * 1024;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// What is known of a request's body.
 #[derive(Default)]
@@ -40,94 +25,32 @@ impl RequestBody {
         self.passed = 0;
         self.ahead_sent = false;
     }
-}
 
-/// Reads what may wait here. Bodies in chunks stream, all but their first part: only their end would tell how long they are.
-pub(super) async fn take_in(
-    session: &mut Session,
-    ctx: &mut RequestContext,
-    buffers: &Arc<Semaphore>,
-    settings: &EdgeSettings,
-) -> Result<()> {
-    if session.get_header(header::TRANSFER_ENCODING).is_some() {
-        // One that is malformed from its start reaches no backend.
-        meet_expectation(session, ctx).await?;
-        session.enable_retry_buffering();
-        return next(session, settings.pace.pause).await.map(drop);
+    /// Keeps what was read ahead of Pingora's own buffer, to be sent first in every attempt.
+    pub fn keep(&mut self, ahead: Bytes) {
+        self.ahead = ahead;
     }
-    let Some(length) = content_length(session.req_header()).filter(|&length| length != 0) else { return Ok(()) };
-    let allowed = ctx.route.as_ref().map_or(0, |route| route.upstream.spec().request_buffer.0);
-    if allowed == 0 {
-        return Ok(());
-    }
-    // Pingora keeps the last part; what comes before it is kept here.
-    let before = length.saturating_sub(PINGORA_BUFFER);
-    let kib = u32::try_from(before.min(allowed).div_ceil(1024)).unwrap_or(u32::MAX);
-    let Ok(memory) = Arc::clone(buffers).try_acquire_many_owned(kib) else { return Ok(()) };
-    ctx.body._memory = Some(memory);
-    meet_expectation(session, ctx).await?;
-    let read = read_ahead(session, ctx, before, allowed, settings.pace.pause);
-    let Some(longest) = settings.pace.longest(length) else { return read.await };
-    let late = |_| Error::explain(ErrorType::ReadTimedout, "the request's body").into_down();
-    tokio::time::timeout(longest, read).await.map_err(late)?
-}
 
-async fn read_ahead(
-    session: &mut Session,
-    ctx: &mut RequestContext,
-    before: u64,
-    allowed: u64,
-    pause: Duration,
-) -> Result<()> {
-    let mut ahead = BytesMut::new();
-    while (ahead.len() as u64) < before.min(allowed) {
-        match next(session, pause).await? {
-            Some(bytes) => ahead.extend_from_slice(&bytes),
-            None => break,
+    /// Keeps the memory that it waits in until the request is over.
+    pub fn occupy(&mut self, memory: OwnedSemaphorePermit) {
+        self._memory = Some(memory);
+    }
+
+    /// Puts what was read ahead in front, and ends a body that passes its limit.
+    pub fn pass(&mut self, body: &mut Option<Bytes>) -> Result<()> {
+        if !self.ahead_sent && !self.ahead.is_empty() {
+            self.ahead_sent = true;
+            let mut joined = BytesMut::with_capacity(self.ahead.len() + body.as_ref().map_or(0, Bytes::len));
+            joined.extend_from_slice(&self.ahead);
+            joined.extend_from_slice(body.as_deref().unwrap_or_default());
+            *body = Some(joined.freeze());
         }
+        self.passed += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        if self.limit.is_some_and(|limit| limit < self.passed) {
+            let mut error = Error::explain(ErrorType::HTTPStatus(413), "the request body is too large");
+            error.esource = ErrorSource::Downstream;
+            return Err(error);
+        }
+        Ok(())
     }
-    // One read returns no more than PINGORA_BUFFER, so what is left fits there, and is not nothing.
-    if before <= allowed {
-        session.enable_retry_buffering();
-        while next(session, pause).await?.is_some() {}
-    }
-    ctx.body.ahead = ahead.freeze();
-    Ok(())
-}
-
-/// The next part of the body.
-async fn next(session: &mut Session, limit: Duration) -> Result<Option<Bytes>> {
-    let read = tokio::time::timeout(limit, session.read_request_body()).await;
-    let late = |_| Error::explain(ErrorType::ReadTimedout, "the request's body").into_down();
-    read.map_err(late)?.map_err(|error| error.into_down())
-}
-
-/// A client that waits for leave to send its body gets it from the edge.
-async fn meet_expectation(session: &mut Session, ctx: &mut RequestContext) -> Result<()> {
-    let expects =
-        session.get_header(header::EXPECT).is_some_and(|e| e.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    if expects {
-        session.write_continue_response().await.map_err(|error| error.into_down())?;
-        ctx.body.expectation_met = true;
-    }
-    Ok(())
-}
-
-/// Puts what was read ahead in front, and ends a body that passes its limit.
-pub(super) fn pass(body: &mut Option<Bytes>, ctx: &mut RequestContext) -> Result<()> {
-    let state = &mut ctx.body;
-    if !state.ahead_sent && !state.ahead.is_empty() {
-        state.ahead_sent = true;
-        let mut joined = BytesMut::with_capacity(state.ahead.len() + body.as_ref().map_or(0, Bytes::len));
-        joined.extend_from_slice(&state.ahead);
-        joined.extend_from_slice(body.as_deref().unwrap_or_default());
-        *body = Some(joined.freeze());
-    }
-    state.passed += body.as_ref().map_or(0, |bytes| bytes.len() as u64);
-    if state.limit.is_some_and(|limit| limit < state.passed) {
-        let mut error = Error::explain(ErrorType::HTTPStatus(413), "the request body is too large");
-        error.esource = ErrorSource::Downstream;
-        return Err(error);
-    }
-    Ok(())
 }

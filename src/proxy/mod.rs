@@ -2,11 +2,14 @@
 
 mod body;
 mod context;
+mod facts;
 mod failure;
+mod intake;
 mod record;
 mod reply;
 mod request;
 mod response;
+mod settings;
 mod upstream;
 
 use std::sync::Arc;
@@ -23,22 +26,10 @@ use tokio::sync::{Semaphore, watch};
 use crate::snapshot::SnapshotCell;
 use crate::telemetry::metrics::Lane;
 use crate::telemetry::{AccessLogger, Metrics, RouteMetrics};
-use crate::types::{Active, PaceLimits};
+use crate::types::Active;
 
 pub use context::RequestContext;
-
-/// The proxy's own settings, fixed while the process lives.
-#[derive(Debug, Clone)]
-pub struct EdgeSettings {
-    /// How fast clients have to be.
-    pub pace: PaceLimits,
-    /// Largest request body where a route says nothing, bytes; 0 is no limit.
-    pub body_limit: u64,
-    /// Most header fields of a request. The front door has counted those of HTTP/1.1 before.
-    pub headers: usize,
-    /// Largest request target, bytes.
-    pub uri: u64,
-}
+pub use settings::EdgeSettings;
 
 /// The edge as Pingora sees it.
 #[derive(Clone)]
@@ -133,7 +124,7 @@ impl ProxyHttp for Edge {
         _end_of_stream: bool,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        body::pass(body, ctx)
+        ctx.body.pass(body)
     }
 
     async fn upstream_response_filter(

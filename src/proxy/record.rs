@@ -9,7 +9,7 @@ use pingora_proxy::Session;
 use crate::telemetry::{AccessEntry, AccessLogger, ErrorReason, RouteMetrics};
 
 use super::context::RequestContext;
-use super::request::{client_facts, host};
+use super::facts::{client_facts, host};
 
 /// nginx's status for a client that left before its answer; it is logged and never sent.
 const CLIENT_LEFT: u16 = 499;

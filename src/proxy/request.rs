@@ -1,25 +1,24 @@
 //! From the head as the client sent it to the head the backend gets.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Version;
 use http::header::{self, HeaderName, HeaderValue};
-use pingora::http::RequestHeader;
-use pingora::protocols::http::authority::raw_target_authority;
 use pingora::Result;
+use pingora::http::RequestHeader;
 use pingora_proxy::Session;
 use tokio::sync::Semaphore;
 
-use crate::filter::{ClientFacts, is_request_id};
+use crate::filter::is_request_id;
 use crate::http1::is_of_proxy;
 use crate::plan::{self, Asked, Refusal};
 
-use super::EdgeSettings;
-use super::body;
 use super::context::RequestContext;
+use super::facts::{REQUEST_ID, client_address, client_facts, content_length, host};
+use super::intake;
 use super::reply::{refuse, send_preflight};
+use super::settings::EdgeSettings;
 
 /// How long what a client still sends is read after an answer that did not wait for it.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
@@ -52,7 +51,7 @@ pub(super) async fn admit(
     if let Some(route) = &ctx.route {
         route.upstream.budget().deposit();
     }
-    body::take_in(session, ctx, buffers, settings).await?;
+    intake::take_in(session, ctx, buffers, settings).await?;
     Ok(false)
 }
 
@@ -78,32 +77,6 @@ fn find_route(request: &RequestHeader, ctx: &mut RequestContext) -> Result<(), R
     Ok(())
 }
 
-/// The host the client asked for: `Host`, or that of an absolute target, which stands alone in HTTP/1.0.
-pub(super) fn host(request: &RequestHeader) -> &str {
-    let field = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let authority = || request.uri.authority().map(http::uri::Authority::as_str);
-    let target = || std::str::from_utf8(raw_target_authority(request.raw_path()).authority()?).ok();
-    field.or_else(authority).or_else(target).unwrap_or_default()
-}
-
-/// The address at the other end of the connection.
-pub(super) fn client_address(session: &Session) -> IpAddr {
-    let client = session.client_addr().and_then(|address| address.as_inet()).map(SocketAddr::ip);
-    client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
-}
-
-/// What the connection says about the client; `text` is its address.
-pub(super) fn client_facts<'a>(session: &'a Session, text: &'a str) -> ClientFacts<'a> {
-    let is_tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
-    let scheme = if is_tls { "https" } else { "http" };
-    ClientFacts { address: client_address(session), text, scheme, host: host(session.req_header()) }
-}
-
-/// The declared length of the body.
-pub(super) fn content_length(request: &RequestHeader) -> Option<u64> {
-    request.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
-}
-
 /// The client's own request id where it is plain, else 32 random hex digits as nginx's `$request_id`.
 fn request_id(request: &RequestHeader) -> HeaderValue {
     match request.headers.get(REQUEST_ID) {
@@ -111,9 +84,6 @@ fn request_id(request: &RequestHeader) -> HeaderValue {
         _ => HeaderValue::from_bytes(&plan::request_id()).unwrap_or_else(|_| HeaderValue::from_static("-")),
     }
 }
-
-/// The field a request id travels in.
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Makes the client's head the backend's: path, forwarded fields, no field that could be taken for another.
 /// Pingora has already removed the hop-by-hop fields.

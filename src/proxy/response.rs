@@ -12,7 +12,7 @@ use crate::filter::Cors;
 use crate::plan::{Next, Outcome};
 
 use super::context::RequestContext;
-use super::request::REQUEST_ID;
+use super::facts::REQUEST_ID;
 
 /// Counts the answer for its backend, and asks another where the status is one that may be tried again.
 pub(super) fn judge(session: &Session, response: &ResponseHeader, ctx: &mut RequestContext) -> Result<()> {

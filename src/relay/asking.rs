@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use crate::plan::{Attempts, Next, Outcome};
 use crate::upstream::{Failure, Lease, NoBackend, Upstream};
 
-use super::attempt::{Answered, Asked, Attempt, Broken, Deadlines};
+use super::attempt::{Answered, Asked, Attempt, Broken};
+use super::deadlines::Deadlines;
 use super::fault::Fault;
 use super::pool::Reuse;
 use super::question::Question;

@@ -2,20 +2,20 @@
 
 use std::future::{Future as _, poll_fn};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use crate::http1::{ResponseHead, Version};
 use crate::plan::Attempts;
 use crate::upstream::{Failure, Lease, Upstream, not_connected};
 
-use super::Relay;
 use super::buffer::Buffer;
 use super::client::Downstream;
 use super::clock::Late;
+use super::deadlines::Deadlines;
 use super::fault::Fault;
 use super::pool::{self, Reuse};
 use super::sending::{Outgoing, Sending};
 use super::wire::Wire;
+use super::worker::Relay;
 
 /// A response whose head is here.
 pub(super) struct Answered<'w> {
@@ -24,22 +24,6 @@ pub(super) struct Answered<'w> {
     pub bytes: Buffer<'w>,
     pub head: ResponseHead,
     pub sending: Sending<'w>,
-}
-
-/// Deadlines of an upstream.
-#[derive(Clone, Copy)]
-pub(super) struct Deadlines {
-    pub connect: Duration,
-    pub read: Duration,
-    pub write: Duration,
-}
-
-impl Deadlines {
-    /// Those of a route's upstream.
-    pub fn of(upstream: &Upstream) -> Self {
-        let timeouts = &upstream.spec().timeouts;
-        Self { connect: timeouts.connect, read: timeouts.read, write: timeouts.write }
-    }
 }
 
 /// One attempt: who asks, and which backend.

@@ -14,16 +14,17 @@ use crate::plan::{Denial, Refusal};
 use crate::snapshot::Auth;
 use crate::upstream::Failure;
 
-use super::Relay;
 use super::asking::Asking;
 use super::attempt::{Answered, Asked};
 use super::body::Body;
 use super::fault::Fault;
 use super::heads::{self, AnswerOut, BodyOut};
 use super::question::Question;
+use super::response_head::header_line;
 use super::sending::Outgoing;
 use super::spool::Spool;
 use super::upload::Upload;
+use super::worker::Relay;
 
 /// Largest body of a denial that is passed on; a larger one is replaced by the edge's own.
 const BODY_MAX: usize = 64 * 1024;
@@ -102,7 +103,7 @@ fn request(out: &mut Vec<u8>, question: &Question<'_, '_>, auth: &Auth) {
     heads::host(out, question, auth.upstream.name().as_str());
     for (name, value) in heads::passed(question) {
         if !stays_behind(name) {
-            heads::header_line(out, name, value);
+            header_line(out, name, value);
         }
     }
     heads::introduce(out, question);
@@ -112,7 +113,7 @@ fn request(out: &mut Vec<u8>, question: &Question<'_, '_>, auth: &Auth) {
         (b"X-Original-URI", view.path_and_query()),
         (b"X-Forwarded-Uri", view.path_and_query()),
     ] {
-        heads::header_line(out, name, value);
+        header_line(out, name, value);
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -138,7 +139,7 @@ async fn hear(
             let mut identity = Vec::new();
             for (_, name, value) in view.fields() {
                 if auth.spec.pass.iter().any(|header| header.is(name)) {
-                    heads::header_line(&mut identity, name, value);
+                    header_line(&mut identity, name, value);
                 }
             }
             let until = deadline.min(Instant::now() + REST);

@@ -9,17 +9,19 @@ use http::HeaderMap;
 use crate::types::Pace;
 use crate::upstream::Failure;
 
-use super::Relay;
-use super::attempt::{Answered, Deadlines};
+use super::attempt::Answered;
 use super::body::Body;
 use super::buffer::{Buffer, HEADROOM};
 use super::client::{Downstream, Stream};
 use super::clock::Late;
+use super::deadlines::Deadlines;
 use super::fault::Fault;
-use super::heads::{self, AnswerOut, HeadOut};
+use super::heads::AnswerOut;
+use super::response_head::{self, HeadOut};
 use super::sending::{Outgoing, Sending};
 use super::splice::Conduit;
 use super::wire::Wire;
+use super::worker::Relay;
 
 /// How a delivery went.
 pub(super) struct Delivered {
@@ -73,7 +75,7 @@ impl<'w> Writing<'w> {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
         let is_empty = self.piece.as_ref().is_none_or(Buffer::is_empty);
-        let trailers = if body.done { heads::trailers(body.trailer_section()) } else { HeaderMap::new() };
+        let trailers = if body.done { response_head::trailers(body.trailer_section()) } else { HeaderMap::new() };
         let ends = body.done && trailers.is_empty();
         if let Some(head) = self.head.take().and_then(HeadOut::into_frame) {
             stream.begin(head, ends && is_empty)?;

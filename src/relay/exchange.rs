@@ -12,21 +12,23 @@ use crate::snapshot::Route;
 use crate::telemetry::ErrorReason;
 use crate::upstream::Lease;
 
-use super::Relay;
 use super::asking::Asking;
-use super::attempt::{Answered, Asked, Deadlines};
+use super::attempt::{Answered, Asked};
 use super::auth::{self, Verdict};
 use super::client::Downstream;
 use super::clock::Late;
+use super::deadlines::Deadlines;
 use super::deliver::deliver;
 use super::fault::Fault;
 use super::heads::{self, AnswerOut, BodyOut};
 use super::question::{Question, Request};
 use super::record::Record;
+use super::response_head::HeadOut;
 use super::sending::Outgoing;
 use super::spool::Spool;
 use super::tunnel;
 use super::upload::Upload;
+use super::worker::Relay;
 
 /// What becomes of the client's connection, or stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,7 +192,7 @@ impl<'a, 'w> Exchange<'a, 'w> {
     }
 
     /// The backend takes the connection over.
-    async fn tunnel(&mut self, answered: Answered<'w>, head: &heads::HeadOut<'w>) -> Result<After, Fault> {
+    async fn tunnel(&mut self, answered: Answered<'w>, head: &HeadOut<'w>) -> Result<After, Fault> {
         let (relay, client) = (self.question.relay, self.question.client);
         let Some(client) = client.connection() else { return Err(Fault::ClientLeft) };
         client.send(relay, head.text(), b"").await.map_err(|_| Fault::ClientLeft)?;

@@ -7,8 +7,8 @@ use crate::http1::{Known, RequestView};
 use crate::plan::{Reader, Refusal};
 use crate::snapshot::{Route, Snapshot};
 
-use super::Relay;
 use super::client::Downstream;
+use super::worker::Relay;
 
 /// A request whose head was read.
 pub struct Request<'a> {

@@ -7,8 +7,8 @@ use crate::plan::{OwnResponse, Reader, Refusal};
 use crate::telemetry::AccessEntry;
 use crate::telemetry::metrics::Lane;
 
-use super::Relay;
 use super::client::Downstream;
+use super::worker::Relay;
 
 /// Refuses what cannot be read, or came too late: written down, answered, and the client gets time to read the response; a
 /// connection is to be closed.

@@ -3,16 +3,16 @@
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use super::Relay;
-use super::attempt::Deadlines;
 use super::buffer::{Buffer, HEADROOM, Line};
 use super::client::Downstream;
+use super::deadlines::Deadlines;
 use super::fault::Fault;
 use super::heads::BodyOut;
 use super::splice::Conduit;
 use super::spool::Spool;
 use super::upload::Upload;
 use super::wire::Wire;
+use super::worker::Relay;
 
 /// What is sent to a backend; the same for every attempt, as long as the body has not begun to stream.
 pub(super) struct Outgoing<'w> {

@@ -5,11 +5,11 @@ use std::task::{Context, Poll};
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Relay;
 use super::buffer::{Buffer, HEADROOM};
 use super::client::Downstream;
 use super::fault::Fault;
 use super::upload::Upload;
+use super::worker::Relay;
 
 /// The parts of a body that came so far, as they go on the wire. Their memory is everyone's again when this is dropped.
 #[derive(Default)]

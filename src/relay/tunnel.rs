@@ -5,12 +5,12 @@ use std::io::{self, ErrorKind};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::Relay;
 use super::buffer::Buffer;
 use super::client::Client;
 use super::clock::{Clock, Watched};
 use super::splice::Conduit;
 use super::wire::Wire;
+use super::worker::Relay;
 
 /// How long a tunnel may be silent in both directions.
 const IDLE: Duration = Duration::from_secs(3600);

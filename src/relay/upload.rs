@@ -6,13 +6,13 @@ use std::task::{Context, Poll};
 use crate::http1::{Chunked, Form, Framing, LAST_CHUNK, Version};
 use crate::types::Pace;
 
-use super::Relay;
 use super::buffer::Buffer;
 use super::client::Downstream;
 use super::clock::Late;
 use super::fault::Fault;
 use super::splice::Conduit;
 use super::wire::Wire;
+use super::worker::Relay;
 
 /// A body as it comes.
 #[derive(Debug)]

@@ -196,7 +196,7 @@ fn listed(names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::ListenAddress;
+    use crate::config::model::{ListenAddress, Threads};
     use crate::reload::testing::{config, route, upstream};
     use crate::types::ByteSize;
 
@@ -214,13 +214,14 @@ mod tests {
         assert!(process_changes(&old, &old.clone()).is_empty());
         type Row = (fn(&mut ProcessSpec), &'static str);
         #[rustfmt::skip]
-        let rows: [Row; 23] = [
+        let rows: [Row; 24] = [
             (|new| new.listen[0].address = ListenAddress::Port(8080), "listen: changed from 80 to 8080"),
             (
                 |new| new.listen[0].tls = Some(tls()),
                 "listen: changed from 80 to 80 (TLS 1.3, certificate a.pem, key a.key, certificate b.pem, key b.key)",
             ),
-            (|new| new.threads = 8, "threads: changed from 2 to 8"),
+            (|new| new.threads = Threads::Count(8), "threads: changed from 2 to 8"),
+            (|new| new.threads = Threads::Auto, "threads: changed from 2 to auto"),
             (|new| new.admin = None, "admin: changed from 127.0.0.1:9901 to off"),
             (|new| new.log.access = AccessLog::Json, "log.access: changed from combined to json"),
             (|new| new.log.level = log::LevelFilter::Debug, "log.level: changed from info to debug"),

@@ -7,7 +7,7 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::WatchSet;
+use super::load::WatchSet;
 
 /// Bytes read of one file; the loader refuses far smaller ones.
 const FILE_BYTES_MOST: u64 = 16 * 1024 * 1024;

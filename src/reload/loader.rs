@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::config::{self, Report, Warning};
 
-use super::{Load, Loaded, Rejected, WatchSet};
+use super::load::{Load, Loaded, Rejected, WatchSet};
 
 /// The file a process was started with.
 #[derive(Debug, Clone)]

@@ -6,7 +6,9 @@
 mod diff;
 mod fingerprint;
 mod last;
+mod load;
 mod loader;
+mod publish;
 mod request;
 mod run;
 mod signal;
@@ -14,98 +16,17 @@ mod signal;
 mod testing;
 mod watch;
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-
-use crate::config::model::Config;
-use crate::telemetry::Metrics;
 use crate::types::OwnedTask;
 
 pub use diff::{process_changes, summary};
 pub use last::{LastReload, Outcome};
+pub use load::{Load, Loaded, Rejected, WatchSet};
 pub use loader::FileLoader;
+pub use publish::{Publish, Published, Refusal};
 pub use request::{Origin, ReloadHandle, ReloadRequest, Reloaded};
-
-/// Reads and checks the whole file. Called on a thread that may block.
-pub trait Load: Send + Sync + 'static {
-    /// Reads the file and everything it includes.
-    ///
-    /// # Errors
-    /// When anything in it is wrong; then nothing of it is used.
-    fn load(&self) -> Result<Loaded, Rejected>;
-}
-
-impl<L: Load + ?Sized> Load for Box<L> {
-    fn load(&self) -> Result<Loaded, Rejected> {
-        (**self).load()
-    }
-}
-
-/// A file that is right.
-#[derive(Debug, Clone)]
-pub struct Loaded {
-    /// What it says.
-    pub config: Config,
-    /// What it was read from.
-    pub watch: WatchSet,
-}
-
-/// A file that is wrong.
-#[derive(Debug, Clone, Default)]
-pub struct Rejected {
-    /// Every problem, for a reader; several lines.
-    pub report: String,
-    /// What was read before it was rejected; watched beside what was watched already.
-    pub watch: WatchSet,
-}
-
-/// What to watch for changes.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct WatchSet {
-    /// Every file that was read.
-    pub files: BTreeSet<PathBuf>,
-    /// Folders where a new file, or a new folder with a file, might be included.
-    pub folders: BTreeSet<PathBuf>,
-}
-
-/// Puts a checked configuration in force.
-#[async_trait]
-pub trait Publish: Send + Sync + 'static {
-    /// Builds what `config.site` needs and switches to it at once; on failure everything stays as it was.
-    /// `config.process` equals what runs.
-    async fn publish(&self, config: Config) -> Result<Published, Refusal>;
-}
-
-/// A configuration that is in force.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Published {
-    /// Its number; one more than the one before.
-    pub generation: u64,
-}
-
-/// Why a checked configuration could not be put in force.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Refusal(pub String);
-
-/// What [`Reload::start`] needs.
-pub struct Parts<L, P> {
-    /// Reads the file.
-    pub loader: L,
-    /// Puts it in force.
-    pub publisher: P,
-    /// What is in force now.
-    pub running: Config,
-    /// The number of what is in force now.
-    pub generation: u64,
-    /// What it was read from.
-    pub watch: WatchSet,
-    /// Where reloads are counted.
-    pub metrics: Arc<Metrics>,
-}
+pub use run::Parts;
 
 /// Reloading, while this value lives.
 #[derive(Debug)]

@@ -9,9 +9,11 @@ use tokio::time::timeout;
 use crate::config::model::Config;
 use crate::telemetry::Metrics;
 
+use super::diff;
 use super::last::{LastReload, Outcome};
+use super::load::{Load, Loaded, Rejected, WatchSet};
+use super::publish::Publish;
 use super::request::{Origin, ReloadRequest, Reloaded};
-use super::{Load, Loaded, Parts, Publish, Rejected, WatchSet, diff};
 
 /// Reading may take this long; a network mount that hangs must not hang the loop.
 const LOAD_WITHIN: Duration = Duration::from_secs(30);
@@ -19,6 +21,22 @@ const LOAD_WITHIN: Duration = Duration::from_secs(30);
 const PUBLISH_WITHIN: Duration = Duration::from_secs(60);
 /// Requests answered by one reload.
 const TOGETHER_MOST: usize = 64;
+
+/// What [`Reload::start`](super::Reload::start) needs.
+pub struct Parts<L, P> {
+    /// Reads the file.
+    pub loader: L,
+    /// Puts it in force.
+    pub publisher: P,
+    /// What is in force now.
+    pub running: Config,
+    /// The number of what is in force now.
+    pub generation: u64,
+    /// What it was read from.
+    pub watch: WatchSet,
+    /// Where reloads are counted.
+    pub metrics: Arc<Metrics>,
+}
 
 /// What runs, and how it is replaced.
 pub(super) struct Reloader<L, P> {

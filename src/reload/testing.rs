@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 
 use crate::config::model::{
     AccessLog, Balance, Config, DockerSpec, ErrorFormat, JournalSpec, LaneChoice, LimitsSpec, ListenAddress,
-    ListenSpec, LogSpec, ProcessSpec, RetryOn, RetrySpec, RouteSpec, ServerSpec, SiteSpec, Timeouts, UpstreamSpec,
+    ListenSpec, LogSpec, ProcessSpec, RetryOn, RetrySpec, RouteSpec, ServerSpec, SiteSpec, Threads, Timeouts,
+    UpstreamSpec,
 };
 use crate::types::{ByteSize, PathPrefix, Percent, ServerAddress, UpstreamName, Weight};
 
 pub(crate) fn config(path: &str) -> Config {
     let process = ProcessSpec {
         listen: vec![ListenSpec::plain(ListenAddress::Port(80))],
-        threads: 2,
+        threads: Threads::Count(2),
         admin: Some("127.0.0.1:9901".parse().unwrap()),
         log: LogSpec { access: AccessLog::Combined, level: log::LevelFilter::Info },
         docker: DockerSpec::Auto,

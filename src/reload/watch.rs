@@ -13,8 +13,9 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
+use super::fingerprint;
+use super::load::WatchSet;
 use super::request::{Origin, ReloadHandle};
-use super::{WatchSet, fingerprint};
 
 /// The files must stay the same this long before they are read.
 const QUIET: Duration = Duration::from_millis(150);

@@ -1,77 +1,58 @@
 //! The composition root: builds every part, starts it in order, and ends it in order. Reads like a list.
 
+mod error;
 mod publish;
 mod renew;
 mod sidecar;
 mod signals;
+mod source;
 mod view;
 mod ward;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
 
-use crate::admin::{self, AdminError, AdminListener};
-use crate::config::model::{Config, DockerSpec, JournalFile, JournalSpec, ProcessSpec};
+use crate::admin::{self, AdminListener};
+use crate::config::model::{Config, DockerSpec, JournalFile, JournalSpec, ProcessSpec, Threads};
 use crate::docker::Docker;
-use crate::front::{self, BindError, Bound, Guard};
+use crate::front::{self, Bound, Guard};
 use crate::heal::{AtWork, HealTools, Healer, Journal, Surgeon};
 use crate::proxy::{Edge, EdgeSettings};
 use crate::relay;
-use crate::reload::{self, Load, Parts, Publish, Reload};
 use crate::sidecar::Sidecar;
 use crate::snapshot::{Snapshot, SnapshotCell};
 use crate::telemetry::{self, AccessLogger, Metrics, Webhook};
 use crate::types::{Active, OwnedTask};
 use crate::upstream::{SystemResolver, UpstreamTools};
 
+pub use error::RunError;
 pub use sidecar::{SidecarError, SidecarStart, run_sidecar};
+pub use source::FileSource;
 
 use publish::Publisher;
 use renew::Renewing;
-use signals::{EndSignals, Ending};
+use signals::{EndSignals, Ending, LAST_LINES};
+use source::start_reload;
 use view::View;
 use ward::Wards;
 
 /// Memory that all request bodies together may wait in for their backend, KiB; beyond it they stream.
 const BODIES_KIB: usize = 64 * 1024;
+/// Most workers of `threads: auto`, as many as the file may ask for.
+const THREADS_MAX: usize = 256;
 /// How long the start waits for the first probes.
 const FIRST_PROBES: Duration = Duration::from_millis(1500);
 /// How long the end waits for connections once no request is left.
 const LAST_BYTES: Duration = Duration::from_secs(1);
-/// How long the end waits for logs to be written.
-const LAST_LINES: Duration = Duration::from_millis(500);
 /// Where the journal of heals is kept unless the file says otherwise, if the folder is there.
 const USUAL_JOURNAL: &str = "/var/lib/remora/heals.jsonl";
-
-/// Why the edge did not run.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// A listener cannot be had.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// The admin listener cannot be had.
-    #[error(transparent)]
-    Admin(#[from] AdminError),
-    /// Two metrics have the same name.
-    #[error("the metrics cannot be set up")]
-    Metrics(#[from] prometheus::Error),
-    /// The journal of heals cannot be written.
-    #[error("the journal `{}` cannot be written: {cause}; change `journal:` or the folder's owner", path.display())]
-    Journal {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        cause: io::Error,
-    },
-    /// The system refused threads, signal handlers or a log.
-    #[error("the process cannot start")]
-    System(#[from] io::Error),
-}
 
 /// What an edge is started with.
 pub struct Start {
@@ -79,16 +60,6 @@ pub struct Start {
     pub config: Config,
     /// Where it was read from, if it may be read again.
     pub source: Option<FileSource>,
-}
-
-/// A file that may change.
-pub struct FileSource {
-    /// Its place, for status.
-    pub file: PathBuf,
-    /// Reads it again.
-    pub loader: Box<dyn Load>,
-    /// What it was read from the first time.
-    pub watch: reload::WatchSet,
 }
 
 /// Runs an edge until a signal ends it. `ready` is called once it listens, with the addresses.
@@ -139,7 +110,8 @@ async fn serve(
     let connections = Arc::new(Active::default());
     let clerk = Clerk { access: Arc::clone(&access), active: Arc::clone(&active), metrics: Arc::clone(&metrics) };
     let (stop, stopped) = watch::channel(false);
-    let shared = lanes(&process, &snapshots, &clerk, &connections, &stopped);
+    let threads = worker_threads(process.threads);
+    let shared = lanes(&process, threads, &snapshots, &clerk, &connections, &stopped);
     let addresses = doors.bound.addresses();
     let certificates = doors.bound.certificates();
     let renewals: Vec<_> = certificates.iter().map(|c| OwnedTask::spawn(Arc::clone(c).watch())).collect();
@@ -151,7 +123,7 @@ async fn serve(
         start_reload(source, publisher, start.config, &metrics)
     });
     let journal = Arc::new(open_journal(&process.journal)?);
-    let ward = Wards { snapshots: Arc::clone(&snapshots), metrics: Arc::clone(&metrics), changed };
+    let ward = Wards::new(Arc::clone(&snapshots), Arc::clone(&metrics), changed);
     let healer = start_healer(&process.docker, ward, &journal);
     let view = View {
         snapshots,
@@ -169,7 +141,7 @@ async fn serve(
     let view = Arc::new(view);
     let admin = doors.admin.map(|listener| OwnedTask::spawn(admin::serve(listener, Arc::clone(&view) as _)));
     // Last: clients may take every file there is.
-    front::start(process.threads, &shared, doors.bound.into_endpoints(), &stopped)?;
+    front::start(threads, &shared, doors.bound.into_endpoints(), &stopped)?;
     for address in &addresses {
         log::info!("listening on {address}");
     }
@@ -180,11 +152,6 @@ async fn serve(
     access.flush(LAST_LINES);
     telemetry::log::flush(LAST_LINES);
     Ok(())
-}
-
-fn start_reload<P: Publish>(source: FileSource, publisher: P, running: Config, metrics: &Arc<Metrics>) -> Reload {
-    let FileSource { loader, watch, .. } = source;
-    Reload::start(Parts { loader, publisher, running, generation: 1, watch, metrics: Arc::clone(metrics) })
 }
 
 /// Where heals are written down: where none is asked for, the usual place is used if it is there.
@@ -258,9 +225,18 @@ struct Clerk {
     metrics: Arc<Metrics>,
 }
 
+/// One per core of this machine, where the file does not say how many.
+fn worker_threads(threads: Threads) -> usize {
+    match threads {
+        Threads::Auto => thread::available_parallelism().map_or(1, NonZeroUsize::get).clamp(1, THREADS_MAX),
+        Threads::Count(count) => count,
+    }
+}
+
 /// What all workers share: both lanes, and who may come in.
 fn lanes(
     process: &ProcessSpec,
+    threads: usize,
     snapshots: &Arc<SnapshotCell>,
     clerk: &Clerk,
     connections: &Arc<Active>,
@@ -274,7 +250,7 @@ fn lanes(
         active: Arc::clone(active),
         unrouted: metrics.unrouted(),
         metrics: Arc::clone(metrics),
-        pipes: relay::PIPES / process.threads.max(1),
+        pipes: relay::PIPES / threads.max(1),
         memory: Arc::clone(&memory),
     };
     let (snapshots, settings) = (Arc::clone(snapshots), settings(process));

@@ -13,7 +13,9 @@ use crate::reload::{Publish, Published, Refusal};
 use crate::sidecar::{self, BindError, LedgerError, Rules, Service};
 use crate::telemetry::{self, Metrics};
 
-use super::{FileSource, LAST_LINES, RunError, signals::EndSignals, start_reload};
+use super::error::RunError;
+use super::signals::{EndSignals, LAST_LINES};
+use super::source::{FileSource, start_reload};
 
 /// How long the end waits for steps that run, below Docker's 10 s.
 const LAST_STEPS: Duration = Duration::from_secs(8);

@@ -3,8 +3,12 @@
 //! Handlers are installed before anything listens, so that they hold for PID 1 too, which ignores unhandled signals.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How long the end waits for logs to be written.
+pub(super) const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// A way to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::config::model::Step;
@@ -17,18 +18,48 @@ use crate::upstream::{Backend, BackendState, Failure, Upstream, Verdict};
 
 /// Every upstream of the snapshot in force.
 pub(super) struct Wards {
-    pub snapshots: Arc<SnapshotCell>,
-    pub metrics: Arc<Metrics>,
-    pub changed: Arc<watch::Sender<u64>>,
+    snapshots: Arc<SnapshotCell>,
+    metrics: Arc<Metrics>,
+    changed: Arc<watch::Sender<u64>>,
+    shown: Mutex<Shown>,
+}
+
+/// What was handed out last, and what it was made from. The healer asks at every event and every second, and next to always
+/// nothing has changed. After a reload it asks at once, so that what was retired is not kept.
+struct Shown {
+    members: Vec<Members>,
+    pools: Arc<[Pool]>,
+}
+
+/// An upstream with its backends of one moment.
+struct Members {
+    upstream: Arc<Upstream>,
+    backends: Vec<Arc<Backend>>,
+}
+
+impl Members {
+    fn of(upstream: &Arc<Upstream>) -> Self {
+        Self { upstream: Arc::clone(upstream), backends: upstream.backends() }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.upstream, &other.upstream)
+            && self.backends.len() == other.backends.len()
+            && self.backends.iter().zip(&other.backends).all(|(one, other)| Arc::ptr_eq(one, other))
+    }
 }
 
 impl Ward for Wards {
-    fn pools(&self) -> Vec<Pool> {
-        let pool = |upstream: &Arc<Upstream>| Pool {
-            spec: Arc::clone(upstream.spec()),
-            patients: upstream.backends().into_iter().map(|backend| self.patient(upstream, backend)).collect(),
-        };
-        self.snapshots.current().upstreams.values().map(pool).collect()
+    fn pools(&self) -> Arc<[Pool]> {
+        let members: Vec<_> = self.snapshots.current().upstreams.values().map(Members::of).collect();
+        let mut shown = self.shown.lock();
+        let is_same = shown.members.len() == members.len()
+            && shown.members.iter().zip(&members).all(|(before, now)| before.is_same(now));
+        if !is_same {
+            let pools = members.iter().map(|members| self.pool(members)).collect();
+            *shown = Shown { members, pools };
+        }
+        Arc::clone(&shown.pools)
     }
 
     fn generation(&self) -> u64 {
@@ -51,6 +82,18 @@ impl Ward for Wards {
 }
 
 impl Wards {
+    pub(super) fn new(snapshots: Arc<SnapshotCell>, metrics: Arc<Metrics>, changed: Arc<watch::Sender<u64>>) -> Self {
+        let shown = Mutex::new(Shown { members: Vec::new(), pools: Vec::new().into() });
+        Self { snapshots, metrics, changed, shown }
+    }
+
+    fn pool(&self, Members { upstream, backends }: &Members) -> Pool {
+        Pool {
+            spec: Arc::clone(upstream.spec()),
+            patients: backends.iter().map(|backend| self.patient(upstream, Arc::clone(backend))).collect(),
+        }
+    }
+
     fn patient(&self, upstream: &Arc<Upstream>, backend: Arc<Backend>) -> Arc<dyn Patient> {
         Arc::new(Bed {
             upstream: Arc::clone(upstream),

@@ -16,12 +16,13 @@ use crate::docker::{
 use crate::heal::{Done, run_step};
 use crate::types::{OwnedTask, ServerAddress, UpstreamName, millis};
 
-use super::Rules;
 use super::books::Books;
 use super::failure::Failure;
+use super::fitting::{WORDS_MAX, fitting};
 use super::gate::Terms;
 use super::rate::Rate;
-use super::wire::{self, Container, Reply, Request, Standing, Target, WORDS_MAX, fitting, longest, sum};
+use super::rules::Rules;
+use super::wire::{self, Container, Reply, Request, Standing, Target, longest, sum};
 
 /// Requests that ask Docker something, per second, and how many at once.
 const QUESTIONS: (u32, u32) = (10, 40);

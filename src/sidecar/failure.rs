@@ -11,7 +11,7 @@ use crate::config::model::Signal;
 use crate::docker::{ContainerName, ContainerState, DockerError, ExecError, FindError, Refusal};
 use crate::types::millis;
 
-use super::wire::{WORDS_MAX, fitting};
+use super::fitting::{WORDS_MAX, fitting};
 
 /// What a text of Docker's, or a program's name, may take of a reply.
 const TEXT_MAX: usize = 1024;

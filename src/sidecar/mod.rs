@@ -8,26 +8,26 @@ mod books;
 mod client;
 mod desk;
 mod failure;
+mod fitting;
 mod gate;
 mod ledger;
 mod line;
 mod listener;
 mod rate;
+mod rules;
 mod wire;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-
-use crate::config::model::SiteSpec;
 use crate::docker::Docker;
-use crate::types::{OwnedTask, ServerAddress};
+use crate::types::OwnedTask;
 
 pub use client::Sidecar;
 pub use ledger::LedgerError;
 pub use listener::{BindError, Bound, bind};
+pub use rules::Rules;
 pub use wire::Standing;
 
 use books::Books;
@@ -36,33 +36,6 @@ use listener::SocketFile;
 
 /// How often it is looked whether the last step has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-
-/// The sidecar's own file, as last read well.
-#[derive(Debug)]
-pub struct Rules(ArcSwap<SiteSpec>);
-
-impl Rules {
-    /// The rules of a file.
-    pub fn new(site: SiteSpec) -> Self {
-        Self(ArcSwap::from_pointee(site))
-    }
-
-    /// The rules from now on.
-    pub fn replace(&self, site: SiteSpec) {
-        self.0.store(Arc::new(site));
-    }
-
-    fn current(&self) -> Arc<SiteSpec> {
-        self.0.load_full()
-    }
-
-    /// The servers of every upstream that has a `heal`.
-    fn servers(&self) -> Vec<ServerAddress> {
-        let site = self.current();
-        let healed = site.upstreams.values().filter(|upstream| upstream.heal.is_some());
-        healed.flat_map(|upstream| upstream.servers.iter().map(|server| server.address.clone())).collect()
-    }
-}
 
 /// A sidecar at work. It takes nothing on any more once this is dropped.
 #[must_use = "dropping this ends the sidecar"]

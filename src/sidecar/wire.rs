@@ -21,8 +21,6 @@ pub(super) const VERSION: u8 = 1;
 pub(super) const REQUEST_MAX: usize = 256;
 /// Longest reply, its line feed included.
 pub(super) const REPLY_MAX: usize = 16 * 1024;
-/// What a program's words may take of a reply once they are JSON.
-pub(super) const WORDS_MAX: usize = 12 * 1024;
 /// How often a line comes to whoever watches, if only to say that it still may.
 pub(super) const BEAT: Duration = Duration::from_secs(10);
 /// Grace and return of a restarted container, which has no deadline in the file.
@@ -224,22 +222,6 @@ pub(super) fn sum(step: &Step) -> u32 {
 pub(super) fn longest(step: &Step, limit: Duration) -> Duration {
     let commands = limit * 2 + Duration::from_secs(30);
     if *step == Step::Restart { commands.max(RESTART) } else { commands }
-}
-
-/// The end of a text, as long as its JSON is at most `most` bytes.
-pub(super) fn fitting(text: &str, most: usize) -> String {
-    let mut left = most;
-    let mut start = text.len();
-    for (at, c) in text.char_indices().rev() {
-        let bytes = match c {
-            '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
-            c if c < ' ' => 6,
-            c => c.len_utf8(),
-        };
-        let Some(rest) = left.checked_sub(bytes) else { break };
-        (left, start) = (rest, at);
-    }
-    text.get(start..).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

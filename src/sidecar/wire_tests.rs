@@ -1,5 +1,6 @@
 //! Rows for what is a request, and what a reply may be.
 
+use super::super::fitting::{WORDS_MAX, fitting};
 use super::*;
 
 fn target() -> Target {

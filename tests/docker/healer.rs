@@ -94,8 +94,8 @@ impl Patient for Probed {
 struct OnePool(Pool, watch::Sender<u64>);
 
 impl Ward for OnePool {
-    fn pools(&self) -> Vec<Pool> {
-        vec![self.0.clone()]
+    fn pools(&self) -> Arc<[Pool]> {
+        Arc::new([self.0.clone()])
     }
     fn generation(&self) -> u64 {
         1

@@ -8,13 +8,13 @@ use http::uri::PathAndQuery;
 use crate::types::IdentityField;
 
 use super::super::model::AuthSpec;
-use super::super::problem::{Problem, Problems, quoted};
+use super::super::problem::{Problem, Problems};
 use super::super::raw::RawAuth;
 use super::super::read::{Form, Item, field, one_or_many, open, text};
+use super::super::words::quoted;
+use super::declared::{Declared, target};
 use super::leaf::{MINUTE, MS, all, duration, parsed, required};
 use super::probe::request_target;
-use super::route::target;
-use super::upstream::Declared;
 
 const FORM: &str = "`{ to: users, path: /verify, pass: [X-User-Id] }`";
 const TIMEOUT: Duration = Duration::from_secs(5);

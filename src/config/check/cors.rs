@@ -8,9 +8,10 @@ use crate::types::Origin;
 
 use super::super::model::{CorsSpec, Origins};
 use super::super::place::Place;
-use super::super::problem::{Problem, Problems, quoted};
+use super::super::problem::{Problem, Problems};
 use super::super::raw::RawCors;
 use super::super::read::{Form, Item, field, flag, one_or_many, open, text};
+use super::super::words::quoted;
 use super::leaf::{HOUR, all, duration, required};
 
 const FORMS: &str =

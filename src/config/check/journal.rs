@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use super::super::model::{JournalFile, JournalSpec};
-use super::super::problem::{Problem, Problems, quoted};
+use super::super::problem::{Problem, Problems};
 use super::super::raw::RawJournal;
 use super::super::read::{Form, Item, field, open, text};
+use super::super::words::quoted;
 
 const FORMS: &str = "`auto`, `off`, an absolute path, or `{ file: /var/lib/remora/heals.jsonl, webhook: https://... }`";
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::types::{ByteSize, Percent, parse_duration};
 
-use super::super::problem::{Problem, Problems, nearest, quoted};
+use super::super::problem::{Problem, Problems};
 use super::super::read::{Item, text};
+use super::super::words::{nearest, quoted};
 
 /// Bounds of a duration in milliseconds, written as products of these.
 pub(super) const MS: u64 = 1;

@@ -3,7 +3,7 @@
 //! There is no shell in between, so a line that needs one is refused. Pure text in, steps out.
 
 use super::super::model::{Preset, Signal, Step};
-use super::super::problem::{nearest, quoted};
+use super::super::words::{nearest, quoted};
 
 /// Why a line is not a step.
 #[derive(Debug, PartialEq, Eq)]

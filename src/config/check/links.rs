@@ -6,8 +6,8 @@ use crate::types::UpstreamName;
 
 use super::super::model::UpstreamSpec;
 use super::super::problem::{Problem, Problems};
+use super::declared::Declared;
 use super::route::Placed;
-use super::upstream::Declared;
 
 /// Records every circle of `needs`, and warns of upstreams without use.
 pub(super) fn check(

@@ -4,9 +4,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::super::model::{CertificateSpec, ListenAddress, ListenSpec, TlsSpec, TlsVersion};
-use super::super::problem::{Problem, Problems, quoted};
+use super::super::problem::{Problem, Problems};
 use super::super::raw::{RawCertificate, RawListen, RawTls};
 use super::super::read::{Form, Item, choice, field, one_or_many, open, text};
+use super::super::words::quoted;
 use super::leaf::{all, required};
 
 const FORMS: &str = "a port such as `80`, an address such as `127.0.0.1:8080` or `[::]:80`, or a list of them";

@@ -2,6 +2,7 @@
 
 mod auth;
 mod cors;
+mod declared;
 mod heal;
 mod journal;
 mod leaf;
@@ -24,7 +25,7 @@ use super::problem::{Problem, Problems};
 use super::raw::{RawFile, RawFragment};
 use super::read::{Item, field};
 
-use upstream::Declared;
+use declared::Declared;
 
 /// What was read: the main file and those it includes.
 pub(super) struct Files {

@@ -6,9 +6,10 @@ use std::time::Duration;
 use crate::types::HostPattern;
 
 use super::super::model::{CheckKind, CheckSpec, Protocol, StatusRanges};
-use super::super::problem::{Problem, Problems, nearest, quoted};
+use super::super::problem::{Problem, Problems};
 use super::super::raw::RawCheck;
 use super::super::read::{Form, Item, field, flag, one_or_many, open, text};
+use super::super::words::{nearest, quoted};
 use super::leaf::{HOUR, MINUTE, MS, all, brief, duration, number32};
 
 const FORMS: &str =

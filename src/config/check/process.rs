@@ -1,17 +1,17 @@
 //! The process half of the file: its threads, how it logs, who is trusted.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
 use log::LevelFilter;
 
-use super::super::model::{AccessLog, DockerSpec, LaneChoice, LogSpec, ProcessSpec, SidecarSpec};
-use super::super::problem::{Problem, Problems, quoted};
+use super::super::model::{AccessLog, DockerSpec, LaneChoice, LogSpec, ProcessSpec, SidecarSpec, Threads};
+use super::super::problem::{Problem, Problems};
 use super::super::raw::{RawDocker, RawFile, RawLog};
 use super::super::read::{Form, Item, choice, field, one_or_many, open, text};
+use super::super::words::quoted;
 use super::journal::journal;
 use super::leaf::{HOUR, all, auto_or, duration};
 use super::limits::limits;
@@ -45,9 +45,8 @@ pub(super) fn process(raw: &mut RawFile, at: &Item, folder: &Path, problems: &mu
     })
 }
 
-fn threads(item: Option<Item>, problems: &mut Problems) -> Option<usize> {
-    let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get).clamp(1, 256);
-    auto_or(item, 1..=256, problems).map(|written| written.unwrap_or_else(cores))
+fn threads(item: Option<Item>, problems: &mut Problems) -> Option<Threads> {
+    auto_or(item, 1..=256, problems).map(|written| written.map_or(Threads::Auto, Threads::Count))
 }
 
 fn lane(item: Option<Item>, problems: &mut Problems) -> Option<LaneChoice> {

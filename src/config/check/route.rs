@@ -2,18 +2,19 @@
 
 use std::collections::HashMap;
 
-use crate::types::{HostPattern, PathPrefix, UpstreamName};
+use crate::types::{HostPattern, PathPrefix};
 
 use super::super::model::{ErrorFormat, RouteSpec};
 use super::super::place::Place;
-use super::super::problem::{Problem, Problems, quoted};
+use super::super::problem::{Problem, Problems};
 use super::super::raw::{RawRoute, RawRouteLimits};
 use super::super::read::{Form, Item, choice, field, flag, open, text};
+use super::super::words::quoted;
 use super::auth::auth;
 use super::cors::cors;
+use super::declared::{Declared, target};
 use super::leaf::{required, size};
 use super::limits::BODY_MAX;
-use super::upstream::Declared;
 
 /// Most routes of a configuration.
 const ROUTES_MAX: usize = 10_000;
@@ -204,27 +205,4 @@ fn body_limit(item: &Item, problems: &mut Problems) -> Option<Option<crate::type
         Some(body) => size(Some(body), BODY_MAX, BODY_MAX, problems).map(Some),
         None => Some(None),
     }
-}
-
-/// The upstream that a route or a need names.
-pub(super) fn target(item: &Item, declared: &Declared, problems: &mut Problems) -> Option<UpstreamName> {
-    let text = text(item, problems)?;
-    if declared.contains(&text) {
-        // A name that is declared but no name at all is a problem where it is declared.
-        return UpstreamName::parse(&text).ok();
-    }
-    if declared.incomplete {
-        return None;
-    }
-    let problem = Problem::new(&item.place, format!("no upstream is named {}", quoted(&text)));
-    problems.add(match declared.nearest(&text) {
-        Some((near, place)) => {
-            let problem = problem.help(format!("did you mean `{near}`?"));
-            if place.file == item.place.file { problem } else { problem.other(format!("`{near}` is defined"), place) }
-        }
-        None if text.contains([':', '/']) => {
-            problem.help("define it under `upstreams:` with `servers:`, and name it here")
-        }
-        None => problem.help(declared.known()),
-    })
 }

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use crate::types::{ServerAddress, Weight};
 
 use super::super::model::ServerSpec;
-use super::super::problem::{Problem, Problems, quoted};
+use super::super::problem::{Problem, Problems};
 use super::super::raw::RawServer;
 use super::super::read::{Form, Item, field, flag, one_or_many, open};
+use super::super::words::quoted;
 use super::leaf::{all, number, required};
 
 /// Most servers of one upstream.

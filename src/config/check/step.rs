@@ -1,9 +1,10 @@
 //! The steps of a repair: words, lines as people type them, and maps of one key.
 
 use super::super::model::{Preset, Signal, Step};
-use super::super::problem::{Problem, Problems, nearest, quoted};
+use super::super::problem::{Problem, Problems};
 use super::super::raw::RawStep;
 use super::super::read::{Form, Item, field, one_or_many, open, text};
+use super::super::words::{nearest, quoted};
 use super::leaf::all;
 use super::line;
 

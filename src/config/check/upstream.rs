@@ -6,89 +6,21 @@ use std::time::Duration;
 use crate::types::{ByteSize, UpstreamName};
 
 use super::super::model::{Balance, RetryOn, RetrySpec, Timeouts, UpstreamSpec};
-use super::super::place::Place;
-use super::super::problem::{Problem, Problems, listed, nearest, quoted};
+use super::super::problem::{Problem, Problems};
 use super::super::raw::{RawRetry, RawTimeouts, RawUpstream};
 use super::super::read::{Form, Item, choice, field, one_or_many, open, text};
+use super::super::words::{nearest, quoted};
 use super::cors::cors;
+use super::declared::{Declared, target};
 use super::heal::heal;
 use super::leaf::{HOUR, MINUTE, MS, all, duration, number32, percent, required, size};
 use super::probe::check;
-use super::route::target;
 use super::server::servers;
-
-/// Most upstreams of a configuration.
-const UPSTREAMS_MAX: usize = 1_000;
-
-/// Every upstream that is written down, read or not: a mistake inside one must not make its name unknown.
-pub(super) struct Declared {
-    items: BTreeMap<String, Item>,
-    /// True when a file that may define more could not be read.
-    pub incomplete: bool,
-}
-
-impl Declared {
-    /// Gathers the names of every file's map.
-    pub(super) fn of(maps: &[Item], incomplete: bool, problems: &mut Problems) -> Self {
-        let mut items: BTreeMap<String, Item> = BTreeMap::new();
-        for map in maps {
-            if !matches!(map.form(), Form::Map) {
-                map.wrong_form::<()>("a map such as `backend: { servers: \"backend:8000\" }`", problems);
-            }
-            for (name, item) in map.entries() {
-                if let Some(first) = items.get(&name) {
-                    let problem =
-                        Problem::new(&item.place.of_key(), format!("the upstream {} is defined twice", quoted(&name)));
-                    let problem = problem.other("first defined", &first.place.of_key());
-                    problems.add::<()>(problem.help("give one of the two another name, or remove it"));
-                    continue;
-                }
-                if items.len() == UPSTREAMS_MAX {
-                    let problem =
-                        Problem::new(&item.place.of_key(), format!("there are more than {UPSTREAMS_MAX} upstreams"));
-                    problems.add::<()>(problem.help("serve them from several instances of Remora"));
-                    return Self { items, incomplete };
-                }
-                items.insert(name, item);
-            }
-        }
-        Self { items, incomplete }
-    }
-
-    pub(super) fn contains(&self, name: &str) -> bool {
-        self.items.contains_key(name)
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.items.is_empty()
-    }
-
-    /// The place of a name.
-    pub(super) fn place(&self, name: &str) -> Option<Place> {
-        self.items.get(name).map(|item| item.place.of_key())
-    }
-
-    /// The nearest name and its place.
-    pub(super) fn nearest(&self, name: &str) -> Option<(&str, &Place)> {
-        let near = nearest(name, self.items.keys().map(String::as_str))?;
-        self.items.get(near).map(|item| (near, &item.place))
-    }
-
-    /// What could have been meant, for a help line.
-    pub(super) fn known(&self) -> String {
-        const SHOWN: usize = 10;
-        match self.items.len() {
-            0 => "define it under `upstreams:`".into(),
-            count if count <= SHOWN => format!("write {}", listed(self.items.keys().map(String::as_str))),
-            count => format!("define it under `upstreams:`, which has {count} others"),
-        }
-    }
-}
 
 /// Decides every upstream; those with a problem are left out.
 pub(super) fn upstreams(declared: &Declared, problems: &mut Problems) -> BTreeMap<UpstreamName, UpstreamSpec> {
     let mut found = BTreeMap::new();
-    for (name, item) in &declared.items {
+    for (name, item) in declared.items() {
         let name = UpstreamName::parse(name).map_or_else(|error| problems.tell(&item.place.of_key(), &error), Some);
         // Without a good name it is still read for the problems inside.
         let spec = upstream(name.as_ref(), item, declared, problems);

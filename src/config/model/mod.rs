@@ -14,7 +14,7 @@ use crate::types::UpstreamName;
 pub use heal::{Budget, HealSpec, Preset, Signal, Step};
 pub use listen::{CertificateSpec, ListenAddress, ListenSpec, TlsSpec, TlsVersion};
 pub use process::{
-    AccessLog, DockerSpec, JournalFile, JournalSpec, LaneChoice, LimitsSpec, LogSpec, ProcessSpec, SidecarSpec,
+    AccessLog, DockerSpec, JournalFile, JournalSpec, LaneChoice, LimitsSpec, LogSpec, ProcessSpec, SidecarSpec, Threads,
 };
 pub use route::{AuthSpec, CorsSpec, ErrorFormat, Origins, RouteSpec};
 pub use upstream::{

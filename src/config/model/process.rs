@@ -1,5 +1,6 @@
 //! The process half of the file.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,8 +16,8 @@ use super::listen::ListenSpec;
 pub struct ProcessSpec {
     /// Never empty. Default: port 80 on every address.
     pub listen: Vec<ListenSpec>,
-    /// Worker threads, 1 to 256. Default (`auto`): one per core.
-    pub threads: usize,
+    /// Worker threads. Default `auto`.
+    pub threads: Threads,
     /// Where status, metrics and reload are served; a loopback address. Default `127.0.0.1:9901`; `None` is `off`.
     pub admin: Option<SocketAddr>,
     /// What is logged and how.
@@ -31,6 +32,24 @@ pub struct ProcessSpec {
     pub lane: LaneChoice,
     /// How long requests in flight may take to finish after SIGTERM. At most 1 h, default 8 s, below Docker's 10 s.
     pub shutdown: Duration,
+}
+
+/// How many worker threads there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Threads {
+    /// One per core of the machine that runs the edge, which need not be the one that checks the file.
+    Auto,
+    /// So many: 1 to 256.
+    Count(usize),
+}
+
+impl fmt::Display for Threads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Count(count) => count.fmt(f),
+        }
+    }
 }
 
 /// What a client may take and send.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::model::{
     AccessLog, CertificateSpec, CheckKind, Config, DockerSpec, JournalFile, LaneChoice, LimitsSpec, ListenAddress,
-    ListenSpec, Origins, Preset, SidecarSpec, Step, TlsSpec, TlsVersion, UpstreamSpec,
+    ListenSpec, Origins, Preset, SidecarSpec, Step, Threads, TlsSpec, TlsVersion, UpstreamSpec,
 };
 use crate::config::{Loaded, load, load_text};
 use crate::types::{ByteSize, UpstreamName};
@@ -39,6 +39,7 @@ fn the_short_file_has_no_warning_and_the_documented_defaults() {
     assert_eq!(short.warnings, []);
     assert_eq!(short.config.process.listen, [ListenSpec::plain(ListenAddress::Port(80))]);
     assert_eq!(short.config.process.docker, DockerSpec::Auto);
+    assert_eq!(short.config.process.threads, Threads::Auto, "what this machine has is not asked");
     let backend = upstream(&short.config, "backend");
     let steps = &backend.heal.as_ref().unwrap().steps;
     assert_eq!(steps, &[Step::Preset(Preset::GunicornReload), Step::Preset(Preset::GunicornKillWorkers)]);
@@ -57,7 +58,7 @@ fn every_key_can_be_set() {
     let one = TlsSpec { certificates: vec![pair("/a.pem", "/a.key")], min: TlsVersion::Tls13 };
     let two = TlsSpec { certificates: vec![pair("/a.pem", "/a.key"), relative], min: TlsVersion::Tls12 };
     assert_eq!(tls, [None, None, None, None, Some(one), Some(two.clone()), Some(two)]);
-    assert_eq!((process.threads, process.log.access), (2, AccessLog::Json));
+    assert_eq!((process.threads, process.log.access), (Threads::Count(2), AccessLog::Json));
     assert_eq!(process.lane, LaneChoice::Full);
     assert_eq!(process.journal.file, JournalFile::At("/srv/heals.jsonl".into()));
     assert_eq!(process.journal.webhook.as_deref(), Some("https://hooks.example.com/x?token=1"));

@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::docker::ContainerState;
 use crate::types::UpstreamName;
 
-use super::{Definition, EDGE_GRACE, RELOAD_GRACE, SETTLE, STABLE};
+use super::definition::Definition;
+use super::pauses::{EDGE_GRACE, RELOAD_GRACE, SETTLE, STABLE};
 
 /// Why healing a backend ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

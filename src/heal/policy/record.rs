@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::model::HealSpec;
 
-use super::STABLE;
+use super::pauses::STABLE;
 
 /// Longest pause between two ladders, however often they failed, where `cooldown` is not longer.
 pub(in crate::heal) const PAUSE_MAX: Duration = Duration::from_secs(10 * 60);

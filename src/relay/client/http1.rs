@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use crate::types::Pace;
 
-use super::super::Relay;
 use super::super::buffer::Buffer;
 use super::super::clock::{Late, Watched};
 use super::super::wire::Wire;
-use super::Peer;
+use super::super::worker::Relay;
+use super::peer::Peer;
 
 /// How long, and how much, is read of what nobody wants before a connection is closed (RFC 9112, section 9.6).
 const LINGER: Duration = Duration::from_secs(2);

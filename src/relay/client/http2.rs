@@ -13,11 +13,11 @@ use http::{HeaderMap, Response};
 
 use crate::types::Pace;
 
-use super::super::Relay;
 use super::super::buffer::Buffer;
 use super::super::clock::{Late, Watched};
-use super::super::heads::HeadOut;
-use super::Peer;
+use super::super::response_head::HeadOut;
+use super::super::worker::Relay;
+use super::peer::Peer;
 
 /// One stream.
 pub struct Stream<'w> {
@@ -196,7 +196,7 @@ impl<'w> Stream<'w> {
                     let late = self.watch.late(context) == Some(Late::Client);
                     if late { Poll::Ready(Err(io::ErrorKind::TimedOut.into())) } else { Poll::Pending }
                 }
-                ready => ready,
+                ready @ Poll::Ready(_) => ready,
             });
             let sent = sent.await;
             self.watch.client_until(None);

@@ -2,43 +2,23 @@
 
 mod http1;
 mod http2;
+mod peer;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll};
 
 use crate::http1::{ResponseView, Version};
 use crate::plan::OwnResponse;
 
-use super::Relay;
 use super::buffer::Buffer;
 use super::clock::Watched;
-use super::heads::{self, HeadOut};
+use super::response_head::{self, HeadOut};
 use super::wire::Wire;
+use super::worker::Relay;
 
 pub use http1::Client;
 pub use http2::Stream;
-
-/// The other end of a client's connection.
-#[derive(Debug)]
-pub struct Peer {
-    /// As the system says it.
-    pub socket: SocketAddr,
-    /// Its address, an IPv4 one always as such.
-    pub address: IpAddr,
-    /// The same as text.
-    pub text: String,
-    /// `http` or `https`.
-    pub scheme: &'static str,
-}
-
-impl Peer {
-    /// Of a connection from `socket`, under TLS or not.
-    pub fn new(socket: SocketAddr, is_tls: bool) -> Self {
-        let address = socket.ip().to_canonical();
-        Self { socket, address, text: address.to_string(), scheme: if is_tls { "https" } else { "http" } }
-    }
-}
+pub use peer::Peer;
 
 /// One request's client, in its protocol.
 #[derive(Clone, Copy)]
@@ -123,11 +103,11 @@ impl<'a, 'w> Downstream<'a, 'w> {
         match self {
             Self::Http1(_) if version == Version::Http10 => Ok(()),
             Self::Http1(client) => {
-                heads::interim(&mut head, view);
+                response_head::interim(&mut head, view);
                 client.send(relay, head.text(), b"").await
             }
             Self::Http2(stream) => {
-                heads::interim(&mut head, view);
+                response_head::interim(&mut head, view);
                 stream.interim(head)
             }
         }
@@ -146,7 +126,7 @@ impl<'a, 'w> Downstream<'a, 'w> {
         keep_alive: bool,
     ) -> io::Result<u64> {
         let mut head = self.head(relay);
-        heads::own(&mut head, relay, response, version, keep_alive);
+        response_head::own(&mut head, relay, response, version, keep_alive);
         let body: &[u8] = if to_head { b"" } else { &response.body };
         match self {
             Self::Http1(client) => client.send(relay, head.text(), body).await?,

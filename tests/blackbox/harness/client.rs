@@ -33,7 +33,7 @@ impl Answer {
 }
 
 /// True where tests use HTTP/2 unless they name a protocol.
-pub fn is_http2() -> bool {
+fn is_http2() -> bool {
     match std::env::var("REMORA_TEST_CLIENT").as_deref() {
         Ok("http2") => true,
         Ok("http1") | Err(_) => false,

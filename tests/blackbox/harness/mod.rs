@@ -11,7 +11,7 @@ mod wire;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-pub use client::{Client, is_http2, raw};
+pub use client::{Client, raw};
 pub use edge::{Lines, Running, TestEdge, free_port, is_full_lane, lane};
 pub use link::{Link, Weather};
 pub use origin::Origin;

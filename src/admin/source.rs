@@ -1,0 +1,33 @@
+//! Where the answers of the admin listener come from. The composition root fills it in.
+
+use async_trait::async_trait;
+
+use crate::reload::Reloaded;
+
+use super::errand::Errand;
+use super::status::Status;
+
+/// Where the answers come from.
+#[async_trait]
+pub trait Source: Send + Sync + 'static {
+    /// Everything that `remora status` shows.
+    fn status(&self) -> Status;
+
+    /// Every metric in the text form of Prometheus.
+    fn metrics(&self) -> String;
+
+    /// The journal of heals, newest last.
+    fn heals(&self) -> serde_json::Value;
+
+    /// Reads the file again and waits for the outcome.
+    ///
+    /// # Errors
+    /// The report when the file was refused, or why this edge has no file.
+    async fn reload(&self) -> Result<Reloaded, String>;
+
+    /// Has the healer do something and waits for its end.
+    ///
+    /// # Errors
+    /// Why it was not begun.
+    async fn errand(&self, errand: Errand) -> Result<serde_json::Value, String>;
+}

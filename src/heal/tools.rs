@@ -1,0 +1,46 @@
+//! What ladders work with: who may need healing, who does it, where it is written down, and which containers are taken.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::docker::ContainerId;
+
+use super::journal::Journal;
+use super::patient::Ward;
+use super::surgeon::Surgeon;
+
+/// What the healer works with.
+#[derive(Clone)]
+pub struct HealTools {
+    /// Who may need healing.
+    pub ward: Arc<dyn Ward>,
+    /// Who does it: [`Docker`](crate::docker::Docker), or a fake.
+    pub surgeon: Arc<dyn Surgeon>,
+    /// Where it is written down.
+    pub journal: Arc<Journal>,
+    /// Containers with a ladder under way: one at a time, whoever wants it.
+    pub at_work: AtWork,
+}
+
+/// Containers with a ladder under way.
+#[derive(Clone, Default)]
+pub struct AtWork(Arc<Mutex<HashSet<ContainerId>>>);
+
+/// One container's place among them.
+pub(super) struct Place(AtWork, ContainerId);
+
+impl AtWork {
+    /// `None` where there is one already.
+    pub(super) fn enter(&self, container: &ContainerId) -> Option<Place> {
+        let is_first = self.0.lock().insert(container.clone());
+        is_first.then(|| Place(self.clone(), container.clone()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.0.lock().remove(&self.1);
+    }
+}

@@ -1,0 +1,48 @@
+//! What reading the file gives: a configuration or a report, and what to watch either way.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use crate::config::model::Config;
+
+/// Reads and checks the whole file. Called on a thread that may block.
+pub trait Load: Send + Sync + 'static {
+    /// Reads the file and everything it includes.
+    ///
+    /// # Errors
+    /// When anything in it is wrong; then nothing of it is used.
+    fn load(&self) -> Result<Loaded, Rejected>;
+}
+
+impl<L: Load + ?Sized> Load for Box<L> {
+    fn load(&self) -> Result<Loaded, Rejected> {
+        (**self).load()
+    }
+}
+
+/// A file that is right.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What it says.
+    pub config: Config,
+    /// What it was read from.
+    pub watch: WatchSet,
+}
+
+/// A file that is wrong.
+#[derive(Debug, Clone, Default)]
+pub struct Rejected {
+    /// Every problem, for a reader; several lines.
+    pub report: String,
+    /// What was read before it was rejected; watched beside what was watched already.
+    pub watch: WatchSet,
+}
+
+/// What to watch for changes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WatchSet {
+    /// Every file that was read.
+    pub files: BTreeSet<PathBuf>,
+    /// Folders where a new file, or a new folder with a file, might be included.
+    pub folders: BTreeSet<PathBuf>,
+}

@@ -1,0 +1,32 @@
+//! Why the edge did not run.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::admin::AdminError;
+use crate::front::BindError;
+
+/// Why the edge did not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A listener cannot be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The admin listener cannot be had.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// Two metrics have the same name.
+    #[error("the metrics cannot be set up")]
+    Metrics(#[from] prometheus::Error),
+    /// The journal of heals cannot be written.
+    #[error("the journal `{}` cannot be written: {cause}; change `journal:` or the folder's owner", path.display())]
+    Journal {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// The system refused threads, signal handlers or a log.
+    #[error("the process cannot start")]
+    System(#[from] io::Error),
+}

@@ -1,0 +1,29 @@
+//! The file a process was started with, and reading it again.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::config::model::Config;
+use crate::reload::{Load, Parts, Publish, Reload, WatchSet};
+use crate::telemetry::Metrics;
+
+/// A file that may change.
+pub struct FileSource {
+    /// Its place, for status.
+    pub file: PathBuf,
+    /// Reads it again.
+    pub loader: Box<dyn Load>,
+    /// What it was read from the first time.
+    pub watch: WatchSet,
+}
+
+/// Starts to follow the file that `running` was read from.
+pub(super) fn start_reload<P: Publish>(
+    source: FileSource,
+    publisher: P,
+    running: Config,
+    metrics: &Arc<Metrics>,
+) -> Reload {
+    let FileSource { loader, watch, .. } = source;
+    Reload::start(Parts { loader, publisher, running, generation: 1, watch, metrics: Arc::clone(metrics) })
+}
