@@ -5,7 +5,7 @@ export PATH := $(PATH):$(CURDIR)/target/bin
 .DEFAULT_GOAL := help
 # The benchmark suite is a package of its own.
 PEERS_CRATE := --manifest-path benches/peers/Cargo.toml --target-dir target/bench/build
-.PHONY: help demo test lint unit corpora attacks fuzz docker stack stacks healing images setup bench micro
+.PHONY: help demo test test-all lint unit corpora attacks fuzz docker stack stacks healing images setup bench micro
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,7 @@ fuzz: setup corpora ## fuzz the parsers, FUZZ_SECONDS=3600 each; needs a nightly
 	@scripts/seeds.sh
 	cargo +nightly fuzz run head -- -max_total_time=$(FUZZ_SECONDS) -max_len=40000
 	cargo +nightly fuzz run framing -- -max_total_time=$(FUZZ_SECONDS) -max_len=40000
+	cargo +nightly fuzz run translation -- -max_total_time=$(FUZZ_SECONDS) -max_len=40000
 
 attacks: setup ## slowhttptest, HTTP/2 floods and WebSocket cases against the edge
 	@scripts/setup.sh python slowhttptest
@@ -77,6 +78,10 @@ attacks: setup ## slowhttptest, HTTP/2 floods and WebSocket cases against the ed
 test: lint unit attacks stack ## all tests
 	@scripts/setup.sh node python chromium
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=line docker stacks
+
+test-all: test attacks ## all tests, and what takes longer: HTTP/2 in every black-box test, forced sicknesses
+	REMORA_TEST_CLIENT=http2 cargo test --locked --test blackbox
+	$(MAKE) --no-print-directory healing
 
 bench: setup ## measure Remora beside other proxies and write benches/RESULTS.md; see docs/benchmarks.md
 	@benches/tools

@@ -1,7 +1,7 @@
 //! What the parsers promise, for any bytes. The fuzz targets and `tests/corpora` check the same.
 
 use remora::http1::{
-    BadChunk, Chunked, Form, Framing, HeadLimits, RequestHead, ResponseFraming, ResponseHead, Scan, Version,
+    BadChunk, Chunked, Form, Framing, HeadLimits, Known, RequestHead, ResponseFraming, ResponseHead, Scan, Version,
 };
 
 /// The edge's defaults.
@@ -101,6 +101,52 @@ fn reads_plainly(head: &RequestHead, bytes: &[u8]) {
     let path = view.path_and_query();
     assert!(path.starts_with(b"/") || (path == b"*" && *method == b"OPTIONS"), "a target that is no path");
     assert!(target.ends_with(path));
+}
+
+/// Requests of HTTP/2: what is taken reads the same as a request of HTTP/1.1, in which form it goes on. The first line of
+/// `bytes` is a method and a target, each further one a header.
+pub fn translation(bytes: &[u8]) {
+    let mut lines = bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let mut words = lines.next().unwrap_or_default().splitn(3, |byte| *byte == b' ');
+    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let mut request = http::Request::builder().method(method).uri(target);
+    for line in lines {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+        request = request.header(&line[..colon], line[colon + 1..].trim_ascii());
+    }
+    let Ok(request) = request.body(()) else { return };
+    let (parts, ()) = request.into_parts();
+    for has_body in [false, true] {
+        let (mut head, mut written) = (RequestHead::default(), Vec::new());
+        if head.translate(&mut written, &parts, has_body, LIMITS).is_ok() {
+            reads_as_http1(&head, &written, has_body);
+        }
+    }
+}
+
+fn reads_as_http1(head: &RequestHead, written: &[u8], has_body: bool) {
+    let view = head.view(written);
+    let mut text = [view.method().as_bytes(), b" ", view.path_and_query(), b" HTTP/1.1\r\n"].concat();
+    for (known, name, value) in view.fields() {
+        // As the relay: a name with `_` could be taken for another, and framing is its own.
+        if !matches!(known, Known::Ambiguous | Known::ContentLength | Known::Te) {
+            text.extend_from_slice(&[name, b": ", value, b"\r\n"].concat());
+        }
+    }
+    match head.framing {
+        Framing::None => {}
+        Framing::Length(length) => text.extend_from_slice(format!("content-length: {length}\r\n").as_bytes()),
+        Framing::Chunked => text.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+    }
+    text.extend_from_slice(b"\r\n");
+    assert_eq!(head.framing != Framing::None, has_body);
+    let mut again = RequestHead::default();
+    let limits = HeadLimits { size: 2 * LIMITS.size, ..LIMITS };
+    let read = again.read(&text, limits);
+    assert_eq!(read, Ok(()), "{}", text.escape_ascii());
+    let other = again.view(&text);
+    assert_eq!((view.method(), view.host(), view.path()), (other.method(), other.host(), other.path()));
+    assert_eq!((view.query(), head.framing), (other.query(), again.framing));
 }
 
 /// What became of a chunked body.

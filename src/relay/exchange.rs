@@ -150,6 +150,7 @@ impl<'a, 'w> Exchange<'a, 'w> {
         let (relay, client) = (question.relay, question.client);
         self.take_in(route, framing, outgoing).await?;
         heads::request(&mut outgoing.head, question, route, outgoing.body, identity);
+        outgoing.spool.join(&mut outgoing.head);
         let asked = Asked {
             is_head: view.method() == "HEAD",
             version: view.head().version,

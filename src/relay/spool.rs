@@ -71,6 +71,15 @@ impl<'w> Spool<'w> {
         Some(piece)
     }
 
+    /// Puts a small body behind the head it goes with: one part is written sooner than two.
+    pub fn join(&mut self, head: &mut Vec<u8>) {
+        const SMALL: u64 = 4096;
+        if self.len() <= SMALL {
+            self.parts().for_each(|part| head.extend_from_slice(part));
+            *self = Self::default();
+        }
+    }
+
     /// Makes all of it one chunk.
     pub fn make_chunk(&mut self) {
         let length = self.len();

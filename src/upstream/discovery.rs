@@ -2,60 +2,20 @@
 //!
 //! That a name is gone is an answer as good as any; that nobody could say is none, and leaves the last one in force.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hickory_resolver::net::NetError;
 
 use crate::types::ServerAddress;
 
 use super::dns::Dns;
 use super::hosts::Hosts;
 use super::kept::Kept;
+use super::lookup::{Found, Lookup, LookupError};
 
 /// Longest wait for one lookup; twice what `resolv.conf` usually gives one attempt.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What a lookup found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lookup {
-    /// Every address of the name, of one family: sorted, at least one.
-    Found(Vec<SocketAddr>),
-    /// IPv6 addresses, while nobody could say whether there are IPv4 ones, which would be taken.
-    HalfFound(Vec<SocketAddr>),
-    /// There is no such name, or it has no address.
-    Gone,
-}
-
-/// Why a lookup said nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum LookupError {
-    /// It took longer than 10 s.
-    #[error("no name server answered in time")]
-    TimedOut,
-    /// What is said to be a name cannot be one.
-    #[error("that is no name")]
-    BadName,
-    /// There is nobody to ask.
-    #[error("there is no name server")]
-    NoServer,
-    /// `/etc/resolv.conf` cannot be read or names nobody.
-    #[error("/etc/resolv.conf: {0}")]
-    Unconfigured(#[source] io::Error),
-    /// A name server refused, or did not answer.
-    #[error("{0}")]
-    Dns(#[source] NetError),
-}
-
-/// Addresses of a name, of either family.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    All(Vec<IpAddr>),
-    HalfOf(Vec<IpAddr>),
-    Nothing,
-}
 
 /// Turns a server into addresses.
 #[async_trait]

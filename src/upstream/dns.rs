@@ -16,7 +16,7 @@ use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::system_conf::parse_resolv_conf;
 
-use super::discovery::{Found, LookupError};
+use super::lookup::{Found, LookupError};
 
 /// How long a name server is waited for before the next is asked too.
 const HEAD_START: Duration = Duration::from_millis(500);

@@ -14,8 +14,8 @@ use crate::config::model::{CheckSpec, ServerSpec};
 use crate::types::{OwnedTask, ServerAddress};
 
 use super::backend::{Backend, BackendState};
-use super::discovery::{Lookup, LookupError};
 use super::health::{Failure, Verdict};
+use super::lookup::{Lookup, LookupError};
 use super::pool::Pool;
 use super::probe::Probe;
 

@@ -146,6 +146,7 @@ fn the_parsers_keep_their_promises_for_every_vector_and_seed() {
     let mut taken = BTreeMap::new();
     for vector in &vectors {
         properties::head(&vector.bytes);
+        properties::translation(&vector.bytes);
         for step in [1, 3, 255] {
             let end = vector.bytes.windows(4).position(|window| window == b"\r\n\r\n").map_or(0, |at| at + 4);
             properties::framing(&[&[step], &vector.bytes[end..]].concat());
@@ -153,7 +154,12 @@ fn the_parsers_keep_their_promises_for_every_vector_and_seed() {
         let sum: &mut (usize, usize) = taken.entry(vector.kind.name()).or_default();
         *sum = (sum.0 + 1, sum.1 + usize::from(properties::takes(&vector.bytes)));
     }
-    for (target, keep) in [("head", properties::head as fn(&[u8])), ("framing", properties::framing)] {
+    let targets = [
+        ("head", properties::head as fn(&[u8])),
+        ("framing", properties::framing),
+        ("translation", properties::translation),
+    ];
+    for (target, keep) in targets {
         let seeds = seeds::all(target);
         println!("{} seeds of {target}", seeds.len());
         for (path, bytes) in seeds {

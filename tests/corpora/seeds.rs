@@ -9,12 +9,13 @@ fn fuzz() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")
 }
 
-/// Writes each vector as a seed of both targets: the whole for heads, and what is behind the head for bodies.
+/// Writes each vector as a seed of every target: the whole for heads, and what is behind the head for bodies.
 pub fn write(vectors: &[Vector]) {
     for (n, vector) in vectors.iter().enumerate() {
         let end = vector.bytes.windows(4).position(|window| window == b"\r\n\r\n").map_or(0, |at| at + 4);
         let body = &vector.bytes[end..];
-        for (target, bytes) in [("head", vector.bytes.clone()), ("framing", [&[7], body].concat())] {
+        let whole = || vector.bytes.clone();
+        for (target, bytes) in [("head", whole()), ("translation", whole()), ("framing", [&[7], body].concat())] {
             let folder = fuzz().join("corpus").join(target);
             fs::create_dir_all(&folder).unwrap();
             fs::write(folder.join(format!("vector-{n:03}")), bytes).unwrap();
