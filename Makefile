@@ -52,7 +52,7 @@ stacks: setup ## every other stack of deploy/, in real Docker and a real browser
 	@scripts/docker-up.sh
 	@QUICK_EDGE=1 scripts/images.sh
 	@scripts/browser.sh
-	cargo test --locked --test stacks -- --ignored --nocapture --test-threads=2 --skip swarm
+	cargo test --locked --test stacks -- --ignored --nocapture --test-threads=1 --skip swarm
 	cargo test --locked --test stacks -- --ignored --nocapture swarm
 
 healing: setup ## force sicknesses and take the times; ONLY=gunicorn-pid1/frozen, FAULT_SECONDS, SEED; see docs/benchmarks.md

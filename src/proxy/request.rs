@@ -99,9 +99,8 @@ pub(super) fn prepare(session: &Session, request: &mut RequestHeader, ctx: &mut 
 
 /// A backend is asked for a path, whatever form the client's target had, and told a host (RFC 9112, section 3.2).
 fn aim(request: &mut RequestHeader, ctx: &RequestContext) -> Result<()> {
-    if !request.raw_path().starts_with(b"/") && request.uri.authority().is_some() {
-        let target = request.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned();
-        request.set_raw_path(target.as_bytes())?;
+    if let Some(path) = path_of_absolute(request.raw_path()) {
+        request.set_raw_path(&path)?;
     }
     if request.headers.get(header::HOST).is_none()
         && let Some(route) = &ctx.route
@@ -109,6 +108,13 @@ fn aim(request: &mut RequestHeader, ctx: &RequestContext) -> Result<()> {
         request.insert_header(header::HOST, route.upstream.name().as_str())?;
     }
     Ok(())
+}
+
+/// Path and query of a target in absolute form, which the front door found to have some; `None` where it has another form.
+fn path_of_absolute(target: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(target).ok()?;
+    let (_, rest) = text.split_once("://").filter(|(scheme, _)| !scheme.contains('/'))?;
+    rest.find('/').map(|start| rest[start..].into())
 }
 
 /// Sets what every backend is told of a client: who it is and by what id its request goes.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use http::Method;
 use serde_json::Value;
 
+use crate::calm;
 use crate::compose::{Project, docker, eventually};
 use crate::load::{Load, get, send};
 use crate::readme::{Readme, image};
@@ -116,18 +117,16 @@ async fn rows_and_counts(project: &Project) {
 }
 
 async fn scaling_costs_nothing(project: &Project) {
-    let load = Load::start(project.front(), "/", 50);
-    let mut took = Vec::new();
-    for count in [3, 1] {
-        project.compose(&["up", "-d", "--no-build", "--scale", &format!("backend={count}")]);
-        took.push(format!(
-            "{count}: {:.1} s after the command",
-            project.all_up("edge", "backend", count).await.as_secs_f64()
-        ));
-    }
-    let outcome = load.end().await;
-    println!("scale 1→3→1: {outcome}; up {}; {:?}", took.join(", "), outcome.servers().values().collect::<Vec<_>>());
-    assert_eq!(outcome.failed(), 0, "{outcome}");
+    let log = || project.log("edge");
+    let load = || Load::start(project.front(), "/", 50);
+    let outcome = calm::costs(0, "assignment scaled 1→3→1", log, load, async || {
+        for count in [3, 1] {
+            project.compose(&["up", "-d", "--no-build", "--scale", &format!("backend={count}")]);
+            let took = project.all_up("edge", "backend", count).await.as_secs_f64();
+            println!("{count}: all up {took:.1} s after the command");
+        }
+    })
+    .await;
     assert_eq!(outcome.servers().len(), 3);
 }
 
