@@ -251,6 +251,23 @@ async fn heads_within_the_limits_pass() {
     }
 }
 
+/// A service is asked for a path and told a host, whatever form the client's target had (RFC 9112, section 3.2).
+#[tokio::test]
+async fn a_backend_gets_the_path_of_an_absolute_target_and_always_a_host() {
+    let origin = RawOrigin::answering(OK).await;
+    let edge = edge_to(&origin).await;
+    for (bytes, line, host) in [
+        ("GET http://a.test/x?y=1 HTTP/1.1\r\nHost: a.test\r\n\r\n", "GET /x?y=1 HTTP/1.1\r\n", "a.test"),
+        ("GET /x HTTP/1.0\r\n\r\n", "GET /x HTTP/1.1\r\n", "a"),
+    ] {
+        origin.forget();
+        assert_eq!(Wire::saying(edge.address, bytes).await.answer().await.status(), 200, "{bytes}");
+        let head = origin.requests()[0].head.to_ascii_lowercase();
+        assert!(head.starts_with(&line.to_ascii_lowercase()), "{head}");
+        assert_eq!(head.matches(&format!("\r\nhost: {host}\r\n")).count(), 1, "{head}");
+    }
+}
+
 #[tokio::test]
 async fn a_kept_connection_does_not_take_what_a_new_one_would_not() {
     let origin = RawOrigin::answering(OK).await;
