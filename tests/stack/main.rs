@@ -12,6 +12,8 @@
     reason = "a test fails by panicking, prints its figures and may spawn"
 )]
 
+#[path = "../support/calm.rs"]
+mod calm;
 mod commands;
 #[path = "../support/compose.rs"]
 #[allow(dead_code, reason = "shared")]
