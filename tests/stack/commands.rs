@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::calm;
 use crate::load::Load;
-use crate::scenarios::{RATE, tell};
+use crate::scenarios::tell;
 use crate::stack::{Stack, eventually, front, text};
 
 /// A command of `remora` inside the manager, as JSON.
@@ -19,7 +19,7 @@ fn remora(stack: &Stack, arguments: &[&str]) -> Value {
 pub async fn a_rolling_reload_costs_nothing(stack: &Stack) {
     stack.cool_down().await;
     let before: Vec<_> = stack.containers("backend").iter().map(|one| Stack::identity(one)).collect();
-    let load = Load::start(front(), "/api/notes/", RATE);
+    let load = Load::start(front(), "/api/notes/", stack.rate);
     let started = Instant::now();
     let work = remora(stack, &["reload", "backend"]);
     let took = started.elapsed();
@@ -35,7 +35,7 @@ pub async fn a_rolling_reload_costs_nothing(stack: &Stack) {
 
 pub async fn a_drill_shows_that_healing_works(stack: &Stack) {
     stack.cool_down().await;
-    let load = Load::start(front(), "/api/notes/", RATE);
+    let load = Load::start(front(), "/api/notes/", stack.rate);
     let seen = remora(stack, &["drill", "backend"]);
     let outcome = load.end().await;
     let times: Vec<_> = ["detected_ms", "out_ms", "drained_ms", "healed_ms", "back_ms"].map(|key| &seen[key]).into();
@@ -48,7 +48,7 @@ pub async fn a_drill_shows_that_healing_works(stack: &Stack) {
 
 pub async fn replacing_every_replica_costs_nothing(stack: &Stack) {
     let heals = stack.status().await["heals"].as_array().unwrap().len();
-    let load = || Load::start(front(), "/api/notes/", RATE);
+    let load = || Load::start(front(), "/api/notes/", stack.rate);
     let log = || stack.manager_log();
     // What was queued goes to workers that just started: on a machine that others use too, that may be more than they answer.
     let recreate = ["up", "-d", "--no-build", "--no-deps", "--force-recreate", "--scale", "backend=3", "backend"];
@@ -65,7 +65,7 @@ pub async fn replacing_every_replica_costs_nothing(stack: &Stack) {
 pub async fn a_paused_container_is_a_plan(stack: &Stack) {
     let container = stack.containers("backend")[0].clone();
     let heals = stack.status().await["heals"].as_array().unwrap().len();
-    let load = Load::start(front(), "/api/notes/", RATE);
+    let load = Load::start(front(), "/api/notes/", stack.rate);
     Stack::docker(&["pause", &container]);
     tokio::time::sleep(Duration::from_secs(4)).await;
     Stack::docker(&["unpause", &container]);

@@ -9,8 +9,6 @@ use serde_json::Value;
 use crate::load::{Load, Outcome, get, send};
 use crate::stack::{Kind, Stack, eventually, front, text};
 
-pub const RATE: u32 = 200;
-
 pub fn tell(what: &str, outcome: &Outcome, rest: &str) {
     println!("{what}: {outcome}{rest}");
 }
@@ -89,7 +87,7 @@ async fn healed_under_load(
     break_it: impl AsyncFnOnce(),
 ) -> Outcome {
     let before = (Stack::identity(container), stack.healed(upstream).await.len());
-    let load = Load::start(front(), path, RATE);
+    let load = Load::start(front(), path, stack.rate);
     tokio::time::sleep(Duration::from_secs(2)).await;
     let broken = Instant::now();
     break_it().await;
@@ -143,7 +141,7 @@ pub async fn a_killed_database_is_healed(stack: &Stack) {
 
 pub async fn a_killed_replica_costs_nothing_more(stack: &Stack) {
     let container = stack.containers("backend")[2].clone();
-    let load = Load::start(front(), "/api/notes/", RATE);
+    let load = Load::start(front(), "/api/notes/", stack.rate);
     tokio::time::sleep(Duration::from_secs(2)).await;
     Stack::docker(&["kill", &container]);
     tokio::time::sleep(Duration::from_secs(6)).await;
@@ -155,7 +153,7 @@ pub async fn a_killed_replica_costs_nothing_more(stack: &Stack) {
 }
 
 pub async fn scaling_costs_nothing(stack: &Stack) {
-    let load = Load::start(front(), "/api/notes/", RATE);
+    let load = Load::start(front(), "/api/notes/", stack.rate);
     for count in [1, 3] {
         stack.scale(&[("backend", count), ("frontend", 2)]);
         eventually("the edge follows", || async { stack.states("backend").await == vec!["up"; count] }).await;
@@ -167,7 +165,7 @@ pub async fn scaling_costs_nothing(stack: &Stack) {
 
 pub async fn edits_cost_nothing(stack: &Stack) {
     let good = std::fs::read_to_string(stack.conf()).unwrap();
-    let load = Load::start(front(), "/api/notes/", RATE);
+    let load = Load::start(front(), "/api/notes/", stack.rate);
     for n in 0..20 {
         if n % 4 == 3 {
             stack.edit(&format!("{good}\nroutess: [\n"));

@@ -61,10 +61,38 @@ impl Kind {
     }
 }
 
+/// The most requests a second that the loads send.
+const MOST: u32 = 200;
+
 /// A running stack; taken down when dropped.
 pub struct Stack {
     pub kind: Kind,
+    /// Requests a second of the scenarios' loads: a quarter of what was answered at the start, so that what a scenario does
+    /// to the machine beside the load leaves room to answer it; [`MOST`] at most.
+    pub rate: u32,
     folder: tempfile::TempDir,
+}
+
+/// How many requests to the database's notes eight clients get answered in a second.
+async fn answered_per_second() -> u32 {
+    const SPAN: Duration = Duration::from_secs(2);
+    let start = Instant::now();
+    let clients: Vec<_> = (0..8)
+        .map(|_| {
+            tokio::spawn(async move {
+                let mut count = 0;
+                while start.elapsed() < SPAN {
+                    count += u32::from(get(front(), "/api/notes/").await.is_ok_and(|answer| answer.status == 200));
+                }
+                count
+            })
+        })
+        .collect();
+    let mut answered = 0;
+    for client in clients {
+        answered += client.await.unwrap();
+    }
+    answered / u32::try_from(SPAN.as_secs()).unwrap()
 }
 
 /// A container as far as a heal must not change it.
@@ -86,7 +114,7 @@ impl Stack {
             test.push_str(&format!("  {service}: {{ volumes: [\"{}:/etc/remora:ro\"] }}\n", conf.display()));
         }
         std::fs::write(folder.path().join("test.yml"), test).unwrap();
-        let stack = Self { kind, folder };
+        let mut stack = Self { kind, folder, rate: 0 };
         stack.compose(&["down", "-v", "--remove-orphans", "-t", "5"]);
         let start = Instant::now();
         stack.scale(&[("backend", backends), ("frontend", frontends)]);
@@ -99,6 +127,9 @@ impl Stack {
         })
         .await;
         println!("up: everything answers {:.1} s after `docker-compose up -d`", start.elapsed().as_secs_f64());
+        let answered = answered_per_second().await;
+        stack.rate = (answered / 4).clamp(1, MOST);
+        println!("rate: {answered} requests/s are answered, {} are sent", stack.rate);
         stack
     }
 
@@ -168,8 +199,11 @@ impl Stack {
 
     /// What `remora status --json` tells inside the manager.
     pub async fn status(&self) -> Value {
-        let shown = self.compose(&["exec", "-T", "manager", "remora", "status", "--json"]);
-        serde_json::from_slice(&shown.stdout).unwrap()
+        // By `docker`: `docker-compose` takes half a second of processor time from the load.
+        let label = |name, value| format!("label=com.docker.compose.{name}={value}");
+        let (project, service) = (label("project", self.kind.project()), label("service", "manager"));
+        let manager = docker(&["ps", "-q", "--filter", &project, "--filter", &service]);
+        serde_json::from_str(&docker(&["exec", &manager, "remora", "status", "--json"])).unwrap()
     }
 
     /// The states of an upstream's backends, those that are leaving left out.
