@@ -21,7 +21,7 @@ fn headers(fields: &[(HeaderName, &'static str)]) -> HeaderMap {
 
 fn cors(c: &mut Criterion) {
     let loaded = remora::config::load_text(Path::new("bench.yaml"), SITE.to_owned(), &|_| None).unwrap();
-    let cors = Cors::new(loaded.config.site.routes[0].cors.as_ref().unwrap());
+    let cors = Cors::new(loaded.config.site.routes[0].response.cors.as_ref().unwrap());
     let origin = HeaderValue::from_static("https://b.example.com");
     let asked = headers(&[(ORIGIN, "https://b.example.com"), (ACCESS_CONTROL_REQUEST_METHOD, "PUT")]);
     let answer = cors.preflight("OPTIONS", &asked).unwrap();

@@ -3,36 +3,40 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark fails by panicking")]
 
 use std::hint::black_box;
+use std::path::Path;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use remora::routing::{RouteTable, normal_path};
-use remora::types::{HostPattern, PathPrefix};
+use remora::config::model::RouteId;
+use remora::plan::{Asked, Walk};
+use remora::routing::normal_path;
+use remora::snapshot::Program;
 
 /// `/` and `/r/N/items`, so many in all; with a host of its own each, or with none.
-fn table(count: usize, with_hosts: bool) -> RouteTable<usize> {
-    let routes: Vec<(Option<HostPattern>, PathPrefix)> = (0..count)
-        .map(|number| {
-            let path = if number == 0 { "/".to_owned() } else { format!("/r/{number}/items") };
-            let host = with_hosts.then(|| HostPattern::parse(&format!("app{number}.example.com")).unwrap());
-            (host, PathPrefix::parse(&path).unwrap())
-        })
-        .collect();
-    RouteTable::new(routes.iter().enumerate().map(|(number, (host, path))| (host.as_ref(), path, number)))
+fn program(count: usize, with_hosts: bool) -> Program {
+    let route = |number: usize| {
+        let host = if with_hosts { format!("app{number}.example.com") } else { String::new() };
+        let path = if number == 0 { "/".to_owned() } else { format!("/r/{number}/items") };
+        format!("  {host}{path}: pool\n")
+    };
+    let routes: String = (0..count).map(route).collect();
+    let text = format!("routes:\n{routes}upstreams: {{ pool: 127.0.0.1:8000 }}\n");
+    let loaded = remora::config::load_text(Path::new("bench.yaml"), text, &|_| None).unwrap();
+    Program::new(&loaded.config.site)
 }
 
 fn find(c: &mut Criterion) {
     let mut group = c.benchmark_group("find a route");
     for count in [1, 100, 10_000] {
-        let (any, hosts) = (table(count, false), table(count, true));
+        let (any, hosts) = (program(count, false), program(count, true));
         let path = format!("/r/{}/items/7", count / 2);
         let host = format!("app{}.example.com", count / 2);
-        assert_eq!(any.find(&host, &path), Some(&(count / 2)), "the bench looks for what is there");
-        assert_eq!(hosts.find(&host, &path), Some(&(count / 2)), "the bench looks for what is there");
-        group.bench_function(BenchmarkId::new("by path", count), |b| {
-            b.iter(|| any.find(black_box(&host), black_box(&path)));
-        });
+        let asked = Asked { listener: 0, method: "GET", host: &host, path: &path, needs_host: true, length: None };
+        let expected = RouteId(u32::try_from(count / 2).unwrap());
+        assert_eq!(Walk::start(&any, &asked).route(), expected, "the bench looks for what is there");
+        assert_eq!(Walk::start(&hosts, &asked).route(), expected, "the bench looks for what is there");
+        group.bench_function(BenchmarkId::new("by path", count), |b| b.iter(|| Walk::start(&any, black_box(&asked))));
         group.bench_function(BenchmarkId::new("by host and path", count), |b| {
-            b.iter(|| hosts.find(black_box(&host), black_box(&path)));
+            b.iter(|| Walk::start(&hosts, black_box(&asked)));
         });
     }
     group.finish();

@@ -28,7 +28,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Ok(loaded) => {
             let site = &loaded.config.site;
             let count = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
-            let (routes, upstreams) = (count(site.routes.len(), "route"), count(site.upstreams.len(), "upstream"));
+            let (routes, upstreams) =
+                (count(site.to_upstreams().count(), "route"), count(site.upstreams.len(), "upstream"));
             terminal::say(&format!("{} is right: {routes}, {upstreams}", file.display()))?;
             Ok(Exit::Done)
         }

@@ -13,9 +13,9 @@ use tokio::net::TcpStream;
 
 use crate::config::model::LaneChoice;
 use crate::http1::{BadHead, RequestHead, Scan};
-use crate::plan::{self, Asked, Refusal};
+use crate::plan::{Asked, Refusal, Walk};
+use crate::proxy::Planned;
 use crate::relay::{self, After, Client, Downstream, Late, Peer, Transport, Wire};
-use crate::snapshot::Route;
 use crate::telemetry::ErrorReason;
 use crate::telemetry::metrics::{Lane, Turned};
 
@@ -48,6 +48,7 @@ pub(super) async fn serve(
     worker: &Worker,
     socket: TcpStream,
     peer: SocketAddr,
+    listener: usize,
     tls: Option<&TlsAcceptor>,
     _admitted: Admitted,
 ) {
@@ -71,7 +72,7 @@ pub(super) async fn serve(
         Some(_) => Http2Start::Never,
     };
     let client = Client {
-        peer: Peer::new(peer, transport.is_tls()),
+        peer: Peer::new(peer, listener, transport.is_tls()),
         wire: Wire::new(transport),
         watch: worker.relay.clock.watch(),
         input: RefCell::new(None),
@@ -120,17 +121,18 @@ async fn requests<'w>(worker: &'w Worker, mut client: Client<'w>, mut start_of_h
         let keep_alive = head.keep_alive && may_stay;
         let snapshot = worker.snapshot();
         let view = head.view(bytes.data());
-        let asked = Asked { method: view.method(), host: view.host(), path: view.path(), needs_host: false };
-        let route = plan::find_route(&snapshot, asked).map(|route| &**route);
-        if lane(worker, &head, route) == Lane::Full {
-            match full(worker, client, &head, bytes.data(), keep_alive).await {
+        let asked = Asked::of(&view, client.peer.listener, false);
+        let walk = Walk::start(&snapshot.program, &asked);
+        if lane(worker, &head, walk.may_ask(&snapshot.program)) == Lane::Full {
+            let planned = Planned { snapshot: snapshot.shared(), walk, start };
+            match full(worker, client, planned, &head, bytes.data(), keep_alive).await {
                 Some(back) => client = back,
                 None => return,
             }
             worker.give_head(head);
             continue;
         }
-        let request = relay::Request { snapshot: &snapshot, view, route, start, keep_alive };
+        let request = relay::Request { snapshot: &snapshot, view, asked, walk, start, keep_alive };
         let after = relay::serve(&worker.relay, Downstream::Http1(&client), &request).await;
         worker.give_head(head);
         match after {
@@ -150,8 +152,7 @@ async fn refuse<'w>(worker: &'w Worker, client: &Client<'w>, bad: BadHead, start
 
 /// The lane a request takes: the full one where the file says so, but for what needs the whole connection, and what an auth
 /// upstream is asked about.
-fn lane(worker: &Worker, head: &RequestHead, route: Result<&Route, Refusal>) -> Lane {
-    let asks = route.is_ok_and(|route| route.auth.is_some());
+fn lane(worker: &Worker, head: &RequestHead, asks: bool) -> Lane {
     match worker.shared.lane {
         LaneChoice::Full if !head.is_websocket && !asks => Lane::Full,
         LaneChoice::Full | LaneChoice::Auto => Lane::Fast,
@@ -162,6 +163,7 @@ fn lane(worker: &Worker, head: &RequestHead, route: Result<&Route, Refusal>) -> 
 async fn full<'w>(
     worker: &'w Worker,
     client: Client<'w>,
+    planned: Planned,
     head: &RequestHead,
     bytes: &[u8],
     keep_alive: bool,
@@ -177,7 +179,7 @@ async fn full<'w>(
     // Pingora sets the keepalive anew from the head; this it leaves.
     session.set_keepalive_reuses_remaining((!keep_alive).then_some(0));
     // Pingora's future is large: it is not to be a part of each connection's.
-    let reused = Box::pin(worker.full.process_new_http(session, &worker.stopped)).await?;
+    let reused = Box::pin(planned.serve(worker.full.process_new_http(session, &worker.stopped))).await?;
     let (stream, _) = reused.consume();
     let lent = stream.into_any().downcast::<Lent>().ok()?;
     let (transport, ahead) = lent.take_back();

@@ -12,7 +12,7 @@ use h2::{Reason, RecvStream};
 use http::Request;
 
 use crate::config::model::LimitsSpec;
-use crate::plan::{self, Asked, Refusal};
+use crate::plan::{Asked, Refusal, Walk};
 use crate::relay::{self, After, Buffer, Client, Downstream, Peer, Stream};
 use crate::telemetry::ErrorReason;
 use crate::telemetry::metrics::Turned;
@@ -179,9 +179,9 @@ async fn stream<'w>(
     drop(parts);
     let snapshot = worker.snapshot();
     let view = head.view(&bytes);
-    let asked = Asked { method: view.method(), host: view.host(), path: view.path(), needs_host: true };
-    let route = plan::find_route(&snapshot, asked).map(|route| &**route);
-    let request = relay::Request { snapshot: &snapshot, view, route, start, keep_alive: true };
+    let asked = Asked::of(&view, client.peer().listener, true);
+    let walk = Walk::start(&snapshot.program, &asked);
+    let request = relay::Request { snapshot: &snapshot, view, asked, walk, start, keep_alive: true };
     if relay::serve(&worker.relay, client, &request).await == After::Abort {
         stream.reset(Reason::INTERNAL_ERROR);
     }

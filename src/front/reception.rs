@@ -233,7 +233,7 @@ fn open(worker: &Rc<Worker>, socket: TcpStream, peer: SocketAddr, endpoint: usiz
     spawn_here(async move {
         let _load = Load(Rc::clone(&worker));
         let tls = worker.tls.get(endpoint).and_then(Option::as_deref);
-        door::serve(&worker, socket, peer, tls, admitted).await;
+        door::serve(&worker, socket, peer, endpoint, tls, admitted).await;
     });
 }
 

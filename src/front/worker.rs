@@ -61,6 +61,13 @@ pub(super) struct Worker {
 #[derive(Clone)]
 pub(super) struct Pinned(Rc<(Arc<Snapshot>,)>);
 
+impl Pinned {
+    /// The same, to be taken elsewhere.
+    pub fn shared(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.0.0)
+    }
+}
+
 impl Deref for Pinned {
     type Target = Snapshot;
 

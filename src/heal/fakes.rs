@@ -61,7 +61,6 @@ pub(super) fn upstream(name: &str, needs: &[&str], heal: Option<HealSpec>) -> Ar
             budget: Percent(0),
         },
         hold: Duration::ZERO,
-        cors: None,
         heal,
         request_buffer: ByteSize(0),
     })

@@ -3,10 +3,14 @@
 
 mod attempts;
 mod own_response;
+mod record;
 mod refusal;
 mod request;
+mod walk;
 
 pub use attempts::{Attempts, Next, Others, Outcome, is_idempotent};
 pub use own_response::{Denial, OwnResponse, Reader};
+pub use record::Record;
 pub use refusal::{Refusal, UNREADABLE};
-pub use request::{Asked, body_limit, find_route, request_id, stripped};
+pub use request::{request_id, rewritten};
+pub use walk::{Asked, Verdict, Walk};

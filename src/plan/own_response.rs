@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 use crate::config::model::ErrorFormat;
 use crate::content::{ErrorBody, wants_json};
 use crate::filter::{Cors, Preflight};
-use crate::snapshot::Route;
+use crate::snapshot::LiveRoute;
 
 use super::refusal::Refusal;
 
@@ -31,7 +31,7 @@ pub struct OwnResponse {
 #[derive(Clone, Copy)]
 pub struct Reader<'a> {
     /// Its route, where it has one.
-    pub route: Option<&'a Route>,
+    pub route: Option<&'a LiveRoute>,
     /// Its `Accept`.
     pub accept: Option<&'a [u8]>,
     /// Its `Origin`.

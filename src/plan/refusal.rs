@@ -36,6 +36,16 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, detail, ErrorReason::BadRequest)
     }
 
+    /// 400: the path can be read in two ways.
+    pub const fn ambiguous() -> Self {
+        Self::bad_request("the path can be read in two ways")
+    }
+
+    /// 404: no route of the file takes the request.
+    pub const fn no_route() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "no route leads there", ErrorReason::NoRoute)
+    }
+
     /// 413
     pub const fn too_large() -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "the request body is too large", ErrorReason::TooLarge)

@@ -6,20 +6,22 @@ use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 
-use crate::plan::Attempts;
-use crate::snapshot::{Route, Snapshot};
+use crate::plan::{Attempts, Walk};
+use crate::snapshot::{LiveRoute, Snapshot};
 use crate::telemetry::ErrorReason;
 use crate::types::ActiveRequest;
 use crate::upstream::Lease;
 
 use super::body::RequestBody;
+use super::planned::Planned;
 
 /// One request's state. Dropped when its answer is out, which frees its place at the backend.
 pub struct RequestContext {
     /// Pinned when the head was read.
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) start: Instant,
-    pub(super) route: Option<Arc<Route>>,
+    pub(super) route: Arc<LiveRoute>,
+    pub(super) walk: Walk,
     pub(super) request_id: Option<HeaderValue>,
     pub(super) lease: Option<Lease>,
     pub(super) attempts: Attempts,
@@ -37,11 +39,13 @@ pub struct RequestContext {
 }
 
 impl RequestContext {
-    pub(super) fn new(snapshot: Arc<Snapshot>, active: ActiveRequest) -> Self {
+    pub(super) fn new(planned: Planned, active: ActiveRequest) -> Self {
+        let Planned { snapshot, walk, start } = planned;
         Self {
+            route: Arc::clone(snapshot.route(walk.route())),
             snapshot,
-            start: Instant::now(),
-            route: None,
+            walk,
+            start,
             request_id: None,
             lease: None,
             attempts: Attempts::default(),

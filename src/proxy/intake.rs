@@ -12,9 +12,10 @@ use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 use tokio::sync::Semaphore;
 
+use crate::types::PaceLimits;
+
 use super::context::RequestContext;
 use super::facts::content_length;
-use super::settings::EdgeSettings;
 
 /// What Pingora keeps for replays by itself, and also the most that one read returns.
 const PINGORA_BUFFER: u64 = 64 * 1024;
@@ -24,16 +25,16 @@ pub(super) async fn take_in(
     session: &mut Session,
     ctx: &mut RequestContext,
     buffers: &Arc<Semaphore>,
-    settings: &EdgeSettings,
+    pace: PaceLimits,
 ) -> Result<()> {
     if session.get_header(header::TRANSFER_ENCODING).is_some() {
         // One that is malformed from its start reaches no backend.
         meet_expectation(session, ctx).await?;
         session.enable_retry_buffering();
-        return next(session, settings.pace.pause).await.map(drop);
+        return next(session, pace.pause).await.map(drop);
     }
     let Some(length) = content_length(session.req_header()).filter(|&length| length != 0) else { return Ok(()) };
-    let allowed = ctx.route.as_ref().map_or(0, |route| route.upstream.spec().request_buffer.0);
+    let allowed = ctx.route.upstream.as_ref().map_or(0, |upstream| upstream.spec().request_buffer.0);
     if allowed == 0 {
         return Ok(());
     }
@@ -43,8 +44,8 @@ pub(super) async fn take_in(
     let Ok(memory) = Arc::clone(buffers).try_acquire_many_owned(kib) else { return Ok(()) };
     ctx.body.occupy(memory);
     meet_expectation(session, ctx).await?;
-    let read = read_ahead(session, ctx, before, allowed, settings.pace.pause);
-    let Some(longest) = settings.pace.longest(length) else { return read.await };
+    let read = read_ahead(session, ctx, before, allowed, pace.pause);
+    let Some(longest) = pace.longest(length) else { return read.await };
     let late = |_| Error::explain(ErrorType::ReadTimedout, "the request's body").into_down();
     tokio::time::timeout(longest, read).await.map_err(late)?
 }

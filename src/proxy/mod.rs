@@ -5,14 +5,15 @@ mod context;
 mod facts;
 mod failure;
 mod intake;
+mod planned;
 mod record;
 mod reply;
 mod request;
 mod response;
-mod settings;
 mod upstream;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -23,23 +24,22 @@ use pingora::{Error, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use tokio::sync::{Semaphore, watch};
 
+use crate::plan::Walk;
 use crate::snapshot::SnapshotCell;
-use crate::telemetry::metrics::Lane;
-use crate::telemetry::{AccessLogger, Metrics, RouteMetrics};
-use crate::types::Active;
+use crate::telemetry::{AccessLogger, Metrics};
+use crate::types::{Active, PaceLimits};
 
 pub use context::RequestContext;
-pub use settings::EdgeSettings;
+pub use planned::Planned;
 
 /// The edge as Pingora sees it.
 #[derive(Clone)]
 pub struct Edge {
     snapshots: Arc<SnapshotCell>,
-    settings: EdgeSettings,
+    pace: PaceLimits,
     active: Arc<Active>,
     access: Arc<AccessLogger>,
     metrics: Arc<Metrics>,
-    unrouted: Arc<RouteMetrics>,
     /// Memory that request bodies may wait in, KiB.
     buffers: Arc<Semaphore>,
     /// Turns true when the process takes no further requests.
@@ -50,15 +50,14 @@ impl Edge {
     /// An edge that serves whatever snapshot is in force.
     pub fn new(
         snapshots: Arc<SnapshotCell>,
-        settings: EdgeSettings,
+        pace: PaceLimits,
         active: Arc<Active>,
         access: Arc<AccessLogger>,
         metrics: Arc<Metrics>,
         buffers: Arc<Semaphore>,
         stopped: watch::Receiver<bool>,
     ) -> Self {
-        let unrouted = metrics.unrouted();
-        Self { snapshots, settings, active, access, metrics, unrouted, buffers, stopped }
+        Self { snapshots, pace, active, access, metrics, buffers, stopped }
     }
 }
 
@@ -67,18 +66,19 @@ impl ProxyHttp for Edge {
     type CTX = RequestContext;
 
     fn new_ctx(&self) -> RequestContext {
-        RequestContext::new(self.snapshots.current(), self.active.enter())
+        let lost = || Planned { snapshot: self.snapshots.current(), walk: Walk::lost(), start: Instant::now() };
+        RequestContext::new(Planned::take().unwrap_or_else(lost), self.active.enter())
     }
 
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn early_request_filter(&self, session: &mut Session, _ctx: &mut RequestContext) -> Result<()> {
-        request::set_deadlines(session, &self.settings);
+        request::set_deadlines(session, self.pace);
         Ok(())
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
-        request::admit(session, ctx, &self.settings, &self.buffers).await
+        request::admit(session, ctx, self.pace, &self.buffers).await
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
@@ -161,8 +161,7 @@ impl ProxyHttp for Edge {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut RequestContext) {
-        self.metrics.took_lane(Lane::Full);
-        record::finish(session, error, ctx, &self.access, &self.unrouted);
+        record::finish(session, error, ctx, &self.metrics, &self.access);
     }
 
     fn suppress_error_log(&self, _: &Session, _: &RequestContext, _: &Error) -> bool {

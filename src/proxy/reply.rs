@@ -7,6 +7,7 @@ use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
 
+use crate::filter::Preflight;
 use crate::plan::{OwnResponse, Reader, Refusal};
 
 use super::context::RequestContext;
@@ -28,7 +29,7 @@ pub(super) async fn refuse(session: &mut Session, ctx: &mut RequestContext, refu
 /// Sends an error with a body in the form the client reads, and with CORS fields where the route has CORS.
 pub(super) async fn send_error(session: &mut Session, ctx: &RequestContext, refusal: Refusal) -> Result<()> {
     let reader = Reader {
-        route: ctx.route.as_deref(),
+        route: Some(&*ctx.route),
         accept: field(session, header::ACCEPT),
         origin: field(session, header::ORIGIN),
         request_id: ctx.request_id(),
@@ -72,14 +73,8 @@ async fn linger(session: &mut Session) {
     let _ = tokio::time::timeout(LINGER, read).await;
 }
 
-/// Answers a CORS preflight, where the request is one and the route has CORS.
-pub(super) async fn send_preflight(session: &mut Session, ctx: &RequestContext) -> Result<bool> {
-    let request = session.req_header();
-    let cors = ctx.route.as_ref().and_then(|route| route.cors.as_ref());
-    let Some(answer) = cors.and_then(|cors| cors.preflight(request.method.as_str(), &request.headers)) else {
-        return Ok(false);
-    };
-    let response = OwnResponse::preflight(answer, ctx.request_id());
-    send(session, response).await?;
+/// Answers a CORS preflight; always true, as `refuse`.
+pub(super) async fn send_preflight(session: &mut Session, ctx: &RequestContext, preflight: Preflight) -> Result<bool> {
+    send(session, OwnResponse::preflight(preflight, ctx.request_id())).await?;
     Ok(true)
 }

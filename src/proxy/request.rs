@@ -3,78 +3,71 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Version;
 use http::header::{self, HeaderName, HeaderValue};
 use pingora::Result;
 use pingora::http::RequestHeader;
 use pingora_proxy::Session;
 use tokio::sync::Semaphore;
 
+use crate::config::model::Content;
 use crate::filter::is_request_id;
 use crate::http1::is_of_proxy;
-use crate::plan::{self, Asked, Refusal};
+use crate::plan::{self, Asked, Refusal, Verdict};
+
+use crate::types::PaceLimits;
 
 use super::context::RequestContext;
 use super::facts::{REQUEST_ID, client_address, client_facts, content_length, host};
 use super::intake;
 use super::reply::{refuse, send_preflight};
-use super::settings::EdgeSettings;
 
 /// How long what a client still sends is read after an answer that did not wait for it.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 
 /// Sets what Pingora leaves without a limit, for every request anew: it carries the last one's over.
-pub(super) fn set_deadlines(session: &mut Session, settings: &EdgeSettings) {
-    session.set_read_timeout(Some(settings.pace.pause));
-    session.set_write_timeout(Some(settings.pace.pause));
+pub(super) fn set_deadlines(session: &mut Session, pace: PaceLimits) {
+    session.set_read_timeout(Some(pace.pause));
+    session.set_write_timeout(Some(pace.pause));
     session.set_total_drain_timeout(Some(DRAIN_LIMIT));
 }
 
-/// Finds the route, answers what the edge answers itself (true: answered), and takes in a small body. Of that nothing is read, and no client is told to send it, before it is known that it is wanted.
+/// Goes the way of the request as the program has it: answers what the edge answers itself (true: answered), and takes in a small body. Of that nothing is read, and no client is told to send it, before it is known that it is wanted.
 pub(super) async fn admit(
     session: &mut Session,
     ctx: &mut RequestContext,
-    settings: &EdgeSettings,
+    pace: PaceLimits,
     buffers: &Arc<Semaphore>,
 ) -> Result<bool> {
     ctx.request_id = Some(request_id(session.req_header()));
-    if let Err(refusal) = measure(session.req_header(), settings).and_then(|()| find_route(session.req_header(), ctx)) {
-        return refuse(session, ctx, refusal).await;
-    }
-    if send_preflight(session, ctx).await? {
-        return Ok(true);
-    }
-    ctx.body.limit = ctx.route.as_ref().and_then(|route| plan::body_limit(route, settings.body_limit));
-    if ctx.body.limit.is_some_and(|limit| content_length(session.req_header()).is_some_and(|length| limit < length)) {
-        return refuse(session, ctx, Refusal::too_large()).await;
-    }
-    if let Some(route) = &ctx.route {
-        route.upstream.budget().deposit();
-    }
-    intake::take_in(session, ctx, buffers, settings).await?;
-    Ok(false)
-}
-
-/// The limits of a head that HTTP/2 itself does not set.
-fn measure(request: &RequestHeader, settings: &EdgeSettings) -> Result<(), Refusal> {
-    if settings.headers < request.headers.len() {
-        return Err(Refusal::too_many_fields());
-    }
-    if settings.uri < request.raw_path().len() as u64 {
-        return Err(Refusal::too_long());
-    }
-    Ok(())
-}
-
-fn find_route(request: &RequestHeader, ctx: &mut RequestContext) -> Result<(), Refusal> {
+    let (snapshot, mut walk) = (Arc::clone(&ctx.snapshot), ctx.walk);
+    let request = session.req_header();
     let asked = Asked {
+        listener: 0,
         method: request.method.as_str(),
         host: host(request),
         path: request.uri.path(),
-        needs_host: request.version >= Version::HTTP_11,
+        needs_host: false,
+        length: content_length(request),
     };
-    ctx.route = Some(Arc::clone(plan::find_route(&ctx.snapshot, asked)?));
-    Ok(())
+    let refusal = match walk.next(&snapshot.program, &asked, &request.headers) {
+        Verdict::Pass(_) => match &ctx.route.upstream {
+            Some(upstream) => {
+                upstream.budget().deposit();
+                None
+            }
+            None => Some(Refusal::internal()),
+        },
+        Verdict::Preflight(preflight) => return send_preflight(session, ctx, preflight).await,
+        Verdict::Refuse(refusal) => Some(refusal),
+        // The front door sends no such request here.
+        Verdict::Ask(_) => Some(Refusal::internal()),
+    };
+    if let Some(refusal) = refusal {
+        return refuse(session, ctx, refusal).await;
+    }
+    ctx.body.limit = ctx.route.spec.body_limit.map(|limit| limit.0);
+    intake::take_in(session, ctx, buffers, pace).await?;
+    Ok(false)
 }
 
 /// The client's own request id where it is plain, else 32 random hex digits as nginx's `$request_id`.
@@ -103,9 +96,9 @@ fn aim(request: &mut RequestHeader, ctx: &RequestContext) -> Result<()> {
         request.set_raw_path(&path)?;
     }
     if request.headers.get(header::HOST).is_none()
-        && let Some(route) = &ctx.route
+        && let Some(upstream) = &ctx.route.upstream
     {
-        request.insert_header(header::HOST, route.upstream.name().as_str())?;
+        request.insert_header(header::HOST, upstream.name().as_str())?;
     }
     Ok(())
 }
@@ -150,10 +143,10 @@ fn remove(request: &mut RequestHeader, goes: impl Fn(&str) -> bool) {
     }
 }
 
-/// Removes the route's own path, where it says `strip`.
+/// Has the backend asked for the path that the route says.
 fn strip(request: &mut RequestHeader, ctx: &RequestContext) -> Result<()> {
-    let route = ctx.route.as_ref();
-    let Some(left) = route.and_then(|route| plan::stripped(route, request.uri.path())) else { return Ok(()) };
+    let Content::Proxy(proxy) = &ctx.route.spec.content else { return Ok(()) };
+    let Some(left) = plan::rewritten(&proxy.uri, request.uri.path()) else { return Ok(()) };
     let query = request.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     let target = format!("{left}{query}");
     request.set_raw_path(target.as_bytes())

@@ -22,13 +22,13 @@ pub(super) fn judge(session: &Session, response: &ResponseHeader, ctx: &mut Requ
     }
     let now = Instant::now();
     ctx.answered_at = Some(now);
-    let Some((route, lease)) = ctx.route.as_ref().zip(ctx.lease.as_ref()) else { return Ok(()) };
-    route.upstream.answered(lease, status.as_u16(), now);
+    let Some((upstream, lease)) = ctx.route.upstream.as_ref().zip(ctx.lease.as_ref()) else { return Ok(()) };
+    upstream.answered(lease, status.as_u16(), now);
     let untouched = session.response_written().is_none();
     let safe = session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated() && untouched;
-    let (backend, others) = (lease.backend().address(), (&*route.upstream, ctx.start));
+    let (backend, others) = (lease.backend().address(), (&**upstream, ctx.start));
     let outcome = Outcome::Status(status.as_u16());
-    if ctx.attempts.after(outcome, backend, &route.upstream.spec().retry, safe, &others) == Next::Again {
+    if ctx.attempts.after(outcome, backend, &upstream.spec().retry, safe, &others) == Next::Again {
         return Err(Error::explain(ErrorType::HTTPStatus(status.as_u16()), "tried again elsewhere").into_up());
     }
     Ok(())
@@ -55,7 +55,7 @@ pub(super) fn edit(
     if let Some(id) = &ctx.request_id {
         response.insert_header(REQUEST_ID, id.clone())?;
     }
-    if let Some(cors) = ctx.route.as_ref().and_then(|route| route.cors.as_ref()) {
+    if let Some(cors) = &ctx.route.cors {
         apply_cors(session, response, cors)?;
     }
     Ok(())

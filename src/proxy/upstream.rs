@@ -15,8 +15,9 @@ use super::context::RequestContext;
 
 /// Claims a backend not tried before; waits for one where the upstream holds requests.
 pub(super) async fn choose(session: &mut Session, ctx: &mut RequestContext) -> Result<Box<HttpPeer>> {
-    let Some(route) = ctx.route.clone() else { return Error::e_explain(ErrorType::InternalError, "no route") };
-    let upstream = &route.upstream;
+    let Some(upstream) = ctx.route.upstream.clone() else {
+        return Error::e_explain(ErrorType::InternalError, "no upstream");
+    };
     ctx.lease = None;
     ctx.attempts.begin();
     ctx.body.rewind();
@@ -90,13 +91,12 @@ pub(super) fn connected(ctx: &mut RequestContext, reused: bool) {
 /// A backend that cannot be reached has seen nothing: any method may go to another.
 pub(super) fn not_connected(ctx: &mut RequestContext, mut error: Box<Error>) -> Box<Error> {
     let failure = failure_of(&error);
-    let Some((route, lease)) = ctx.route.clone().zip(ctx.lease.take()) else { return error };
-    let upstream = &route.upstream;
+    let Some((upstream, lease)) = ctx.route.upstream.clone().zip(ctx.lease.take()) else { return error };
     // What is not the backend's doing, such as too many open files here, says nothing about it.
     if failure.is_unreachable() {
         upstream.failed(&lease, failure);
     }
-    let (backend, others) = (lease.backend().address(), (&**upstream, ctx.start));
+    let (backend, others) = (lease.backend().address(), (&*upstream, ctx.start));
     let next = ctx.attempts.after(Outcome::Failed(failure), backend, &upstream.spec().retry, true, &others);
     error.set_retry(next == Next::Again);
     error
@@ -105,11 +105,10 @@ pub(super) fn not_connected(ctx: &mut RequestContext, mut error: Box<Error>) -> 
 /// A backend that broke off: the request may go to another where nothing of the answer is out and repeating it is safe.
 pub(super) fn broke(session: &Session, ctx: &mut RequestContext, mut error: Box<Error>, reused: bool) -> Box<Error> {
     error.set_retry(false);
-    let Some((route, lease)) = ctx.route.clone().zip(ctx.lease.take()) else { return error };
+    let Some((upstream, lease)) = ctx.route.upstream.clone().zip(ctx.lease.take()) else { return error };
     if *error.esource() != ErrorSource::Upstream {
         return error;
     }
-    let upstream = &route.upstream;
     let failure = failure_of(&error);
     if let Failure::Status(_) = failure {
         // Decided when its head came.
@@ -125,7 +124,7 @@ pub(super) fn broke(session: &Session, ctx: &mut RequestContext, mut error: Box<
         upstream.failed(&lease, failure);
     }
     let outcome = if is_stale { Outcome::Stale } else { Outcome::Failed(failure) };
-    let (backend, others) = (lease.backend().address(), (&**upstream, ctx.start));
+    let (backend, others) = (lease.backend().address(), (&*upstream, ctx.start));
     let next = ctx.attempts.after(outcome, backend, &upstream.spec().retry, safe, &others);
     error.set_retry(next == Next::Again);
     error

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::time::timeout_at;
 
+use crate::config::model::AuthSpec;
 use crate::filter::{Ruling, denial_headers, ruling, stays_behind};
 use crate::http1::{Framing, ResponseView, Version};
 use crate::plan::{Denial, Refusal};
-use crate::snapshot::Auth;
-use crate::upstream::Failure;
+use crate::upstream::{Failure, Upstream};
 
 use super::asking::Asking;
 use super::attempt::{Answered, Asked};
@@ -32,7 +32,7 @@ const BODY_MAX: usize = 64 * 1024;
 const REST: Duration = Duration::from_millis(100);
 
 /// What became of the question.
-pub(super) enum Verdict {
+pub(super) enum Ruled {
     /// Yes, and these header lines say who the client is.
     Granted(Vec<u8>),
     /// No.
@@ -44,9 +44,9 @@ pub(super) enum Verdict {
 }
 
 /// Asks whether the request is allowed.
-pub(super) async fn ask(question: &Question<'_, '_>, auth: &Auth) -> Verdict {
-    let (relay, upstream) = (question.relay, &auth.upstream);
-    let deadline = Instant::now() + auth.spec.timeout;
+pub(super) async fn ask(question: &Question<'_, '_>, auth: &AuthSpec, upstream: &Upstream) -> Ruled {
+    let relay = question.relay;
+    let deadline = Instant::now() + auth.timeout;
     upstream.budget().deposit();
     let mut outgoing = Outgoing {
         head: relay.lines.take(),
@@ -68,14 +68,14 @@ pub(super) async fn ask(question: &Question<'_, '_>, auth: &Auth) -> Verdict {
             Ok(verdict) => return verdict,
             Err(status) => Fault::Backend(Failure::Status(status)),
         },
-        Ok(Err(Fault::ClientLeft | Fault::ClientSlow)) => return Verdict::Left,
+        Ok(Err(Fault::ClientLeft | Fault::ClientSlow)) => return Ruled::Left,
         Ok(Err(fault)) => fault,
         // It was queued until then.
         Err(_) if asking.lease.is_none() => Fault::Nobody(None, true),
         Err(_) => {
             // The deadline is the route's: a backend that was asked when most of it was gone is not to blame.
             if let Some(lease) = &asking.lease
-                && auth.spec.timeout <= asking.elapsed() * 2
+                && auth.timeout <= asking.elapsed() * 2
             {
                 upstream.failed(lease, Failure::Timeout);
             }
@@ -90,17 +90,17 @@ pub(super) async fn ask(question: &Question<'_, '_>, auth: &Auth) -> Verdict {
     };
     let backend = asking.lease.as_ref().map(|lease| lease.backend().label().to_owned()).or(asking.trail.last_backend);
     let backend = backend.map_or_else(String::new, |label| format!("{label}: "));
-    Verdict::Neither(refusal, format!("auth upstream {}: {backend}{why}", upstream.name()))
+    Ruled::Neither(refusal, format!("auth upstream {}: {backend}{why}", upstream.name()))
 }
 
 /// Writes the head that the auth upstream gets: a GET without a body, with what the client said of itself, and what is asked
 /// about, as Traefik's ForwardAuth names it, and as nginx's users set it for `auth_request`.
-fn request(out: &mut Vec<u8>, question: &Question<'_, '_>, auth: &Auth) {
+fn request(out: &mut Vec<u8>, question: &Question<'_, '_>, auth: &AuthSpec) {
     let view = question.view();
-    for part in ["GET ", auth.spec.path.as_str(), " HTTP/1.1\r\n"] {
+    for part in ["GET ", auth.path.as_str(), " HTTP/1.1\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }
-    heads::host(out, question, auth.upstream.name().as_str());
+    heads::host(out, question, auth.to.as_str());
     for (name, value) in heads::passed(question) {
         if !stays_behind(name) {
             header_line(out, name, value);
@@ -125,10 +125,10 @@ fn request(out: &mut Vec<u8>, question: &Question<'_, '_>, auth: &Auth) {
 async fn hear(
     relay: &Relay,
     answered: Answered<'_>,
-    auth: &Auth,
+    auth: &AuthSpec,
     asking: &Asking<'_>,
     deadline: Instant,
-) -> Result<Verdict, u16> {
+) -> Result<Ruled, u16> {
     let view = answered.head.view(answered.bytes.data());
     let code = answered.head.status;
     let status = StatusCode::from_u16(code).map_err(|_| code)?;
@@ -138,17 +138,17 @@ async fn hear(
         Ruling::Granted => {
             let mut identity = Vec::new();
             for (_, name, value) in view.fields() {
-                if auth.spec.pass.iter().any(|header| header.is(name)) {
+                if auth.pass.iter().any(|header| header.is(name)) {
                     header_line(&mut identity, name, value);
                 }
             }
             let until = deadline.min(Instant::now() + REST);
             read_rest(relay, answered, asking, until, 0).await;
-            Verdict::Granted(identity)
+            Ruled::Granted(identity)
         }
         Ruling::Denied => {
             let body = read_rest(relay, answered, asking, deadline, BODY_MAX).await;
-            Verdict::Denied(Denial { status, headers: denial_headers(&headers, body.is_some()), body })
+            Ruled::Denied(Denial { status, headers: denial_headers(&headers, body.is_some()), body })
         }
     };
     Ok(verdict)

@@ -4,25 +4,26 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::config::model::{AuthSpec, Proxy};
 use crate::filter::ClientFacts;
 use crate::filter::is_request_id;
 use crate::http1::{Framing, Known, LAST_CHUNK};
-use crate::plan::{self, OwnResponse, Refusal};
-use crate::snapshot::Route;
+use crate::plan::{self, OwnResponse, Refusal, Verdict};
+use crate::snapshot::LiveRoute;
 use crate::telemetry::ErrorReason;
-use crate::upstream::Lease;
+use crate::upstream::{Lease, Upstream};
 
 use super::asking::Asking;
 use super::attempt::{Answered, Asked};
-use super::auth::{self, Verdict};
+use super::auth::{self, Ruled};
 use super::client::Downstream;
 use super::clock::Late;
 use super::deadlines::Deadlines;
 use super::deliver::deliver;
 use super::fault::Fault;
+use super::figures::Figures;
 use super::heads::{self, AnswerOut, BodyOut};
 use super::question::{Question, Request};
-use super::record::Record;
 use super::response_head::HeadOut;
 use super::sending::Outgoing;
 use super::spool::Spool;
@@ -57,16 +58,23 @@ pub async fn serve<'w>(relay: &'w Relay, client: Downstream<'_, 'w>, request: &R
     let peer = client.peer();
     let facts = ClientFacts { address: peer.address, text: &peer.text, scheme: peer.scheme, host: request.view.host() };
     let question = Question { relay, client, request, facts, id };
-    let mut exchange = Exchange { question: &question, record: Record::new(request.start), lease: None, ends: false };
+    let mut exchange = Exchange { question: &question, figures: Figures::new(request.start), lease: None, ends: false };
     let after = exchange.run().await;
-    let Exchange { mut record, lease, .. } = exchange;
-    record.finish(&question, lease.as_ref());
+    let Exchange { figures, lease, .. } = exchange;
+    figures.finish(&question, lease.as_ref());
     after
+}
+
+/// Where a request goes.
+struct Destination<'a> {
+    route: &'a LiveRoute,
+    upstream: &'a Upstream,
+    proxy: &'a Proxy,
 }
 
 struct Exchange<'a, 'w> {
     question: &'a Question<'a, 'w>,
-    record: Record,
+    figures: Figures,
     lease: Option<Lease>,
     /// The connection's end is the response's.
     ends: bool,
@@ -76,26 +84,28 @@ impl<'a, 'w> Exchange<'a, 'w> {
     async fn run(&mut self) -> After {
         let (relay, view) = (self.question.relay, self.question.view());
         let framing = view.head().framing;
-        let route = match self.question.request.route {
-            Ok(route) => route,
-            Err(refusal) => return self.refuse(refusal, framing).await,
+        let request = self.question.request;
+        let (program, mut walk, mut identity) = (&request.snapshot.program, request.walk, Vec::new());
+        let proxy = loop {
+            match walk.next(program, &request.asked, view) {
+                Verdict::Pass(proxy) => break proxy,
+                Verdict::Ask(auth) => match self.authorize(auth, framing).await {
+                    Ok(lines) => identity = lines,
+                    Err(after) => return after,
+                },
+                Verdict::Refuse(refusal) => return self.refuse(refusal, framing).await,
+                Verdict::Preflight(preflight) => {
+                    let response = OwnResponse::preflight(preflight, self.question.reader().request_id);
+                    let keep = self.question.keeps_alive() && framing == Framing::None;
+                    return self.respond(&response, keep).await;
+                }
+            }
         };
-        if let Some(preflight) = route.cors.as_ref().and_then(|cors| cors.preflight(view.method(), view)) {
-            let response = OwnResponse::preflight(preflight, self.question.reader().request_id);
-            let keep = self.question.keeps_alive() && framing == Framing::None;
-            return self.respond(&response, keep).await;
-        }
-        let limit = plan::body_limit(route, relay.shared.limits.body.0);
-        if let Framing::Length(length) = framing
-            && limit.is_some_and(|limit| limit < length)
-        {
-            return self.refuse(Refusal::too_large(), framing).await;
-        }
-        let identity = match self.authorize(route, framing).await {
-            Ok(identity) => identity,
-            Err(after) => return after,
-        };
-        route.upstream.budget().deposit();
+        let route = self.question.route();
+        let Some(upstream) = &route.upstream else { return self.refuse(Refusal::internal(), framing).await };
+        upstream.budget().deposit();
+        let limit = route.spec.body_limit.map(|limit| limit.0);
+        let to = Destination { route, upstream, proxy };
         let mut outgoing = Outgoing {
             head: relay.lines.take(),
             spool: Spool::default(),
@@ -103,9 +113,9 @@ impl<'a, 'w> Exchange<'a, 'w> {
             body: BodyOut::None,
             streams: false,
         };
-        let result = self.pass_on(route, framing, &identity, &mut outgoing).await;
+        let result = self.pass_on(&to, framing, &identity, &mut outgoing).await;
         if !view.head().is_websocket {
-            self.record.body_in = outgoing.upload.received;
+            self.figures.body_in = outgoing.upload.received;
         }
         match result {
             Ok(After::Keep) => self.after(&mut outgoing.upload).await,
@@ -114,25 +124,27 @@ impl<'a, 'w> Exchange<'a, 'w> {
         }
     }
 
-    /// Has the route's auth upstream asked, where it has one: what that says of the client, as header lines.
-    async fn authorize(&mut self, route: &Route, framing: Framing) -> Result<Vec<u8>, After> {
-        let Some(auth) = &route.auth else { return Ok(Vec::new()) };
+    /// Has the route's auth upstream asked: what that says of the client, as header lines.
+    async fn authorize(&mut self, auth: &AuthSpec, framing: Framing) -> Result<Vec<u8>, After> {
+        let Some(upstream) = &self.question.route().auth else {
+            return Err(self.refuse(Refusal::internal(), framing).await);
+        };
         // Apart, so that requests which ask nobody do not carry its state.
-        match Box::pin(auth::ask(self.question, auth)).await {
-            Verdict::Granted(identity) => Ok(identity),
-            Verdict::Denied(denial) => {
-                self.record.reason = Some(ErrorReason::AuthDenied);
+        match Box::pin(auth::ask(self.question, auth, upstream)).await {
+            Ruled::Granted(identity) => Ok(identity),
+            Ruled::Denied(denial) => {
+                self.figures.reason = Some(ErrorReason::AuthDenied);
                 let response = OwnResponse::denied(denial, self.question.reader());
                 // A body that is left unread could be taken for the next request.
                 let keep = self.question.keeps_alive() && framing == Framing::None;
                 Err(self.respond(&response, keep).await)
             }
-            Verdict::Neither(refusal, why) => {
-                self.record.cause = Some(why.into());
+            Ruled::Neither(refusal, why) => {
+                self.figures.cause = Some(why.into());
                 Err(self.refuse(refusal, framing).await)
             }
-            Verdict::Left => {
-                self.record.reason = Some(ErrorReason::ClientAbort);
+            Ruled::Left => {
+                self.figures.reason = Some(ErrorReason::ClientAbort);
                 Err(After::Abort)
             }
         }
@@ -141,15 +153,16 @@ impl<'a, 'w> Exchange<'a, 'w> {
     /// From the body's first byte to the response's last.
     async fn pass_on(
         &mut self,
-        route: &'a Route,
+        to: &Destination<'a>,
         framing: Framing,
         identity: &[u8],
         outgoing: &mut Outgoing<'w>,
     ) -> Result<After, Fault> {
         let (question, view) = (self.question, self.question.view());
         let (relay, client) = (question.relay, question.client);
-        self.take_in(route, framing, outgoing).await?;
-        heads::request(&mut outgoing.head, question, route, outgoing.body, identity);
+        let Destination { route, upstream, proxy } = *to;
+        self.take_in(upstream, framing, outgoing).await?;
+        heads::request(&mut outgoing.head, question, proxy, outgoing.body, identity);
         outgoing.spool.join(&mut outgoing.head);
         let asked = Asked {
             is_head: view.method() == "HEAD",
@@ -158,9 +171,9 @@ impl<'a, 'w> Exchange<'a, 'w> {
             upgrades: view.head().is_websocket,
             passes_interim: true,
         };
-        let mut asking = Asking::new(&route.upstream);
+        let mut asking = Asking::new(upstream);
         let answered = asking.ask(question, asked, outgoing).await;
-        (self.lease, self.record.trail) = (asking.lease, asking.trail);
+        (self.lease, self.figures.trail) = (asking.lease, asking.trail);
         let answered = answered?;
         if answered.sending.is_settled() {
             // A response may take hours; what was asked is not needed again.
@@ -176,18 +189,18 @@ impl<'a, 'w> Exchange<'a, 'w> {
         }
         let out = heads::answer_out(answered.head.framing, view.head().version);
         self.ends = out == AnswerOut::UntilClose;
-        let deadlines = Deadlines::of(&route.upstream);
+        let deadlines = Deadlines::of(upstream);
         let delivered = deliver(relay, client, answered, head, out, outgoing, deadlines).await;
-        self.record.body_out = delivered.data;
+        self.figures.body_out = delivered.data;
         if delivered.begun {
-            self.record.status = status;
+            self.figures.status = status;
         }
-        let idle = route.upstream.spec().timeouts.idle;
+        let idle = upstream.spec().timeouts.idle;
         if let (Some(wire), Some(lease)) = (delivered.reusable, &self.lease) {
             relay.pool.keep(lease.backend().address(), wire, relay.clock.now(), idle, announced);
         }
         if let (Err(Fault::Backend(failure)), Some(lease)) = (delivered.result, &self.lease) {
-            route.upstream.failed(lease, failure);
+            upstream.failed(lease, failure);
         }
         delivered.result.map(|()| After::Keep)
     }
@@ -197,18 +210,18 @@ impl<'a, 'w> Exchange<'a, 'w> {
         let (relay, client) = (self.question.relay, self.question.client);
         let Some(client) = client.connection() else { return Err(Fault::ClientLeft) };
         client.send(relay, head.text(), b"").await.map_err(|_| Fault::ClientLeft)?;
-        self.record.status = 101;
+        self.figures.status = 101;
         let Answered { wire, mut bytes, head, .. } = answered;
         bytes.used(head.length);
         relay.give_answer(head);
         // What was taken for a backend that answers is one that talks from now on.
         let moved = tunnel::join(relay, client, &wire, bytes).await;
-        (self.record.body_in, self.record.body_out) = (moved.inward, moved.outward);
+        (self.figures.body_in, self.figures.body_out) = (moved.inward, moved.outward);
         Ok(After::Close)
     }
 
     /// Reads what of the body may wait here.
-    async fn take_in(&self, route: &Route, framing: Framing, outgoing: &mut Outgoing<'w>) -> Result<(), Fault> {
+    async fn take_in(&self, upstream: &Upstream, framing: Framing, outgoing: &mut Outgoing<'w>) -> Result<(), Fault> {
         let (relay, client) = (self.question.relay, self.question.client);
         outgoing.body = match framing {
             // A length of nothing is said to the backend too: some refuse a POST without one.
@@ -223,7 +236,7 @@ impl<'a, 'w> Exchange<'a, 'w> {
         if self.question.view().head().expects_continue {
             client.go_on(relay).await.map_err(|_| Fault::ClientLeft)?;
         }
-        let allowed = route.upstream.spec().request_buffer.0;
+        let allowed = upstream.spec().request_buffer.0;
         let most = if let Framing::Length(length) = framing { length.min(allowed) } else { allowed };
         let (upload, spool) = (&mut outgoing.upload, &mut outgoing.spool);
         poll_fn(|context| spool.poll_fill(relay, client, upload, most, context)).await?;
@@ -278,8 +291,8 @@ impl<'a, 'w> Exchange<'a, 'w> {
     }
 
     async fn answer(&mut self, refusal: Refusal, keep: bool) -> After {
-        self.record.reason = Some(refusal.reason);
-        self.record.cause.get_or_insert(refusal.detail.into());
+        self.figures.reason = Some(refusal.reason);
+        self.figures.cause.get_or_insert(refusal.detail.into());
         self.respond(&OwnResponse::refusal(refusal, self.question.reader()), keep).await
     }
 
@@ -289,8 +302,8 @@ impl<'a, 'w> Exchange<'a, 'w> {
         let (to_head, version) = (view.method() == "HEAD", view.head().version);
         match self.question.client.respond(relay, response, to_head, version, keep).await {
             Ok(sent) => {
-                self.record.status = response.status.as_u16();
-                self.record.body_out = sent;
+                self.figures.status = response.status.as_u16();
+                self.figures.body_out = sent;
                 if keep { After::Keep } else { After::Linger }
             }
             Err(_) => After::Abort,
@@ -299,15 +312,15 @@ impl<'a, 'w> Exchange<'a, 'w> {
 
     /// Tells the client, where its answer has not begun.
     async fn failed(&mut self, fault: Fault, framing: Framing, body_done: bool) -> After {
-        if self.record.status != 0 {
-            self.record.reason = Some(fault.reason_when_begun());
+        if self.figures.status != 0 {
+            self.figures.reason = Some(fault.reason_when_begun());
             if fault == Fault::ClientSlow {
                 self.question.client.drop_unsent();
             }
             return After::Abort;
         }
         let Some(refusal) = fault.refusal() else {
-            self.record.reason = Some(ErrorReason::ClientAbort);
+            self.figures.reason = Some(ErrorReason::ClientAbort);
             return After::Abort;
         };
         let keep = self.question.keeps_alive() && (framing == Framing::None || body_done) && fault.is_backends();

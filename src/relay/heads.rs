@@ -4,10 +4,11 @@ use std::io::Write as _;
 
 use http::header::{self, HeaderName};
 
+use crate::config::model::Proxy;
 use crate::filter::Cors;
 use crate::http1::{Known, ResponseFraming, ResponseView, Version};
 use crate::plan;
-use crate::snapshot::Route;
+use crate::snapshot::LiveRoute;
 
 use super::question::Question;
 use super::response_head::{HeadOut, header_line};
@@ -36,11 +37,11 @@ pub(super) enum AnswerOut {
 }
 
 /// Writes the head the backend gets. `identity` is what the auth upstream said of the client, where one was asked.
-pub(super) fn request(out: &mut Vec<u8>, question: &Question<'_, '_>, route: &Route, body: BodyOut, identity: &[u8]) {
+pub(super) fn request(out: &mut Vec<u8>, question: &Question<'_, '_>, proxy: &Proxy, body: BodyOut, identity: &[u8]) {
     let view = question.view();
     out.extend_from_slice(view.method().as_bytes());
     out.push(b' ');
-    match plan::stripped(route, view.path()) {
+    match plan::rewritten(&proxy.uri, view.path()) {
         Some(path) => {
             out.extend_from_slice(path.as_bytes());
             out.extend_from_slice(view.query());
@@ -48,8 +49,8 @@ pub(super) fn request(out: &mut Vec<u8>, question: &Question<'_, '_>, route: &Ro
         None => out.extend_from_slice(view.path_and_query()),
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    host(out, question, route.upstream.name().as_str());
-    let replaced = route.auth.as_ref().map_or(&[][..], |auth| &auth.spec.pass);
+    host(out, question, proxy.to.as_str());
+    let replaced = question.route().spec.auth().map_or(&[][..], |auth| &auth.pass);
     for (name, value) in passed(question) {
         if !replaced.iter().any(|header| header.is(name)) {
             header_line(out, name, value);
@@ -119,7 +120,7 @@ pub(super) fn answer_out(framing: ResponseFraming, version: Version) -> AnswerOu
 }
 
 /// Writes the head the client gets.
-pub(super) fn answer(out: &mut HeadOut<'_>, view: &ResponseView<'_>, question: &Question<'_, '_>, route: &Route) {
+pub(super) fn answer(out: &mut HeadOut<'_>, view: &ResponseView<'_>, question: &Question<'_, '_>, route: &LiveRoute) {
     let version = question.view().head().version;
     out.start(view.head().status, view.reason());
     let body = answer_out(view.head().framing, version);

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use crate::filter::ClientFacts;
 use crate::http1::{Known, RequestView};
-use crate::plan::{Reader, Refusal};
-use crate::snapshot::{Route, Snapshot};
+use crate::plan::{Asked, Reader, Walk};
+use crate::snapshot::{LiveRoute, Snapshot};
 
 use super::client::Downstream;
 use super::worker::Relay;
@@ -16,8 +16,10 @@ pub struct Request<'a> {
     pub snapshot: &'a Snapshot,
     /// Its head.
     pub view: RequestView<'a>,
-    /// Its route, or why it has none.
-    pub route: Result<&'a Route, Refusal>,
+    /// What decided on its route.
+    pub asked: Asked<'a>,
+    /// How far it is.
+    pub walk: Walk,
     /// When its first byte came.
     pub start: Instant,
     /// The connection may serve another after it.
@@ -39,16 +41,16 @@ impl<'a> Question<'a, '_> {
         &self.request.view
     }
 
-    /// The route, where there is one.
-    pub fn route(&self) -> Option<&'a Route> {
-        self.request.route.ok()
+    /// The route.
+    pub fn route(&self) -> &'a LiveRoute {
+        self.request.snapshot.route(self.request.walk.route())
     }
 
     /// Who reads a response of the edge's own.
     pub fn reader(&self) -> Reader<'a> {
         let view = self.view();
         Reader {
-            route: self.route(),
+            route: Some(self.route()),
             accept: view.get(Known::Accept),
             origin: view.get(Known::Origin),
             request_id: std::str::from_utf8(self.id).unwrap_or_default(),

@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use crate::config::model::{
     AccessLog, CertificateSpec, DockerSpec, JournalFile, JournalSpec, LaneChoice, LimitsSpec, ListenSpec, LogSpec,
-    ProcessSpec, RouteSpec, SidecarSpec, SiteSpec, TlsSpec, TlsVersion,
+    ProcessSpec, Route, SidecarSpec, Site, TlsSpec, TlsVersion,
 };
-use crate::telemetry::metrics::route_label;
 
 /// Names listed before the rest is only counted.
 const NAMED_MOST: usize = 5;
@@ -145,11 +144,12 @@ fn hook(journal: &JournalSpec) -> String {
 }
 
 /// What of the site half changed: `1 upstream changed (backend), 1 route added (/x)`; `nothing changed` when equal.
-pub fn summary(old: &SiteSpec, new: &SiteSpec) -> String {
-    let SiteSpec { routes, upstreams, trusted_proxies } = old;
+pub fn summary(old: &Site, new: &Site) -> String {
+    // Listeners and hosts are made of the routes.
+    let Site { listeners: _, hosts: _, routes, upstreams, trusted_proxies } = old;
     let mut parts = Vec::new();
     compare(&mut parts, "upstream", upstreams, &new.upstreams);
-    let (before, after) = (by_label(routes), by_label(&new.routes));
+    let (before, after) = (by_label(old), by_label(new));
     compare(&mut parts, "route", &before, &after);
     if before == after && *routes != new.routes {
         parts.push("routes in another order".to_owned());
@@ -160,8 +160,8 @@ pub fn summary(old: &SiteSpec, new: &SiteSpec) -> String {
     if parts.is_empty() { "nothing changed".to_owned() } else { parts.join(", ") }
 }
 
-fn by_label(routes: &[Arc<RouteSpec>]) -> BTreeMap<String, &Arc<RouteSpec>> {
-    routes.iter().map(|route| (route_label(route), route)).collect()
+fn by_label(site: &Site) -> BTreeMap<String, &Arc<Route>> {
+    site.to_upstreams().map(|(route, _)| (route.to_string(), route)).collect()
 }
 
 fn compare<K: Ord + ToString, V: PartialEq>(
@@ -197,7 +197,7 @@ fn listed(names: &[String]) -> String {
 mod tests {
     use super::*;
     use crate::config::model::{ListenAddress, Threads};
-    use crate::reload::testing::{config, route, upstream};
+    use crate::reload::testing::{config, route, site, upstream};
     use crate::types::ByteSize;
 
     fn tls() -> TlsSpec {
@@ -259,7 +259,7 @@ mod tests {
         let old = config("/").site;
         let mut new = old.clone();
         assert_eq!(summary(&old, &new), "nothing changed");
-        new.routes.push(route("/x", "backend"));
+        new.routes = site(vec![route("/", "backend"), route("/x", "backend")]).routes;
         new.upstreams.insert(crate::types::UpstreamName::parse("backend").unwrap(), upstream("backend", 9));
         assert_eq!(summary(&old, &new), "1 upstream changed (backend), 1 route added (/x)");
         assert_eq!(summary(&new, &old), "1 upstream changed (backend), 1 route removed (/x)");
@@ -267,9 +267,8 @@ mod tests {
         turned.routes.reverse();
         turned.trusted_proxies.push("10.0.0.0/8".parse().unwrap());
         assert_eq!(summary(&new, &turned), "routes in another order, trusted proxies changed");
-        for index in 0..7 {
-            new.routes.push(route(&format!("/n{index}"), "backend"));
-        }
+        let more = (0..7).map(|index| route(&format!("/n{index}"), "backend"));
+        new.routes = site([route("/", "backend"), route("/x", "backend")].into_iter().chain(more).collect()).routes;
         assert!(summary(&old, &new).ends_with("8 routes added (/n0, /n1, /n2, /n3, /n4 and 3 more)"));
     }
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::config::model::{ListenAddress, ListenSpec};
-use crate::reload::testing::{Folder, config, eventually, route};
+use crate::reload::testing::{Folder, config, eventually, route, site};
 use crate::reload::{Published, Refusal, Reload};
 use crate::types::OwnedTask;
 
@@ -42,7 +42,7 @@ impl Publish for Counting {
     async fn publish(&self, config: Config) -> Result<Published, Refusal> {
         self.entered.fetch_add(1, Ordering::SeqCst);
         let _open = self.gate.lock().await;
-        if config.site.routes.is_empty() {
+        if config.site.to_upstreams().next().is_none() {
             return Err(Refusal("no route would be left".into()));
         }
         Ok(Published { generation: 2 + self.published.fetch_add(1, Ordering::SeqCst) })
@@ -71,7 +71,7 @@ async fn a_good_file_comes_into_force_and_is_summed_up() {
     let same = reload.handle().ask(Origin::Admin).await.unwrap();
     assert_eq!((same.generation, &*same.summary), (1, "nothing changed"));
     let mut next = config("/");
-    next.site.routes.push(route("/x", "backend"));
+    next.site = site(vec![route("/", "backend"), route("/x", "backend")]);
     script.says(Ok(next));
     let reloaded = reload.handle().ask(Origin::Admin).await.unwrap();
     assert_eq!((reloaded.generation, &*reloaded.summary), (2, "1 route added (/x)"));

@@ -7,9 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::config::model::{
-    AccessLog, Balance, Config, DockerSpec, ErrorFormat, JournalSpec, LaneChoice, LimitsSpec, ListenAddress,
-    ListenSpec, LogSpec, ProcessSpec, RetryOn, RetrySpec, RouteSpec, ServerSpec, SiteSpec, Threads, Timeouts,
-    UpstreamSpec,
+    AccessLog, Balance, Config, Content, DockerSpec, JournalSpec, LaneChoice, LimitsSpec, ListenAddress, ListenSpec,
+    LogSpec, ProcessSpec, Proxy, RetryOn, RetrySpec, Route, ServerSpec, Site, Threads, Timeouts, UpstreamSpec, UriRule,
 };
 use crate::types::{ByteSize, PathPrefix, Percent, ServerAddress, UpstreamName, Weight};
 
@@ -25,21 +24,22 @@ pub(crate) fn config(path: &str) -> Config {
         lane: LaneChoice::Auto,
         shutdown: Duration::from_secs(8),
     };
-    let upstreams = [(UpstreamName::parse("backend").unwrap(), upstream("backend", 8000))].into();
-    Config { process, site: SiteSpec { routes: vec![route(path, "backend")], upstreams, trusted_proxies: Vec::new() } }
+    Config { process, site: site(vec![route(path, "backend")]) }
 }
 
-pub(crate) fn route(path: &str, to: &str) -> Arc<RouteSpec> {
-    Arc::new(RouteSpec {
-        host: None,
+/// A site with these routes and an upstream of the name `backend`.
+pub(crate) fn site(routes: Vec<Route>) -> Site {
+    let upstreams = [(UpstreamName::parse("backend").unwrap(), upstream("backend", 8000))].into();
+    Site::of_hosts(1, routes, upstreams, Vec::new())
+}
+
+pub(crate) fn route(path: &str, to: &str) -> Route {
+    let to = UpstreamName::parse(to).unwrap();
+    Route {
         path: PathPrefix::parse(path).unwrap(),
-        to: UpstreamName::parse(to).unwrap(),
-        strip: false,
-        cors: None,
-        errors: ErrorFormat::Auto,
-        body_limit: None,
-        auth: None,
-    })
+        content: Content::Proxy(Proxy { to, uri: UriRule::AsSent }),
+        ..Route::not_found()
+    }
 }
 
 pub(crate) fn upstream(name: &str, port: u16) -> Arc<UpstreamSpec> {
@@ -55,7 +55,6 @@ pub(crate) fn upstream(name: &str, port: u16) -> Arc<UpstreamSpec> {
         timeouts: Timeouts { connect: second, read: second, write: second, idle: second },
         retry: RetrySpec { attempts: 2, on, budget: Percent(20) },
         hold: Duration::ZERO,
-        cors: None,
         heal: None,
         request_buffer: ByteSize(0),
     })

@@ -1,9 +1,11 @@
 //! Which route a request is for. Pure: host and path in, route out.
 
+mod names;
 mod normal;
+mod paths;
 mod readings;
-mod table;
 
+pub use names::Names;
 pub use normal::{NotNormal, normal_path};
+pub use paths::Paths;
 pub use readings::{caseless, may_be_folded, readings};
-pub use table::RouteTable;

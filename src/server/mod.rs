@@ -24,7 +24,7 @@ use crate::config::model::{Config, DockerSpec, JournalFile, JournalSpec, Process
 use crate::docker::Docker;
 use crate::front::{self, Bound, Guard};
 use crate::heal::{AtWork, HealTools, Healer, Journal, Surgeon};
-use crate::proxy::{Edge, EdgeSettings};
+use crate::proxy::Edge;
 use crate::relay;
 use crate::sidecar::Sidecar;
 use crate::snapshot::{Snapshot, SnapshotCell};
@@ -253,10 +253,10 @@ fn lanes(
         pipes: relay::PIPES / threads.max(1),
         memory: Arc::clone(&memory),
     };
-    let (snapshots, settings) = (Arc::clone(snapshots), settings(process));
+    let (snapshots, pace) = (Arc::clone(snapshots), process.limits.pace());
     let edge = Edge::new(
         Arc::clone(&snapshots),
-        settings,
+        pace,
         Arc::clone(active),
         Arc::clone(access),
         Arc::clone(metrics),
@@ -270,14 +270,5 @@ fn lanes(
         lane: process.lane,
         guard: Guard::new(&process.limits),
         connections: Arc::clone(connections),
-    }
-}
-
-fn settings(process: &ProcessSpec) -> EdgeSettings {
-    EdgeSettings {
-        pace: process.limits.pace(),
-        body_limit: process.limits.body.0,
-        headers: process.limits.headers,
-        uri: process.limits.uri.0,
     }
 }

@@ -12,13 +12,13 @@ use crate::admin::status::{
     SpecSummary, UpstreamStatus,
 };
 use crate::admin::{Errand, Source, Status};
-use crate::config::model::LaneChoice;
+use crate::config::model::{LaneChoice, Route};
 use crate::heal::{HealHandle, Journal};
 use crate::reload::{Origin, Reload, Reloaded};
 use crate::snapshot::SnapshotCell;
 use crate::telemetry::metrics::Lane;
 use crate::telemetry::{Metrics, rfc3339};
-use crate::types::{Active, millis};
+use crate::types::{Active, UpstreamName, millis};
 use crate::upstream::{Backend, BackendState, Upstream};
 
 /// Everything there is to show.
@@ -40,14 +40,14 @@ pub(super) struct View {
 impl Source for View {
     fn status(&self) -> Status {
         let snapshot = self.snapshots.current();
-        let route = |spec: &Arc<crate::config::model::RouteSpec>| RouteStatus {
+        let route = |(spec, to): (&Arc<Route>, &UpstreamName)| RouteStatus {
             host: spec.host.as_ref().map(ToString::to_string),
             path: spec.path.to_string(),
-            upstream: spec.to.to_string(),
+            upstream: to.to_string(),
             requests: self.metrics.route(spec).requests(),
             lane: match self.lane {
                 // What an auth upstream is asked about is the relay's.
-                LaneChoice::Full if spec.auth.is_none() => Lane::Full,
+                LaneChoice::Full if spec.auth().is_none() => Lane::Full,
                 LaneChoice::Full | LaneChoice::Auto => Lane::Fast,
             }
             .as_str()
@@ -73,7 +73,7 @@ impl Source for View {
                 full_requests: self.metrics.lane_requests(Lane::Full),
                 ..ProcessStatus::of_this_process(self.started.elapsed())
             },
-            routes: snapshot.site.routes.iter().map(route).collect(),
+            routes: snapshot.site.to_upstreams().map(route).collect(),
             upstreams: snapshot.upstreams.values().map(|upstream| upstream_status(upstream)).collect(),
             heals: self.heals(),
             notes: idle

@@ -184,8 +184,8 @@ impl Patient for Bed {
 
     fn tally(&self) -> Tally {
         let snapshot = self.snapshots.current();
-        let routes = snapshot.site.routes.iter().filter(|route| route.to == *self.upstream.name());
-        routes.fold(Tally::default(), |sum, route| {
+        let routes = snapshot.site.to_upstreams().filter(|(_, to)| *to == self.upstream.name());
+        routes.fold(Tally::default(), |sum, (route, _)| {
             let counts = self.metrics.route(route);
             Tally {
                 requests: sum.requests + counts.requests(),

@@ -4,25 +4,25 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::config::model::SiteSpec;
+use crate::config::model::Site;
 use crate::types::ServerAddress;
 
 /// The sidecar's own file, as last read well.
 #[derive(Debug)]
-pub struct Rules(ArcSwap<SiteSpec>);
+pub struct Rules(ArcSwap<Site>);
 
 impl Rules {
     /// The rules of a file.
-    pub fn new(site: SiteSpec) -> Self {
+    pub fn new(site: Site) -> Self {
         Self(ArcSwap::from_pointee(site))
     }
 
     /// The rules from now on.
-    pub fn replace(&self, site: SiteSpec) {
+    pub fn replace(&self, site: Site) {
         self.0.store(Arc::new(site));
     }
 
-    pub(super) fn current(&self) -> Arc<SiteSpec> {
+    pub(super) fn current(&self) -> Arc<Site> {
         self.0.load_full()
     }
 

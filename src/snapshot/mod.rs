@@ -1,72 +1,58 @@
 //! The immutable runtime form of one site. A request pins one snapshot and reads nothing else.
 
+mod program;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::config::model::{AuthSpec, RouteSpec, SiteSpec};
+use crate::config::model::{Route, RouteId, Site};
 use crate::filter::{Cors, Forwarding};
-use crate::routing::{RouteTable, caseless};
-use crate::telemetry::metrics::route_label;
 use crate::telemetry::{Limiter, RouteMetrics};
-use crate::types::{PathPrefix, UpstreamName};
+use crate::types::UpstreamName;
 use crate::upstream::{Upstream, UpstreamTools};
+
+pub use program::{Program, ProgramRoute};
 
 /// Everything a request needs to know, built ahead.
 pub struct Snapshot {
     /// Counts the configurations that were in force since the start, from 1.
     pub generation: u64,
     /// What it was built from.
-    pub site: Arc<SiteSpec>,
-    /// Every route, arranged for look-up.
-    pub routes: RouteTable<Arc<Route>>,
+    pub site: Arc<Site>,
+    /// What requests run through.
+    pub program: Program,
+    /// The routes of the program at work, by number, and one more for what it does not name.
+    routes: Vec<Arc<LiveRoute>>,
     /// Every upstream by name, those without a route too.
     pub upstreams: BTreeMap<UpstreamName, Arc<Upstream>>,
     /// What backends are told about clients.
     pub forwarding: Forwarding,
-    /// Where any route asks an auth upstream: every route once more.
-    pub folded: Option<Folded>,
-}
-
-/// The routes as a service finds them that knows no capitals.
-pub struct Folded {
-    /// With paths in small letters.
-    pub routes: RouteTable<Arc<Route>>,
-    /// A route that asks has capitals, so that a path without any may be meant for it.
-    pub has_capitals: bool,
 }
 
 /// A route at work.
-pub struct Route {
+pub struct LiveRoute {
     /// What it was built from.
-    pub spec: Arc<RouteSpec>,
-    /// Where it leads.
-    pub upstream: Arc<Upstream>,
-    /// Its own CORS, or its upstream's.
-    pub cors: Option<Cors>,
-    /// Whom it asks before a request goes on.
-    pub auth: Option<Auth>,
-    /// Its host and path as logs and metrics name it.
-    pub label: String,
+    pub spec: Arc<Route>,
+    /// Its CORS, with every value formatted.
+    pub cors: Option<Arc<Cors>>,
+    /// Where it leads, if it does.
+    pub upstream: Option<Arc<Upstream>>,
+    /// Which upstream is asked whether a request is allowed.
+    pub auth: Option<Arc<Upstream>>,
+    /// Its host and path as logs and metrics name it; `None` where no route of the file takes a request.
+    pub label: Option<Box<str>>,
     /// Its counters.
     pub metrics: Arc<RouteMetrics>,
     /// Keeps its warnings to one a second.
     pub warnings: Limiter,
 }
 
-/// Whom a route asks before a request goes on, ready to be asked.
-pub struct Auth {
-    /// What it was built from.
-    pub spec: AuthSpec,
-    /// Who is asked.
-    pub upstream: Arc<Upstream>,
-}
-
 impl Snapshot {
     /// Builds a snapshot and starts what is new in it. An upstream whose spec is equal stays as it is; one that
     /// changed keeps the health and counters of the addresses that stay. Runs inside the runtime.
-    pub fn start(generation: u64, site: SiteSpec, previous: Option<&Self>, tools: &UpstreamTools) -> Self {
+    pub fn start(generation: u64, site: Site, previous: Option<&Self>, tools: &UpstreamTools) -> Self {
         let known = |name: &UpstreamName| previous.and_then(|previous| previous.upstreams.get(name));
         let mut upstreams = BTreeMap::new();
         for (name, spec) in &site.upstreams {
@@ -82,51 +68,35 @@ impl Snapshot {
                 upstream.set_needs(&needs);
             }
         }
-        let route = |spec: &Arc<RouteSpec>| {
-            let upstream = upstreams.get(&spec.to)?;
-            let cors = spec.cors.as_ref().or(upstream.spec().cors.as_ref()).map(Cors::new);
-            let auth = match &spec.auth {
-                // A route whose auth upstream is not there would be no route at all, and never one that is open to all.
-                Some(auth) => Some(Auth { spec: auth.clone(), upstream: Arc::clone(upstreams.get(&auth.to)?) }),
-                None => None,
-            };
-            let (label, metrics) = (route_label(spec), tools.metrics.route(spec));
-            Some(Arc::new(Route {
+        let live = |spec: &Arc<Route>, cors: Option<Arc<Cors>>| {
+            let upstream = |name: Option<&UpstreamName>| name.and_then(|name| upstreams.get(name)).cloned();
+            Arc::new(LiveRoute {
                 spec: Arc::clone(spec),
-                upstream: Arc::clone(upstream),
                 cors,
-                auth,
-                label,
-                metrics,
+                upstream: upstream(spec.to()),
+                auth: upstream(spec.auth().map(|auth| &auth.to)),
+                label: spec.to().map(|_| spec.to_string().into()),
+                metrics: tools.metrics.route(spec),
                 warnings: Limiter::default(),
-            }))
+            })
         };
-        let built: Vec<_> = site.routes.iter().filter_map(|spec| Some((spec, route(spec)?))).collect();
-        let routes = RouteTable::new(built.iter().map(|(spec, r)| (spec.host.as_ref(), &spec.path, Arc::clone(r))));
+        let program = Program::new(&site);
+        let routes = program.routes().iter().map(|route| live(&route.spec, route.cors.clone()));
+        let routes = routes.chain([live(&Arc::new(Route::not_found()), None)]).collect();
         let forwarding = Forwarding::new(site.trusted_proxies.clone());
-        let folded = site.routes.iter().any(|spec| spec.auth.is_some()).then(|| folded(&built));
-        drop(built);
-        Self { generation, site: Arc::new(site), routes, upstreams, forwarding, folded }
+        Self { generation, site: Arc::new(site), program, routes, upstreams, forwarding }
+    }
+
+    /// A route that the program has named.
+    pub fn route(&self, id: RouteId) -> &Arc<LiveRoute> {
+        let last = self.routes.len() - 1;
+        &self.routes[usize::try_from(id.0).unwrap_or(last).min(last)]
     }
 
     /// Waits until the upstreams that are new in it were probed once, but no longer than `limit`.
     pub async fn ready(&self, limit: std::time::Duration) {
         let waits = self.upstreams.values().map(|upstream| upstream.ready(limit));
         futures_util::future::join_all(waits).await;
-    }
-}
-
-/// Every route without capitals; of those that are one then, the one that asks.
-fn folded(routes: &[(&Arc<RouteSpec>, Arc<Route>)]) -> Folded {
-    let small = |(spec, route): &(&Arc<RouteSpec>, Arc<Route>)| {
-        Some((spec.host.clone(), PathPrefix::parse(&caseless(spec.path.as_str())).ok()?, Arc::clone(route)))
-    };
-    let mut small: Vec<_> = routes.iter().filter_map(small).collect();
-    // The last of two stays.
-    small.sort_by_key(|(_, _, route)| route.auth.is_some());
-    Folded {
-        routes: RouteTable::new(small.iter().map(|(host, path, route)| (host.as_ref(), path, Arc::clone(route)))),
-        has_capitals: small.iter().any(|(_, path, route)| route.auth.is_some() && *path != route.spec.path),
     }
 }
 

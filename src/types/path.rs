@@ -61,6 +61,11 @@ impl PathPrefix {
         (rest.is_empty() || rest.starts_with('/')).then_some(rest)
     }
 
+    /// `/`, which covers every path.
+    pub fn root() -> Self {
+        Self("/".into())
+    }
+
     /// True for `/`.
     pub fn is_root(&self) -> bool {
         &*self.0 == "/"

@@ -435,7 +435,6 @@ mod tests {
                 budget: Percent(20),
             },
             hold: Duration::ZERO,
-            cors: None,
             heal: None,
             request_buffer: ByteSize(0),
         })

@@ -129,7 +129,6 @@ fn spec(steps: Vec<Step>) -> Arc<UpstreamSpec> {
             budget: Percent(0),
         },
         hold: Duration::ZERO,
-        cors: None,
         heal: Some(heal),
         request_buffer: ByteSize(0),
     })

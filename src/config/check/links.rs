@@ -4,23 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::types::UpstreamName;
 
-use super::super::model::UpstreamSpec;
 use super::super::problem::{Problem, Problems};
 use super::declared::Declared;
 use super::route::Placed;
+use super::upstream::Written;
 
 /// Records every circle of `needs`, and warns of upstreams without use.
 pub(super) fn check(
     declared: &Declared,
-    upstreams: &BTreeMap<UpstreamName, UpstreamSpec>,
+    upstreams: &BTreeMap<UpstreamName, Written>,
     routes: &[Placed],
     problems: &mut Problems,
 ) {
     circles(declared, upstreams, problems);
-    let asked = routes.iter().filter_map(|route| Some(&route.spec.auth.as_ref()?.to));
-    let routed: BTreeSet<&UpstreamName> = routes.iter().map(|route| &route.spec.to).chain(asked).collect();
-    let needed: BTreeSet<&UpstreamName> = upstreams.values().flat_map(|spec| &spec.needs).collect();
-    for (name, spec) in upstreams {
+    let asked = routes.iter().filter_map(|route| Some(&route.auth.as_ref()?.to));
+    let routed: BTreeSet<&UpstreamName> = routes.iter().map(|route| &route.to).chain(asked).collect();
+    let needed: BTreeSet<&UpstreamName> = upstreams.values().flat_map(|written| &written.spec.needs).collect();
+    for (name, Written { spec, .. }) in upstreams {
         let watched = spec.check.is_some() || needed.contains(name);
         if let Some(place) = declared.place(name.as_str()).filter(|_| !watched && !routed.contains(name)) {
             let problem =
@@ -31,7 +31,7 @@ pub(super) fn check(
 }
 
 /// Follows `needs` from each upstream; a circle is told once, at its first name in the alphabet.
-fn circles(declared: &Declared, upstreams: &BTreeMap<UpstreamName, UpstreamSpec>, problems: &mut Problems) {
+fn circles(declared: &Declared, upstreams: &BTreeMap<UpstreamName, Written>, problems: &mut Problems) {
     let mut done: BTreeSet<&UpstreamName> = BTreeSet::new();
     for start in upstreams.keys() {
         // The way down to here, and the needs of each that are still to be followed.
@@ -42,10 +42,10 @@ fn circles(declared: &Declared, upstreams: &BTreeMap<UpstreamName, UpstreamSpec>
                 if let Some(from) = way.iter().position(|(passed, _)| *passed == name) {
                     let circle: Vec<&UpstreamName> = way.iter().skip(from).map(|(passed, _)| *passed).collect();
                     tell(&circle, declared, problems);
-                } else if let Some((name, spec)) = upstreams.get_key_value(name)
+                } else if let Some((name, written)) = upstreams.get_key_value(name)
                     && !done.contains(name)
                 {
-                    way.push((name, spec.needs.iter()));
+                    way.push((name, written.spec.needs.iter()));
                 }
             }
             let Some((name, needs)) = way.last_mut() else { break };

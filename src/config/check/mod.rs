@@ -20,7 +20,7 @@ mod upstream;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::model::{Config, SiteSpec};
+use super::model::{Config, Site};
 use super::problem::{Problem, Problems};
 use super::raw::{RawFile, RawFragment};
 use super::read::{Item, field};
@@ -68,10 +68,13 @@ pub(super) fn config(files: Files, problems: &mut Problems) -> Option<Config> {
     if !problems.errors.is_empty() {
         return None;
     }
-    let site = SiteSpec {
-        routes: routes.into_iter().map(|route| Arc::new(route.spec)).collect(),
-        upstreams: upstreams.into_iter().map(|(name, spec)| (name, Arc::new(spec))).collect(),
-        trusted_proxies: trusted_proxies?,
+    let (process, trusted_proxies) = (process?, trusted_proxies?);
+    let whole = |route: route::Placed| {
+        let cors = upstreams.get(&route.to).and_then(|upstream| upstream.cors.as_ref());
+        route.whole(cors, process.limits.body)
     };
-    Some(Config { process: process?, site })
+    let routes = routes.into_iter().map(whole).collect();
+    let upstreams = upstreams.into_iter().map(|(name, upstream)| (name, Arc::new(upstream.spec))).collect();
+    let site = Site::of_hosts(process.listen.len(), routes, upstreams, trusted_proxies);
+    Some(Config { process, site })
 }

@@ -1,10 +1,11 @@
 //! Routes: a map of `"/path"`, `"host"` or `"host/path"`, or a list.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use crate::types::{HostPattern, PathPrefix};
+use crate::types::{ByteSize, HostPattern, PathPrefix, UpstreamName};
 
-use super::super::model::{ErrorFormat, RouteSpec};
+use super::super::model::{AuthSpec, Content, CorsSpec, ErrorFormat, Gate, Proxy, ResponseEdits, Route, UriRule};
 use super::super::place::Place;
 use super::super::problem::{Problem, Problems};
 use super::super::raw::{RawRoute, RawRouteLimits};
@@ -19,10 +20,39 @@ use super::limits::BODY_MAX;
 /// Most routes of a configuration.
 const ROUTES_MAX: usize = 10_000;
 
-/// A route and where it is written.
+/// A route as it is written, and where.
 pub(super) struct Placed {
-    pub spec: RouteSpec,
     pub place: Place,
+    pub host: Option<HostPattern>,
+    pub path: PathPrefix,
+    pub to: UpstreamName,
+    strip: bool,
+    cors: Option<Arc<CorsSpec>>,
+    errors: ErrorFormat,
+    body_limit: Option<ByteSize>,
+    pub auth: Option<AuthSpec>,
+}
+
+impl Placed {
+    /// The whole route: what it does not say itself is its upstream's, or the process's.
+    pub fn whole(self, upstream_cors: Option<&Arc<CorsSpec>>, usual_body: ByteSize) -> Route {
+        let cors = self.cors.or_else(|| upstream_cors.cloned());
+        // 0 is no limit.
+        let body_limit = Some(self.body_limit.unwrap_or(usual_body)).filter(|limit| limit.0 != 0);
+        // A preflight carries no credentials, and what is too large is not worth a question.
+        let gates = [cors.clone().map(Gate::Cors), body_limit.map(Gate::Body), self.auth.map(Gate::Auth)];
+        let strips = self.strip && !self.path.is_root();
+        let uri = if strips { UriRule::Strip(self.path.clone()) } else { UriRule::AsSent };
+        Route {
+            host: self.host,
+            path: self.path,
+            gates: gates.into_iter().flatten().collect(),
+            content: Content::Proxy(Proxy { to: self.to, uri }),
+            response: ResponseEdits { cors },
+            errors: self.errors,
+            body_limit,
+        }
+    }
 }
 
 type Match = (Option<HostPattern>, PathPrefix);
@@ -56,13 +86,13 @@ pub(super) fn routes(item: &Item, declared: &Declared, found: &mut Vec<Placed>, 
 pub(super) fn duplicates(routes: &[Placed], problems: &mut Problems) {
     let mut seen: HashMap<_, &Place> = HashMap::new();
     for route in routes {
-        if let Some(first) = seen.get(&(&route.spec.host, &route.spec.path)) {
-            let host = route.spec.host.as_ref().map(ToString::to_string).unwrap_or_default();
-            let problem = Problem::new(&route.place, format!("a route for `{host}{}` exists already", route.spec.path));
+        if let Some(first) = seen.get(&(&route.host, &route.path)) {
+            let host = route.host.as_ref().map(ToString::to_string).unwrap_or_default();
+            let problem = Problem::new(&route.place, format!("a route for `{host}{}` exists already", route.path));
             let help = "remove one of the two; `/api`, `/api/` and `/api/*` mean the same";
             problems.add::<()>(problem.other("first defined", first).help(help));
         } else {
-            seen.insert((&route.spec.host, &route.spec.path), &route.place);
+            seen.insert((&route.host, &route.path), &route.place);
         }
     }
 }
@@ -127,7 +157,8 @@ fn route(item: &Item, matched: Option<Match>, declared: &Declared, problems: &mu
         Form::Text(_) => {
             let (host, path) = (target(item, declared, problems), matched);
             let (to, (host, path)) = host.zip(path)?;
-            let spec = RouteSpec {
+            Some(Placed {
+                place: item.place.of_key(),
                 host,
                 path,
                 to,
@@ -136,8 +167,7 @@ fn route(item: &Item, matched: Option<Match>, declared: &Declared, problems: &mu
                 errors: ErrorFormat::Auto,
                 body_limit: None,
                 auth: None,
-            };
-            Some(Placed { spec, place: item.place.of_key() })
+            })
         }
         Form::Nothing if item.is_empty() => {
             let problem = Problem::new(&item.place, format!("the route {} goes nowhere", quoted(item.place.name())));
@@ -167,7 +197,7 @@ fn long(
     let to = to.and_then(|to| target(&to, declared, problems));
     let strip = flag(field!(raw.strip, item), false, problems);
     let cors = match field!(raw.cors, item) {
-        Some(item) => cors(&item, problems).map(Some),
+        Some(item) => cors(&item, problems).map(|cors| Some(Arc::new(cors))),
         None => Some(None),
     };
     let errors = match field!(raw.errors, item) {
@@ -186,7 +216,8 @@ fn long(
         None => Some(None),
     };
     let (host, path) = matched?;
-    let spec = RouteSpec {
+    Some(Placed {
+        place: item.place.of_key(),
         host,
         path,
         to: to?,
@@ -195,11 +226,10 @@ fn long(
         errors: errors?,
         body_limit: body_limit?,
         auth: auth?,
-    };
-    Some(Placed { spec, place: item.place.of_key() })
+    })
 }
 
-fn body_limit(item: &Item, problems: &mut Problems) -> Option<Option<crate::types::ByteSize>> {
+fn body_limit(item: &Item, problems: &mut Problems) -> Option<Option<ByteSize>> {
     let mut raw: RawRouteLimits = open(item, "`{ body: 10MiB }`", problems)?;
     match field!(raw.body, item) {
         Some(body) => size(Some(body), BODY_MAX, BODY_MAX, problems).map(Some),

@@ -1,11 +1,12 @@
 //! Upstreams: their names, servers and settings.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::types::{ByteSize, UpstreamName};
 
-use super::super::model::{Balance, RetryOn, RetrySpec, Timeouts, UpstreamSpec};
+use super::super::model::{Balance, CorsSpec, RetryOn, RetrySpec, Timeouts, UpstreamSpec};
 use super::super::problem::{Problem, Problems};
 use super::super::raw::{RawRetry, RawTimeouts, RawUpstream};
 use super::super::read::{Form, Item, choice, field, one_or_many, open, text};
@@ -17,8 +18,14 @@ use super::leaf::{HOUR, MINUTE, MS, all, duration, number32, percent, required, 
 use super::probe::check;
 use super::server::servers;
 
+/// An upstream, and what is written beside it for the routes that lead there.
+pub(super) struct Written {
+    pub spec: UpstreamSpec,
+    pub cors: Option<Arc<CorsSpec>>,
+}
+
 /// Decides every upstream; those with a problem are left out.
-pub(super) fn upstreams(declared: &Declared, problems: &mut Problems) -> BTreeMap<UpstreamName, UpstreamSpec> {
+pub(super) fn upstreams(declared: &Declared, problems: &mut Problems) -> BTreeMap<UpstreamName, Written> {
     let mut found = BTreeMap::new();
     for (name, item) in declared.items() {
         let name = UpstreamName::parse(name).map_or_else(|error| problems.tell(&item.place.of_key(), &error), Some);
@@ -29,17 +36,13 @@ pub(super) fn upstreams(declared: &Declared, problems: &mut Problems) -> BTreeMa
     found
 }
 
-fn upstream(
-    name: Option<&UpstreamName>,
-    item: &Item,
-    declared: &Declared,
-    problems: &mut Problems,
-) -> Option<UpstreamSpec> {
+fn upstream(name: Option<&UpstreamName>, item: &Item, declared: &Declared, problems: &mut Problems) -> Option<Written> {
     let mut raw = match item.form() {
         // The servers alone: everything else has a default.
         Form::Text(_) | Form::List(_) => {
             let servers = servers(item, problems);
-            return Some(UpstreamSpec { servers: servers?, ..defaults(name?.clone()) });
+            let spec = UpstreamSpec { servers: servers?, ..defaults(name?.clone()) };
+            return Some(Written { spec, cors: None });
         }
         Form::Nothing if item.is_empty() => RawUpstream::default(),
         Form::Map | Form::Nothing => {
@@ -57,12 +60,12 @@ fn upstream(
     let retry = retry(field!(raw.retry, item), problems);
     let hold = duration(field!(raw.hold, item), 0..=5 * MINUTE, Duration::ZERO, problems);
     let cors = match field!(raw.cors, item) {
-        Some(item) => cors(&item, problems).map(Some),
+        Some(item) => cors(&item, problems).map(|cors| Some(Arc::new(cors))),
         None => Some(None),
     };
     let heal = heal(field!(raw.heal, item), check_item.as_ref(), problems);
     let request_buffer = size(field!(raw.request_buffer, item), ByteSize(64 << 20), REQUEST_BUFFER, problems);
-    Some(UpstreamSpec {
+    let spec = UpstreamSpec {
         name: name?.clone(),
         servers: servers?,
         balance: balance?,
@@ -71,10 +74,10 @@ fn upstream(
         timeouts: timeouts?,
         retry: retry?,
         hold: hold?,
-        cors: cors?,
         heal: heal?,
         request_buffer: request_buffer?,
-    })
+    };
+    Some(Written { spec, cors: cors? })
 }
 
 const REQUEST_BUFFER: ByteSize = ByteSize(1 << 20);
@@ -96,7 +99,6 @@ fn defaults(name: UpstreamName) -> UpstreamSpec {
         timeouts: TIMEOUTS,
         retry: retries(),
         hold: Duration::ZERO,
-        cors: None,
         heal: None,
         request_buffer: REQUEST_BUFFER,
     }

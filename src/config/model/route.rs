@@ -1,5 +1,7 @@
-//! Routes, and the filters a route or an upstream may carry.
+//! Routes: flat, with everything that a request needs which takes them.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
@@ -7,25 +9,109 @@ use http::{HeaderName, Method};
 
 use crate::types::{ByteSize, HostPattern, IdentityField, Origin, PathPrefix, UpstreamName};
 
-/// A match and what to do with it.
+/// One route: all that a request needs which takes it, inherited values included. Nothing is looked up elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RouteSpec {
-    /// The host it is for; `None` is any host, tried after those that name one.
+pub struct Route {
+    /// The host as the file writes it; `None` is any host.
     pub host: Option<HostPattern>,
-    /// The path it covers, on whole segments; the longest wins.
+    /// The path as the file writes it, on whole segments.
     pub path: PathPrefix,
-    /// Where requests go.
-    pub to: UpstreamName,
-    /// Remove the route's path from the request before it is passed on. Default false.
-    pub strip: bool,
-    /// The route's own CORS; else its upstream's.
-    pub cors: Option<CorsSpec>,
-    /// Form of error bodies. Default `auto`.
+    /// What is asked of a request before its content is made, in this order.
+    pub gates: Vec<Gate>,
+    /// What makes the response.
+    pub content: Content,
+    /// What is changed in every response, a backend's or the edge's own.
+    pub response: ResponseEdits,
+    /// Form of the bodies of the edge's own errors. Default `auto`.
     pub errors: ErrorFormat,
-    /// Largest request body, 413 beyond; else the process's `limits.body`. 0 is no limit.
+    /// Largest request body, 413 beyond, also where its length is not announced. `None` is no limit.
     pub body_limit: Option<ByteSize>,
-    /// Whom to ask before a request goes on; `None` asks nobody.
-    pub auth: Option<AuthSpec>,
+}
+
+/// What may answer a request before its content does. The order is the route's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gate {
+    /// Preflights are answered by the edge.
+    Cors(Arc<CorsSpec>),
+    /// A larger announced body is refused with 413.
+    Body(ByteSize),
+    /// An upstream allows or refuses the request.
+    Auth(AuthSpec),
+}
+
+/// What makes the response: a closed set, matched in `plan::Walk`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A backend of an upstream.
+    Proxy(Proxy),
+    /// 404: no route of the file takes the request.
+    NotFound,
+}
+
+/// A request is passed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proxy {
+    /// To one of its backends.
+    pub to: UpstreamName,
+    /// What is asked for.
+    pub uri: UriRule,
+}
+
+/// The path a backend is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UriRule {
+    /// The one that the client sent, byte for byte.
+    AsSent,
+    /// Without this prefix.
+    Strip(PathPrefix),
+}
+
+/// What is changed in responses.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ResponseEdits {
+    /// Its headers take the place of the backend's. The gate of the same name answers preflights by it.
+    pub cors: Option<Arc<CorsSpec>>,
+}
+
+impl Route {
+    /// Where requests go that no route of the file takes.
+    pub fn not_found() -> Self {
+        Self {
+            host: None,
+            path: PathPrefix::root(),
+            gates: Vec::new(),
+            content: Content::NotFound,
+            response: ResponseEdits::default(),
+            errors: ErrorFormat::Auto,
+            body_limit: None,
+        }
+    }
+
+    /// The upstream it leads to.
+    pub fn to(&self) -> Option<&UpstreamName> {
+        match &self.content {
+            Content::Proxy(proxy) => Some(&proxy.to),
+            Content::NotFound => None,
+        }
+    }
+
+    /// What it asks an auth upstream.
+    pub fn auth(&self) -> Option<&AuthSpec> {
+        self.gates.iter().find_map(|gate| match gate {
+            Gate::Auth(auth) => Some(auth),
+            Gate::Cors(_) | Gate::Body(_) => None,
+        })
+    }
+}
+
+impl fmt::Display for Route {
+    /// Host and path, as logs and metrics name it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Some(host) => write!(f, "{host}{}", self.path),
+            None => write!(f, "{}", self.path),
+        }
+    }
 }
 
 /// Forward authentication: each request is allowed or refused by an upstream before it goes to the route's own.

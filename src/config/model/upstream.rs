@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::types::{ByteSize, Percent, ServerAddress, UpstreamName, Weight};
 
-use super::{CorsSpec, HealSpec};
+use super::HealSpec;
 
 /// An upstream, fully decided. Equal specs behave the same, so a reload keeps the running one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +27,6 @@ pub struct UpstreamSpec {
     pub retry: RetrySpec,
     /// How long a new request waits for a backend when none is up. At most 5 min; default 0: answered 503 at once.
     pub hold: Duration,
-    /// CORS for every route that ends here and has none of its own.
-    pub cors: Option<CorsSpec>,
     /// How a sick backend is repaired. Default: not at all.
     pub heal: Option<HealSpec>,
     /// Request body read from the client before a backend is chosen, so that a slow client holds no worker.

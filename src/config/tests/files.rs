@@ -111,7 +111,7 @@ fn includes_are_read_in_order_and_watched() {
     fs::create_dir_all(folder.0.join("up/later")).unwrap();
 
     let first = folder.load().unwrap();
-    let paths: Vec<_> = first.config.site.routes.iter().map(|route| route.path.to_string()).collect();
+    let paths: Vec<_> = first.config.site.to_upstreams().map(|(route, _)| route.path.to_string()).collect();
     assert_eq!(paths, ["/", "/a", "/b"]);
     assert_eq!(first.files.len(), 4, "the main file matches `*.yaml` too and counts once: {:?}", first.files);
     let watched = |wanted: &str| {

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::model::{
-    AccessLog, CertificateSpec, CheckKind, Config, DockerSpec, JournalFile, LaneChoice, LimitsSpec, ListenAddress,
-    ListenSpec, Origins, Preset, SidecarSpec, Step, Threads, TlsSpec, TlsVersion, UpstreamSpec,
+    AccessLog, CertificateSpec, CheckKind, Config, Content, DockerSpec, JournalFile, LaneChoice, LimitsSpec,
+    ListenAddress, ListenSpec, Origins, Preset, SidecarSpec, Step, Threads, TlsSpec, TlsVersion, UpstreamSpec, UriRule,
 };
 use crate::config::{Loaded, load, load_text};
-use crate::types::{ByteSize, UpstreamName};
+use crate::types::{ByteSize, PathPrefix, UpstreamName};
 
 use super::{fixtures, no_env};
 
@@ -24,7 +24,7 @@ fn upstream<'c>(config: &'c Config, name: &str) -> &'c UpstreamSpec {
 fn good_files_load() {
     for path in fixtures("good_config", 6) {
         let loaded = load(&path, &no_env).unwrap_or_else(|report| panic!("{}:\n{report}", path.display()));
-        assert!(!loaded.config.site.routes.is_empty(), "{}", path.display());
+        assert!(loaded.config.site.to_upstreams().next().is_some(), "{}", path.display());
     }
 }
 
@@ -45,7 +45,7 @@ fn the_short_file_has_no_warning_and_the_documented_defaults() {
     assert_eq!(steps, &[Step::Preset(Preset::GunicornReload), Step::Preset(Preset::GunicornKillWorkers)]);
     assert_eq!(upstream(&short.config, "database").check.as_ref().unwrap().kind, CheckKind::Tcp);
     let routes: Vec<_> =
-        short.config.site.routes.iter().map(|route| (route.path.as_str(), route.to.as_str())).collect();
+        short.config.site.to_upstreams().map(|(route, to)| (route.path.as_str(), to.as_str())).collect();
     assert_eq!(routes, [("/", "frontend"), ("/api", "backend")]);
 }
 
@@ -85,22 +85,21 @@ fn every_key_can_be_set() {
     );
     let route = &site.routes[2];
     assert_eq!((route.host.as_ref().unwrap().to_string().as_str(), route.path.as_str()), ("*.example.com", "/api"));
-    assert_eq!((route.strip, route.body_limit), (true, Some(ByteSize(1 << 30))));
-    assert_eq!(site.routes[3].cors.as_ref().unwrap().origins, Origins::Any);
-    let auth = site.routes[4].auth.as_ref().unwrap();
+    let strip = UriRule::Strip(PathPrefix::parse("/api").unwrap());
+    assert!(matches!(&route.content, Content::Proxy(proxy) if proxy.uri == strip));
+    assert_eq!(route.body_limit, Some(ByteSize(1 << 30)));
+    assert_eq!(site.routes[3].response.cors.as_ref().unwrap().origins, Origins::Any);
+    let auth = site.routes[4].auth().unwrap();
     assert_eq!((auth.to.as_str(), auth.path.as_str()), ("users", "/verify?for=orders"));
     assert_eq!(auth.pass.iter().map(|field| field.name().as_str()).collect::<Vec<_>>(), ["x-user-id", "authorization"]);
     assert_eq!(auth.timeout, Duration::from_secs(60));
-    assert_eq!(site.routes[3].auth, None);
+    assert_eq!(site.routes[3].auth(), None);
     let config = Config { process, site };
     let api = upstream(&config, "api");
     assert_eq!(api.servers.iter().map(|server| server.weight.get()).collect::<Vec<_>>(), [1, 5, 1]);
     let check = api.check.as_ref().unwrap();
     assert_eq!(check.timeout, check.every, "a default timeout is never longer than the pause");
     assert_eq!(api.retry.on.statuses, [502, 503]);
-    assert!(
-        matches!(&api.cors.as_ref().unwrap().origins, Origins::Listed { origins, credentials: true } if origins.len() == 2)
-    );
     assert_eq!(api.heal.as_ref().unwrap().steps.len(), 8);
     assert_eq!(api.heal.as_ref().unwrap().budget.window, Duration::from_secs(3600));
     let db = upstream(&config, "db");
@@ -136,7 +135,7 @@ fn an_upstream_that_is_only_asked_has_its_use() {
     let text = "routes: { /: { to: app, auth: { to: users, path: /verify } } }\nupstreams:\n  app: app:80\n  users: { servers: users:80, check: off }\n".to_owned();
     let loaded = load_text(Path::new("remora.yaml"), text, &no_env).unwrap();
     assert_eq!(loaded.warnings, []);
-    let auth = loaded.config.site.routes[0].auth.as_ref().unwrap();
+    let auth = loaded.config.site.routes[0].auth().unwrap();
     assert_eq!((auth.pass.len(), auth.timeout), (0, Duration::from_secs(5)), "the documented defaults");
 }
 

@@ -13,12 +13,14 @@ pub struct Peer {
     pub text: String,
     /// `http` or `https`.
     pub scheme: &'static str,
+    /// The number of the listener that it came in by.
+    pub listener: usize,
 }
 
 impl Peer {
-    /// Of a connection from `socket`, under TLS or not.
-    pub fn new(socket: SocketAddr, is_tls: bool) -> Self {
+    /// Of a connection from `socket` to a listener, under TLS or not.
+    pub fn new(socket: SocketAddr, listener: usize, is_tls: bool) -> Self {
         let address = socket.ip().to_canonical();
-        Self { socket, address, text: address.to_string(), scheme: if is_tls { "https" } else { "http" } }
+        Self { socket, address, text: address.to_string(), scheme: if is_tls { "https" } else { "http" }, listener }
     }
 }

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::{IntCounter, IntGauge, Registry, TextEncoder};
 
-use crate::config::model::RouteSpec;
+use crate::config::model::Route;
 use crate::types::UpstreamName;
 
 pub use handles::{BackendMetrics, RouteMetrics, UpstreamMetrics};
@@ -100,8 +100,11 @@ impl Metrics {
     }
 
     /// The counters of a route: the same ones as long as anyone holds them, so they survive a reload.
-    pub fn route(&self, spec: &RouteSpec) -> Arc<RouteMetrics> {
-        RouteMetrics::of(&self.routes, &route_label(spec), spec.to.as_str())
+    pub fn route(&self, route: &Route) -> Arc<RouteMetrics> {
+        match route.to() {
+            Some(to) => RouteMetrics::of(&self.routes, &route.to_string(), to.as_str()),
+            None => self.unrouted(),
+        }
     }
 
     /// The counters of requests that no route matched.
@@ -184,14 +187,6 @@ impl Metrics {
     }
 }
 
-/// Host and path as the file has them: `/api`, `app.example.com/api`.
-pub fn route_label(spec: &RouteSpec) -> String {
-    match &spec.host {
-        Some(host) => format!("{host}{}", spec.path),
-        None => spec.path.to_string(),
-    }
-}
-
 fn unix_seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
@@ -207,20 +202,17 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::model::ErrorFormat;
+    use crate::config::model::{Content, Proxy, UriRule};
     use crate::telemetry::{CheckResult, ErrorReason, FailureKind};
     use crate::types::{HostPattern, PathPrefix};
 
-    fn route(host: Option<&str>, path: &str) -> RouteSpec {
-        RouteSpec {
+    fn route(host: Option<&str>, path: &str) -> Route {
+        let to = UpstreamName::parse("backend").unwrap();
+        Route {
             host: host.map(|host| HostPattern::parse(host).unwrap()),
             path: PathPrefix::parse(path).unwrap(),
-            to: UpstreamName::parse("backend").unwrap(),
-            strip: false,
-            cors: None,
-            errors: ErrorFormat::Auto,
-            body_limit: None,
-            auth: None,
+            content: Content::Proxy(Proxy { to, uri: UriRule::AsSent }),
+            ..Route::not_found()
         }
     }
 

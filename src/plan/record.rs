@@ -1,0 +1,71 @@
+//! What is written down when a request is over, the same for every lane: the route's counters, a warning where the edge failed
+//! it, one access log line.
+
+use crate::snapshot::LiveRoute;
+use crate::telemetry::metrics::Lane;
+use crate::telemetry::{AccessEntry, AccessLogger, ErrorReason, Metrics, one_line};
+
+/// nginx's status for a client that left before its response; it is logged and never sent.
+const CLIENT_LEFT: u16 = 499;
+
+/// One request that is over.
+pub struct Record<'a> {
+    /// What the access log says of it. A status of 0 is no response; route, upstream and note are set from the other fields.
+    pub entry: AccessEntry<'a>,
+    /// What took it.
+    pub route: &'a LiveRoute,
+    /// What served it.
+    pub lane: Lane,
+    /// Its path, for warnings.
+    pub path: &'a str,
+    /// Bytes of its body that were read.
+    pub body_in: u64,
+    /// Why it failed, where it did.
+    pub reason: Option<ErrorReason>,
+    /// What went wrong, for the error log.
+    pub cause: Option<&'a str>,
+}
+
+impl<'a> Record<'a> {
+    /// Writes it down.
+    pub fn finish(mut self, metrics: &Metrics, access: &AccessLogger) {
+        if self.entry.status == 0 {
+            self.entry.status = CLIENT_LEFT;
+            self.reason.get_or_insert(ErrorReason::ClientAbort);
+        }
+        let (route, entry) = (self.route, &self.entry);
+        metrics.took_lane(self.lane);
+        route.metrics.finished(entry.status, entry.duration, self.body_in, entry.body_bytes);
+        if let Some(reason) = self.reason {
+            route.metrics.failed(reason);
+        }
+        for _ in 1..entry.tries {
+            route.metrics.retried();
+        }
+        if entry.held.is_some() {
+            route.metrics.held();
+        }
+        if (500..600).contains(&entry.status)
+            && let Some(reason) = self.reason
+        {
+            self.warn(reason);
+        }
+        if access.is_on() {
+            let upstream = route.upstream.as_ref().map(|upstream| upstream.name().as_str());
+            let note = self.reason.map(ErrorReason::as_str);
+            access.log(&AccessEntry { route: route.label.as_deref(), upstream, note, ..self.entry });
+        }
+    }
+
+    /// One line a second and route about requests the edge failed; the access log has them all.
+    fn warn(&self, reason: ErrorReason) {
+        let Some(left_out) = self.route.warnings.admit() else { return };
+        let reason = reason.as_str();
+        let more = if left_out == 0 { String::new() } else { format!("; {left_out} more like it since the last line") };
+        let cause = self.cause.unwrap_or(reason);
+        let (status, path) = (self.entry.status, one_line(self.path));
+        let (method, id) = (self.entry.method, self.entry.request_id.unwrap_or_default());
+        let (method, id) = (String::from_utf8_lossy(method), String::from_utf8_lossy(id));
+        log::warn!(target: "remora::request", "{method} {path} answered {status} ({reason}): {cause}, request {id}{more}");
+    }
+}
