@@ -68,6 +68,7 @@ fuzz: setup corpora ## fuzz the parsers, FUZZ_SECONDS=3600 each; needs a nightly
 	cargo +nightly fuzz run head -- -max_total_time=$(FUZZ_SECONDS) -max_len=40000
 	cargo +nightly fuzz run framing -- -max_total_time=$(FUZZ_SECONDS) -max_len=40000
 	cargo +nightly fuzz run translation -- -max_total_time=$(FUZZ_SECONDS) -max_len=40000
+	cargo +nightly fuzz run --fuzz-dir fuzz/program walk fuzz/corpus/walk -- -max_total_time=$(FUZZ_SECONDS) -max_len=40000
 
 attacks: setup ## slowhttptest, HTTP/2 floods and WebSocket cases against the edge
 	@scripts/setup.sh python slowhttptest

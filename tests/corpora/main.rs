@@ -20,6 +20,8 @@ mod properties;
 mod replay;
 mod seeds;
 mod vectors;
+#[path = "../../fuzz/walk.rs"]
+mod walk;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -147,6 +149,7 @@ fn the_parsers_keep_their_promises_for_every_vector_and_seed() {
     for vector in &vectors {
         properties::head(&vector.bytes);
         properties::translation(&vector.bytes);
+        walk::walk(&[seeds::ROUTES, &vector.bytes].concat());
         for step in [1, 3, 255] {
             let end = vector.bytes.windows(4).position(|window| window == b"\r\n\r\n").map_or(0, |at| at + 4);
             properties::framing(&[&[step], &vector.bytes[end..]].concat());
@@ -158,6 +161,7 @@ fn the_parsers_keep_their_promises_for_every_vector_and_seed() {
         ("head", properties::head as fn(&[u8])),
         ("framing", properties::framing),
         ("translation", properties::translation),
+        ("walk", walk::walk),
     ];
     for (target, keep) in targets {
         let seeds = seeds::all(target);

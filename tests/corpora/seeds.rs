@@ -9,13 +9,21 @@ fn fuzz() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")
 }
 
+/// Routes for the walk.
+pub const ROUTES: &[u8] = b"/\n/api s\n/admin a\n/Admin/x b\na.test/ l\na.test/api/v1 sa\n*.test/x b\n\n";
+
 /// Writes each vector as a seed of every target: the whole for heads, and what is behind the head for bodies.
 pub fn write(vectors: &[Vector]) {
     for (n, vector) in vectors.iter().enumerate() {
         let end = vector.bytes.windows(4).position(|window| window == b"\r\n\r\n").map_or(0, |at| at + 4);
         let body = &vector.bytes[end..];
         let whole = || vector.bytes.clone();
-        for (target, bytes) in [("head", whole()), ("translation", whole()), ("framing", [&[7], body].concat())] {
+        for (target, bytes) in [
+            ("head", whole()),
+            ("translation", whole()),
+            ("walk", [ROUTES, &vector.bytes].concat()),
+            ("framing", [&[7], body].concat()),
+        ] {
             let folder = fuzz().join("corpus").join(target);
             fs::create_dir_all(&folder).unwrap();
             fs::write(folder.join(format!("vector-{n:03}")), bytes).unwrap();
