@@ -22,7 +22,7 @@ use crate::telemetry::metrics::{Lane, Turned};
 use super::frames::PREFACE;
 use super::guard::Admitted;
 use super::http2;
-use super::lent::{Lent, Loan};
+use super::pingora_stream::{PingoraStream, StreamParts};
 use super::tls::TlsAcceptor;
 use super::worker::Worker;
 
@@ -172,17 +172,17 @@ async fn full<'w>(
     let Client { wire, watch, input, peer } = client;
     let rest = input.take();
     let rest = rest.as_ref().map_or(&b""[..], |rest| rest.data());
-    let loan = Loan { transport: wire.into_transport(), peer: peer.socket, pace: worker.limits().pace() };
-    let lent = Lent::request(loan, bytes, rest, head.framing);
-    let mut session = ServerSession::new_http1(Box::new(lent));
+    let parts = StreamParts { transport: wire.into_transport(), peer: peer.socket, pace: worker.limits().pace() };
+    let stream = PingoraStream::request(parts, bytes, rest, head.framing);
+    let mut session = ServerSession::new_http1(Box::new(stream));
     session.set_keepalive(Some(worker.limits().keepalive.as_secs().max(1)));
     // Pingora sets the keepalive anew from the head; this it leaves.
     session.set_keepalive_reuses_remaining((!keep_alive).then_some(0));
     // Pingora's future is large: it is not to be a part of each connection's.
     let reused = Box::pin(planned.serve(worker.full.process_new_http(session, &worker.stopped))).await?;
     let (stream, _) = reused.consume();
-    let lent = stream.into_any().downcast::<Lent>().ok()?;
-    let (transport, ahead) = lent.take_back();
+    let stream = stream.into_any().downcast::<PingoraStream>().ok()?;
+    let (transport, ahead) = stream.take_back();
     if !keep_alive {
         return None;
     }

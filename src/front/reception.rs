@@ -39,7 +39,7 @@ struct Arrival {
 }
 
 /// Where the first worker sends connections.
-struct Desk {
+struct WorkerInbox {
     load: Arc<AtomicUsize>,
     arrivals: mpsc::UnboundedSender<Arrival>,
 }
@@ -57,19 +57,19 @@ pub fn start(
     let threads = threads.max(1);
     let (listeners, tls): (Vec<_>, Vec<_>) = endpoints.into_iter().map(|end| (end.listener, end.tls)).unzip();
     let tls: Arc<[_]> = tls.into();
-    let (mut desks, mut inboxes) = (Vec::new(), Vec::new());
+    let (mut workers, mut inboxes) = (Vec::new(), Vec::new());
     for _ in 0..threads {
         let (arrivals, inbox) = mpsc::unbounded_channel();
         let load = Arc::new(AtomicUsize::new(0));
         inboxes.push((Arc::clone(&load), inbox));
-        desks.push(Desk { load, arrivals });
+        workers.push(WorkerInbox { load, arrivals });
     }
-    let mut reception = Some(Reception { listeners, desks });
+    let mut reception = Some(Reception { listeners, workers });
     let (started, starts) = std::sync::mpsc::channel();
     // The one that takes connections last: clients may take every file there is.
     for (index, (load, inbox)) in inboxes.into_iter().enumerate().rev() {
         // The full lane here and not in the worker: it reads the system's certificates, and there may be no file later.
-        let own = Own {
+        let own = WorkerParts {
             full: full_lane(shared.edge.clone()),
             shared: shared.clone(),
             tls: Arc::clone(&tls),
@@ -96,7 +96,7 @@ pub fn start(
 }
 
 /// What a worker is made of.
-struct Own {
+struct WorkerParts {
     shared: Shared,
     full: Arc<HttpProxy<Edge>>,
     tls: Arc<[Option<Arc<TlsAcceptor>>]>,
@@ -109,7 +109,7 @@ struct Own {
 /// Where clients come in: the first worker has it. The sockets close when it takes no more.
 struct Reception {
     listeners: Vec<TcpListener>,
-    desks: Vec<Desk>,
+    workers: Vec<WorkerInbox>,
 }
 
 /// Pingora's proxy, with connections of its own.
@@ -121,8 +121,8 @@ fn full_lane(edge: Edge) -> Arc<HttpProxy<Edge>> {
 }
 
 /// One worker's thread, until the process ends.
-async fn run(own: Own, started: std::sync::mpsc::Sender<io::Result<()>>) {
-    let Own { shared, full, tls, stopped, load, mut inbox, reception } = own;
+async fn run(own: WorkerParts, started: std::sync::mpsc::Sender<io::Result<()>>) {
+    let WorkerParts { shared, full, tls, stopped, load, mut inbox, reception } = own;
     let worker = Rc::new(Worker::new(shared, full, tls, load, stopped.clone()));
     let looking = Rc::clone(&worker);
     spawn_here(async move {
@@ -142,23 +142,23 @@ async fn run(own: Own, started: std::sync::mpsc::Sender<io::Result<()>>) {
     while let Some(arrival) = inbox.recv().await {
         welcome(&worker, arrival);
     }
-    // The desks are gone with the first worker's listeners; what is open goes on.
+    // The senders are gone with the first worker's listeners; what is open goes on.
     std::future::pending::<()>().await;
 }
 
 /// Starts to take connections.
 fn receive(worker: &Rc<Worker>, reception: Reception) -> io::Result<()> {
-    let desks: Rc<[Desk]> = reception.desks.into();
+    let workers: Rc<[WorkerInbox]> = reception.workers.into();
     for (index, listener) in reception.listeners.into_iter().enumerate() {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let (worker, desks) = (Rc::clone(worker), Rc::clone(&desks));
-        spawn_here(async move { accept(&worker, &listener, index, &desks).await });
+        let (worker, workers) = (Rc::clone(worker), Rc::clone(&workers));
+        spawn_here(async move { accept(&worker, &listener, index, &workers).await });
     }
     Ok(())
 }
 
 /// Takes connections until the process stops.
-async fn accept(worker: &Rc<Worker>, listener: &tokio::net::TcpListener, index: usize, desks: &[Desk]) {
+async fn accept(worker: &Rc<Worker>, listener: &tokio::net::TcpListener, index: usize, workers: &[WorkerInbox]) {
     let mut stopped = worker.stopped.clone();
     let troubles = Limiter::default();
     loop {
@@ -191,7 +191,7 @@ async fn accept(worker: &Rc<Worker>, listener: &tokio::net::TcpListener, index: 
                 continue;
             }
         };
-        hand_over(worker, socket, peer, index, admitted, desks);
+        hand_over(worker, socket, peer, index, admitted, workers);
     }
 }
 
@@ -202,20 +202,20 @@ fn hand_over(
     peer: SocketAddr,
     endpoint: usize,
     admitted: Admitted,
-    desks: &[Desk],
+    workers: &[WorkerInbox],
 ) {
     let own = worker.load.load(Ordering::Relaxed);
-    let fewest = desks.iter().min_by_key(|desk| desk.load.load(Ordering::Relaxed));
-    match fewest.filter(|desk| desk.load.load(Ordering::Relaxed) < own) {
+    let fewest = workers.iter().min_by_key(|inbox| inbox.load.load(Ordering::Relaxed));
+    match fewest.filter(|inbox| inbox.load.load(Ordering::Relaxed) < own) {
         None => {
             worker.load.fetch_add(1, Ordering::Relaxed);
             open(worker, socket, peer, endpoint, admitted);
         }
-        Some(desk) => {
+        Some(inbox) => {
             let Ok(socket) = socket.into_std() else { return };
-            desk.load.fetch_add(1, Ordering::Relaxed);
-            if desk.arrivals.send(Arrival { socket, peer, endpoint, admitted }).is_err() {
-                desk.load.fetch_sub(1, Ordering::Relaxed);
+            inbox.load.fetch_add(1, Ordering::Relaxed);
+            if inbox.arrivals.send(Arrival { socket, peer, endpoint, admitted }).is_err() {
+                inbox.load.fetch_sub(1, Ordering::Relaxed);
             }
         }
     }

@@ -115,7 +115,7 @@ impl Refusal {
     }
 
     /// Nobody took the request: what the last one did, or 503 where none was tried.
-    pub const fn nobody(last: Option<Failure>, held: bool) -> Self {
+    pub const fn no_backend(last: Option<Failure>, held: bool) -> Self {
         match last {
             // Nobody came up while it waited; what the last one did before is not the cause.
             _ if held => Self::new(StatusCode::SERVICE_UNAVAILABLE, NOBODY, ErrorReason::HoldTimeout),

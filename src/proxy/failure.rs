@@ -15,7 +15,7 @@ fn meaning(error: &Error, ctx: &RequestContext) -> (Option<Refusal>, ErrorReason
     let refusal = match (error.esource(), error.etype()) {
         (_, ErrorType::HTTPStatus(413)) => Refusal::too_large(),
         (_, ErrorType::HTTPStatus(503)) if ctx.is_shed => Refusal::overloaded(),
-        (_, ErrorType::HTTPStatus(502..=504)) => Refusal::nobody(ctx.attempts.last(), !ctx.held.is_zero()),
+        (_, ErrorType::HTTPStatus(502..=504)) => Refusal::no_backend(ctx.attempts.last(), !ctx.held.is_zero()),
         (_, ErrorType::HTTPStatus(400)) => UNREADABLE,
         (_, ErrorType::HTTPStatus(status)) => Refusal::backend_failed(Failure::Status(*status)),
         (ErrorSource::Upstream, _) => Refusal::backend_failed(failure_of(error)),

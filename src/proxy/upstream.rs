@@ -37,7 +37,7 @@ pub(super) async fn choose(session: &mut Session, ctx: &mut RequestContext) -> R
                 ctx.held += waited_from.elapsed();
             }
             ctx.is_shed = matches!(found, Err(NoBackend::Overloaded));
-            found.map_err(|why| nobody(ctx, why.words()))?
+            found.map_err(|why| no_backend(ctx, why.words()))?
         }
     };
     if !session.is_body_done() {
@@ -73,7 +73,7 @@ fn make_fresh(peer: &mut HttpPeer) {
 }
 
 /// The error for a request nobody takes: what the last backend did, or 503 where none was tried.
-fn nobody(ctx: &RequestContext, why: &'static str) -> Box<Error> {
+fn no_backend(ctx: &RequestContext, why: &'static str) -> Box<Error> {
     let status = match ctx.attempts.last() {
         _ if ctx.is_shed => 503,
         None => 503,

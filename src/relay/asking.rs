@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use crate::plan::{Attempts, Next, Outcome};
 use crate::upstream::{Failure, Lease, NoBackend, Upstream};
 
-use super::attempt::{Answered, Asked, Attempt, Broken};
+use super::attempt::{Attempt, BackendResponse, Broken, RequestKind};
 use super::deadlines::Deadlines;
 use super::fault::Fault;
 use super::pool::Reuse;
-use super::question::Question;
+use super::scope::RequestScope;
 use super::sending::Outgoing;
 
 /// The way of a request through the backends of one upstream.
@@ -51,17 +51,17 @@ impl<'a> Asking<'a> {
     /// With what the client is to be told.
     pub async fn ask<'w>(
         &mut self,
-        question: &Question<'_, 'w>,
-        asked: Asked,
+        scope: &RequestScope<'_, 'w>,
+        asked: RequestKind,
         outgoing: &mut Outgoing<'w>,
-    ) -> Result<Answered<'w>, Fault> {
-        let (upstream, start) = (self.upstream, question.request.start);
+    ) -> Result<BackendResponse<'w>, Fault> {
+        let (upstream, start) = (self.upstream, scope.request.start);
         loop {
-            self.choose(question).await?;
+            self.choose(scope).await?;
             self.attempts.begin();
             let Some(lease) = &self.lease else { return Err(Fault::ClientLeft) };
             let backend = lease.backend().address();
-            let result = self.attempt(question, asked, outgoing).await;
+            let result = self.attempt(scope, asked, outgoing).await;
             let outcome = match &result {
                 Ok(answered) => Outcome::Status(answered.head.status),
                 Err(Broken { stale: true, .. }) => Outcome::Stale,
@@ -91,11 +91,11 @@ impl<'a> Asking<'a> {
     /// One attempt at the backend that was claimed.
     async fn attempt<'w>(
         &mut self,
-        question: &Question<'_, 'w>,
-        asked: Asked,
+        scope: &RequestScope<'_, 'w>,
+        asked: RequestKind,
         outgoing: &mut Outgoing<'w>,
-    ) -> Result<Answered<'w>, Broken> {
-        let (relay, upstream) = (question.relay, self.upstream);
+    ) -> Result<BackendResponse<'w>, Broken> {
+        let (relay, upstream) = (scope.relay, self.upstream);
         let Some(lease) = &self.lease else { return Err(Broken::from(Fault::ClientLeft)) };
         let is_whole = outgoing.upload.is_done();
         if !is_whole {
@@ -114,7 +114,7 @@ impl<'a> Asking<'a> {
         };
         let attempt = Attempt {
             relay,
-            client: question.client,
+            client: scope.client,
             upstream,
             lease,
             attempts: &self.attempts,
@@ -133,7 +133,7 @@ impl<'a> Asking<'a> {
     }
 
     /// Claims a backend; waits for one where the upstream holds requests.
-    async fn choose(&mut self, question: &Question<'_, '_>) -> Result<(), Fault> {
+    async fn choose(&mut self, scope: &RequestScope<'_, '_>) -> Result<(), Fault> {
         let upstream = self.upstream;
         if let Some(lease) = self.lease.take() {
             self.trail.last_backend = Some(lease.backend().label().to_owned());
@@ -142,10 +142,10 @@ impl<'a> Asking<'a> {
             self.lease = Some(lease);
             return Ok(());
         }
-        let (relay, client) = (question.relay, question.client);
+        let (relay, client) = (scope.relay, scope.client);
         let from = Instant::now();
         let found = {
-            let deadline = upstream.hold_deadline(question.request.start);
+            let deadline = upstream.hold_deadline(scope.request.start);
             let waiting = upstream.select_or_wait(self.attempts.tried_mut(), deadline);
             let mut waiting = std::pin::pin!(waiting);
             poll_fn(|context| match waiting.as_mut().poll(context) {
@@ -166,7 +166,7 @@ impl<'a> Asking<'a> {
             Some(Err(NoBackend::Overloaded)) => Err(Fault::Overloaded),
             Some(Err(why)) => {
                 self.trail.cause = Some(why.words());
-                Err(Fault::Nobody(self.last_failure(), !self.trail.queued.is_zero()))
+                Err(Fault::NoBackend(self.last_failure(), !self.trail.queued.is_zero()))
             }
             None => Err(Fault::ClientLeft),
         }

@@ -18,7 +18,7 @@ use super::wire::Wire;
 use super::worker::Relay;
 
 /// A response whose head is here.
-pub(super) struct Answered<'w> {
+pub(super) struct BackendResponse<'w> {
     pub wire: Wire,
     /// What was read, from the head on.
     pub bytes: Buffer<'w>,
@@ -35,7 +35,7 @@ pub(super) struct Attempt<'a, 'w> {
     pub lease: &'a Lease,
     pub attempts: &'a Attempts,
     pub deadlines: Deadlines,
-    pub asked: Asked,
+    pub asked: RequestKind,
     /// All of the request's body is here.
     pub is_whole: bool,
     /// An interim response was passed on: the request stays with this backend.
@@ -44,7 +44,7 @@ pub(super) struct Attempt<'a, 'w> {
 
 /// What of the request decides how it is sent and how the response is read.
 #[derive(Clone, Copy)]
-pub(super) struct Asked {
+pub(super) struct RequestKind {
     pub is_head: bool,
     pub version: Version,
     /// What was sent may be sent again (RFC 9110, section 9.2.2).
@@ -128,10 +128,15 @@ impl<'w> Attempt<'_, 'w> {
     ///
     /// # Errors
     /// With why there is none.
-    pub async fn ask(mut self, wire: Wire, reused: bool, outgoing: &mut Outgoing<'w>) -> Result<Answered<'w>, Broken> {
+    pub async fn ask(
+        mut self,
+        wire: Wire,
+        reused: bool,
+        outgoing: &mut Outgoing<'w>,
+    ) -> Result<BackendResponse<'w>, Broken> {
         let before = wire.written();
         match self.wait(&wire, outgoing).await {
-            Ok((bytes, head, sending)) => Ok(Answered { wire, bytes, head, sending }),
+            Ok((bytes, head, sending)) => Ok(BackendResponse { wire, bytes, head, sending }),
             Err(Lost { fault, in_order }) => {
                 let kept = !outgoing.streams;
                 let is_reset = fault == Fault::Backend(Failure::Reset);
@@ -151,7 +156,7 @@ impl<'w> Attempt<'_, 'w> {
     ) -> Result<(Buffer<'w>, ResponseHead, Sending<'w>), Lost> {
         let (relay, client) = (self.relay, self.client);
         let mut sending = Sending::default();
-        let mut reading = Reading { head: relay.take_answer(), bytes: None };
+        let mut reading = Reading { head: relay.take_response_head(), bytes: None };
         loop {
             let waited = self.wait_for_head(wire, outgoing, &mut sending, &mut reading).await;
             client.watch().backend_until(None);

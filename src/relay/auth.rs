@@ -15,12 +15,12 @@ use crate::plan::{Denial, Refusal};
 use crate::upstream::{Failure, Upstream};
 
 use super::asking::Asking;
-use super::attempt::{Answered, Asked};
+use super::attempt::{BackendResponse, RequestKind};
 use super::body::Body;
 use super::fault::Fault;
-use super::heads::{self, AnswerOut, BodyOut};
-use super::question::Question;
+use super::heads::{self, RequestBodyOut, ResponseBodyOut};
 use super::response_head::header_line;
+use super::scope::RequestScope;
 use super::sending::Outgoing;
 use super::spool::Spool;
 use super::upload::Upload;
@@ -31,8 +31,8 @@ const BODY_MAX: usize = 64 * 1024;
 /// How long the rest of a response that said yes is read, so that its connection can be used again.
 const REST: Duration = Duration::from_millis(100);
 
-/// What became of the question.
-pub(super) enum Ruled {
+/// What became of it.
+pub(super) enum AuthOutcome {
     /// Yes, and these header lines say who the client is.
     Granted(Vec<u8>),
     /// No.
@@ -44,23 +44,28 @@ pub(super) enum Ruled {
 }
 
 /// Asks whether the request is allowed.
-pub(super) async fn ask(question: &Question<'_, '_>, auth: &AuthSpec, upstream: &Upstream) -> Ruled {
-    let relay = question.relay;
+pub(super) async fn ask(scope: &RequestScope<'_, '_>, auth: &AuthSpec, upstream: &Upstream) -> AuthOutcome {
+    let relay = scope.relay;
     let deadline = Instant::now() + auth.timeout;
     upstream.budget().deposit();
     let mut outgoing = Outgoing {
         head: relay.lines.take(),
         spool: Spool::default(),
         upload: Upload::new(Framing::None, Version::Http11, None),
-        body: BodyOut::None,
+        body: RequestBodyOut::None,
         streams: false,
     };
-    request(&mut outgoing.head, question, auth);
-    let asked =
-        Asked { is_head: false, version: Version::Http11, idempotent: true, upgrades: false, passes_interim: false };
+    request(&mut outgoing.head, scope, auth);
+    let asked = RequestKind {
+        is_head: false,
+        version: Version::Http11,
+        idempotent: true,
+        upgrades: false,
+        passes_interim: false,
+    };
     let mut asking = Asking::new(upstream);
-    let answered = timeout_at(deadline.into(), asking.ask(question, asked, &mut outgoing)).await;
-    let watch = question.client.watch();
+    let answered = timeout_at(deadline.into(), asking.ask(scope, asked, &mut outgoing)).await;
+    let watch = scope.client.watch();
     watch.client_until(None);
     watch.backend_until(None);
     let fault = match answered {
@@ -68,10 +73,10 @@ pub(super) async fn ask(question: &Question<'_, '_>, auth: &AuthSpec, upstream: 
             Ok(verdict) => return verdict,
             Err(status) => Fault::Backend(Failure::Status(status)),
         },
-        Ok(Err(Fault::ClientLeft | Fault::ClientSlow)) => return Ruled::Left,
+        Ok(Err(Fault::ClientLeft | Fault::ClientSlow)) => return AuthOutcome::Left,
         Ok(Err(fault)) => fault,
         // It was queued until then.
-        Err(_) if asking.lease.is_none() => Fault::Nobody(None, true),
+        Err(_) if asking.lease.is_none() => Fault::NoBackend(None, true),
         Err(_) => {
             // The deadline is the route's: a backend that was asked when most of it was gone is not to blame.
             if let Some(lease) = &asking.lease
@@ -83,30 +88,30 @@ pub(super) async fn ask(question: &Question<'_, '_>, auth: &AuthSpec, upstream: 
         }
     };
     let (refusal, why) = match fault {
-        Fault::Backend(failure) | Fault::Nobody(Some(failure), false) => {
+        Fault::Backend(failure) | Fault::NoBackend(Some(failure), false) => {
             (Refusal::auth_failed(failure), failure.to_string())
         }
-        _ => (Refusal::auth_unavailable(), asking.trail.cause.unwrap_or("no backend took the question").to_owned()),
+        _ => (Refusal::auth_unavailable(), asking.trail.cause.unwrap_or("no backend took the request").to_owned()),
     };
     let backend = asking.lease.as_ref().map(|lease| lease.backend().label().to_owned()).or(asking.trail.last_backend);
     let backend = backend.map_or_else(String::new, |label| format!("{label}: "));
-    Ruled::Neither(refusal, format!("auth upstream {}: {backend}{why}", upstream.name()))
+    AuthOutcome::Neither(refusal, format!("auth upstream {}: {backend}{why}", upstream.name()))
 }
 
 /// Writes the head that the auth upstream gets: a GET without a body, with what the client said of itself, and what is asked
 /// about, as Traefik's ForwardAuth names it, and as nginx's users set it for `auth_request`.
-fn request(out: &mut Vec<u8>, question: &Question<'_, '_>, auth: &AuthSpec) {
-    let view = question.view();
+fn request(out: &mut Vec<u8>, scope: &RequestScope<'_, '_>, auth: &AuthSpec) {
+    let view = scope.view();
     for part in ["GET ", auth.path.as_str(), " HTTP/1.1\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }
-    heads::host(out, question, auth.to.as_str());
-    for (name, value) in heads::passed(question) {
+    heads::host(out, scope, auth.to.as_str());
+    for (name, value) in heads::passed(scope) {
         if !stays_behind(name) {
             header_line(out, name, value);
         }
     }
-    heads::introduce(out, question);
+    heads::introduce(out, scope);
     for (name, value) in [
         (&b"X-Original-Method"[..], view.method().as_bytes()),
         (b"X-Forwarded-Method", view.method().as_bytes()),
@@ -124,11 +129,11 @@ fn request(out: &mut Vec<u8>, question: &Question<'_, '_>, auth: &AuthSpec) {
 /// With its status, where it says neither yes nor no.
 async fn hear(
     relay: &Relay,
-    answered: Answered<'_>,
+    answered: BackendResponse<'_>,
     auth: &AuthSpec,
     asking: &Asking<'_>,
     deadline: Instant,
-) -> Result<Ruled, u16> {
+) -> Result<AuthOutcome, u16> {
     let view = answered.head.view(answered.bytes.data());
     let code = answered.head.status;
     let status = StatusCode::from_u16(code).map_err(|_| code)?;
@@ -144,11 +149,11 @@ async fn hear(
             }
             let until = deadline.min(Instant::now() + REST);
             read_rest(relay, answered, asking, until, 0).await;
-            Ruled::Granted(identity)
+            AuthOutcome::Granted(identity)
         }
         Ruling::Denied => {
             let body = read_rest(relay, answered, asking, deadline, BODY_MAX).await;
-            Ruled::Denied(Denial { status, headers: denial_headers(&headers, body.is_some()), body })
+            AuthOutcome::Denied(Denial { status, headers: denial_headers(&headers, body.is_some()), body })
         }
     };
     Ok(verdict)
@@ -168,14 +173,14 @@ fn header_map(view: &ResponseView<'_>) -> HeaderMap {
 /// Reads the body; `None` where it is larger than `most`, breaks off or is late. Keeps the connection where all was read.
 async fn read_rest(
     relay: &Relay,
-    answered: Answered<'_>,
+    answered: BackendResponse<'_>,
     asking: &Asking<'_>,
     until: Instant,
     most: usize,
 ) -> Option<Bytes> {
-    let Answered { wire, mut bytes, head, .. } = answered;
+    let BackendResponse { wire, mut bytes, head, .. } = answered;
     let announced = head.view(bytes.data()).announced_keepalive();
-    let mut body = Body::new(head.framing, AnswerOut::Frames);
+    let mut body = Body::new(head.framing, ResponseBodyOut::Frames);
     bytes.used(head.length);
     body.take(&mut bytes).ok()?;
     let mut whole = Vec::new();
@@ -209,6 +214,6 @@ async fn read_rest(
         let idle = asking.upstream.spec().timeouts.idle;
         relay.pool.keep(lease.backend().address(), wire, relay.clock.now(), idle, announced);
     }
-    relay.give_answer(head);
+    relay.give_response_head(head);
     (whole.len() <= most).then(|| whole.into())
 }

@@ -4,12 +4,12 @@ use crate::http1::{Chunked, Form, LAST_CHUNK, ResponseFraming};
 use crate::upstream::Failure;
 
 use super::buffer::Buffer;
-use super::heads::AnswerOut;
+use super::heads::ResponseBodyOut;
 
 /// A response's body.
 pub(super) struct Body {
     framing: ResponseFraming,
-    pub out: AnswerOut,
+    pub out: ResponseBodyOut,
     pub left: u64,
     chunked: Option<Chunked>,
     /// All of it was read.
@@ -21,9 +21,9 @@ pub(super) struct Body {
 }
 
 impl Body {
-    pub fn new(framing: ResponseFraming, out: AnswerOut) -> Self {
+    pub fn new(framing: ResponseFraming, out: ResponseBodyOut) -> Self {
         let left = if let ResponseFraming::Length(length) = framing { length } else { 0 };
-        let form = if out == AnswerOut::Chunks { Form::Chunks } else { Form::Data };
+        let form = if out == ResponseBodyOut::Chunks { Form::Chunks } else { Form::Data };
         let chunked = (framing == ResponseFraming::Chunked).then(|| Chunked::new(form));
         let done = matches!(framing, ResponseFraming::None | ResponseFraming::Length(0));
         Self { framing, out, left, chunked, done, stray: false, data: 0 }
@@ -46,7 +46,7 @@ impl Body {
             }
             (ResponseFraming::UntilClose | ResponseFraming::Chunked, None) => {
                 self.data += came as u64;
-                if self.out == AnswerOut::IntoChunks && came != 0 {
+                if self.out == ResponseBodyOut::IntoChunks && came != 0 {
                     bytes.make_chunk();
                 }
             }
@@ -64,7 +64,7 @@ impl Body {
 
     /// How much is left, where nothing of it has to be looked at.
     pub fn left_as_it_comes(&self) -> Option<u64> {
-        (matches!(self.framing, ResponseFraming::Length(_)) && self.out == AnswerOut::AsIs).then_some(self.left)
+        (matches!(self.framing, ResponseFraming::Length(_)) && self.out == ResponseBodyOut::AsIs).then_some(self.left)
     }
 
     /// So much of it went on without being looked at.
@@ -89,8 +89,8 @@ impl Body {
     pub fn ending(&self) -> &[u8] {
         match (&self.chunked, self.out) {
             _ if !self.done => b"",
-            (Some(chunked), AnswerOut::Chunks) => chunked.ending(),
-            (_, AnswerOut::IntoChunks) => LAST_CHUNK,
+            (Some(chunked), ResponseBodyOut::Chunks) => chunked.ending(),
+            (_, ResponseBodyOut::IntoChunks) => LAST_CHUNK,
             _ => b"",
         }
     }

@@ -9,14 +9,14 @@ use http::HeaderMap;
 use crate::types::Pace;
 use crate::upstream::Failure;
 
-use super::attempt::Answered;
+use super::attempt::BackendResponse;
 use super::body::Body;
 use super::buffer::{Buffer, HEADROOM};
 use super::client::{Downstream, Stream};
 use super::clock::Late;
 use super::deadlines::Deadlines;
 use super::fault::Fault;
-use super::heads::AnswerOut;
+use super::heads::ResponseBodyOut;
 use super::response_head::{self, HeadOut};
 use super::sending::{Outgoing, Sending};
 use super::splice::Conduit;
@@ -140,13 +140,13 @@ impl<'w> Writing<'w> {
 pub(super) async fn deliver<'w>(
     relay: &'w Relay,
     client: Downstream<'_, 'w>,
-    answered: Answered<'w>,
+    answered: BackendResponse<'w>,
     head: HeadOut<'w>,
-    out: AnswerOut,
+    out: ResponseBodyOut,
     outgoing: &mut Outgoing<'w>,
     deadlines: Deadlines,
 ) -> Delivered {
-    let Answered { wire, mut bytes, head: parsed, sending } = answered;
+    let BackendResponse { wire, mut bytes, head: parsed, sending } = answered;
     let mut body = Body::new(parsed.framing, out);
     bytes.used(parsed.length);
     let first = body.take(&mut bytes);
@@ -168,7 +168,7 @@ pub(super) async fn deliver<'w>(
     client.watch().backend_until(None);
     let Delivery { wire, body, writing, sending, outgoing, .. } = delivery;
     let clean = result.is_ok() && !body.stray && parsed.keep_alive && sending.is_settled() && outgoing.upload.is_done();
-    relay.give_answer(parsed);
+    relay.give_response_head(parsed);
     Delivered { data: body.data, result, reusable: clean.then_some(wire), begun: writing.begun }
 }
 

@@ -14,17 +14,17 @@ use crate::telemetry::ErrorReason;
 use crate::upstream::{Lease, Upstream};
 
 use super::asking::Asking;
-use super::attempt::{Answered, Asked};
-use super::auth::{self, Ruled};
+use super::attempt::{BackendResponse, RequestKind};
+use super::auth::{self, AuthOutcome};
 use super::client::Downstream;
 use super::clock::Late;
 use super::deadlines::Deadlines;
 use super::deliver::deliver;
 use super::fault::Fault;
 use super::figures::Figures;
-use super::heads::{self, AnswerOut, BodyOut};
-use super::question::{Question, Request};
+use super::heads::{self, RequestBodyOut, ResponseBodyOut};
 use super::response_head::HeadOut;
+use super::scope::{Request, RequestScope};
 use super::sending::Outgoing;
 use super::spool::Spool;
 use super::tunnel;
@@ -57,11 +57,11 @@ pub async fn serve<'w>(relay: &'w Relay, client: Downstream<'_, 'w>, request: &R
     };
     let peer = client.peer();
     let facts = ClientFacts { address: peer.address, text: &peer.text, scheme: peer.scheme, host: request.view.host() };
-    let question = Question { relay, client, request, facts, id };
-    let mut exchange = Exchange { question: &question, figures: Figures::new(request.start), lease: None, ends: false };
+    let scope = RequestScope { relay, client, request, facts, id };
+    let mut exchange = Exchange { scope: &scope, figures: Figures::new(request.start), lease: None, ends: false };
     let after = exchange.run().await;
     let Exchange { figures, lease, .. } = exchange;
-    figures.finish(&question, lease.as_ref());
+    figures.finish(&scope, lease.as_ref());
     after
 }
 
@@ -73,7 +73,7 @@ struct Destination<'a> {
 }
 
 struct Exchange<'a, 'w> {
-    question: &'a Question<'a, 'w>,
+    scope: &'a RequestScope<'a, 'w>,
     figures: Figures,
     lease: Option<Lease>,
     /// The connection's end is the response's.
@@ -82,9 +82,9 @@ struct Exchange<'a, 'w> {
 
 impl<'a, 'w> Exchange<'a, 'w> {
     async fn run(&mut self) -> After {
-        let (relay, view) = (self.question.relay, self.question.view());
+        let (relay, view) = (self.scope.relay, self.scope.view());
         let framing = view.head().framing;
-        let request = self.question.request;
+        let request = self.scope.request;
         let (program, mut walk, mut identity) = (&request.snapshot.program, request.walk, Vec::new());
         let proxy = loop {
             match walk.next(program, &request.asked, view) {
@@ -95,13 +95,13 @@ impl<'a, 'w> Exchange<'a, 'w> {
                 },
                 Verdict::Refuse(refusal) => return self.refuse(refusal, framing).await,
                 Verdict::Preflight(preflight) => {
-                    let response = OwnResponse::preflight(preflight, self.question.reader().request_id);
-                    let keep = self.question.keeps_alive() && framing == Framing::None;
+                    let response = OwnResponse::preflight(preflight, self.scope.reader().request_id);
+                    let keep = self.scope.keeps_alive() && framing == Framing::None;
                     return self.respond(&response, keep).await;
                 }
             }
         };
-        let route = self.question.route();
+        let route = self.scope.route();
         let Some(upstream) = &route.upstream else { return self.refuse(Refusal::internal(), framing).await };
         upstream.budget().deposit();
         let limit = route.spec.body_limit.map(|limit| limit.0);
@@ -110,7 +110,7 @@ impl<'a, 'w> Exchange<'a, 'w> {
             head: relay.lines.take(),
             spool: Spool::default(),
             upload: Upload::new(framing, view.head().version, limit),
-            body: BodyOut::None,
+            body: RequestBodyOut::None,
             streams: false,
         };
         let result = self.pass_on(&to, framing, &identity, &mut outgoing).await;
@@ -126,24 +126,24 @@ impl<'a, 'w> Exchange<'a, 'w> {
 
     /// Has the route's auth upstream asked: what that says of the client, as header lines.
     async fn authorize(&mut self, auth: &AuthSpec, framing: Framing) -> Result<Vec<u8>, After> {
-        let Some(upstream) = &self.question.route().auth else {
+        let Some(upstream) = &self.scope.route().auth else {
             return Err(self.refuse(Refusal::internal(), framing).await);
         };
         // Apart, so that requests which ask nobody do not carry its state.
-        match Box::pin(auth::ask(self.question, auth, upstream)).await {
-            Ruled::Granted(identity) => Ok(identity),
-            Ruled::Denied(denial) => {
+        match Box::pin(auth::ask(self.scope, auth, upstream)).await {
+            AuthOutcome::Granted(identity) => Ok(identity),
+            AuthOutcome::Denied(denial) => {
                 self.figures.reason = Some(ErrorReason::AuthDenied);
-                let response = OwnResponse::denied(denial, self.question.reader());
+                let response = OwnResponse::denied(denial, self.scope.reader());
                 // A body that is left unread could be taken for the next request.
-                let keep = self.question.keeps_alive() && framing == Framing::None;
+                let keep = self.scope.keeps_alive() && framing == Framing::None;
                 Err(self.respond(&response, keep).await)
             }
-            Ruled::Neither(refusal, why) => {
+            AuthOutcome::Neither(refusal, why) => {
                 self.figures.cause = Some(why.into());
                 Err(self.refuse(refusal, framing).await)
             }
-            Ruled::Left => {
+            AuthOutcome::Left => {
                 self.figures.reason = Some(ErrorReason::ClientAbort);
                 Err(After::Abort)
             }
@@ -158,13 +158,13 @@ impl<'a, 'w> Exchange<'a, 'w> {
         identity: &[u8],
         outgoing: &mut Outgoing<'w>,
     ) -> Result<After, Fault> {
-        let (question, view) = (self.question, self.question.view());
-        let (relay, client) = (question.relay, question.client);
+        let (scope, view) = (self.scope, self.scope.view());
+        let (relay, client) = (scope.relay, scope.client);
         let Destination { route, upstream, proxy } = *to;
         self.take_in(upstream, framing, outgoing).await?;
-        heads::request(&mut outgoing.head, question, proxy, outgoing.body, identity);
+        heads::request(&mut outgoing.head, scope, proxy, outgoing.body, identity);
         outgoing.spool.join(&mut outgoing.head);
-        let asked = Asked {
+        let asked = RequestKind {
             is_head: view.method() == "HEAD",
             version: view.head().version,
             idempotent: plan::is_idempotent(view.method()),
@@ -172,7 +172,7 @@ impl<'a, 'w> Exchange<'a, 'w> {
             passes_interim: true,
         };
         let mut asking = Asking::new(upstream);
-        let answered = asking.ask(question, asked, outgoing).await;
+        let answered = asking.ask(scope, asked, outgoing).await;
         (self.lease, self.figures.trail) = (asking.lease, asking.trail);
         let answered = answered?;
         if answered.sending.is_settled() {
@@ -182,13 +182,13 @@ impl<'a, 'w> Exchange<'a, 'w> {
         let response = answered.head.view(answered.bytes.data());
         let announced = response.announced_keepalive();
         let mut head = client.head(relay);
-        heads::answer(&mut head, &response, question, route);
+        heads::response(&mut head, &response, scope, route);
         let status = answered.head.status;
         if status == 101 {
             return self.tunnel(answered, &head).await;
         }
-        let out = heads::answer_out(answered.head.framing, view.head().version);
-        self.ends = out == AnswerOut::UntilClose;
+        let out = heads::response_body_out(answered.head.framing, view.head().version);
+        self.ends = out == ResponseBodyOut::UntilClose;
         let deadlines = Deadlines::of(upstream);
         let delivered = deliver(relay, client, answered, head, out, outgoing, deadlines).await;
         self.figures.body_out = delivered.data;
@@ -206,14 +206,14 @@ impl<'a, 'w> Exchange<'a, 'w> {
     }
 
     /// The backend takes the connection over.
-    async fn tunnel(&mut self, answered: Answered<'w>, head: &HeadOut<'w>) -> Result<After, Fault> {
-        let (relay, client) = (self.question.relay, self.question.client);
+    async fn tunnel(&mut self, answered: BackendResponse<'w>, head: &HeadOut<'w>) -> Result<After, Fault> {
+        let (relay, client) = (self.scope.relay, self.scope.client);
         let Some(client) = client.connection() else { return Err(Fault::ClientLeft) };
         client.send(relay, head.text(), b"").await.map_err(|_| Fault::ClientLeft)?;
         self.figures.status = 101;
-        let Answered { wire, mut bytes, head, .. } = answered;
+        let BackendResponse { wire, mut bytes, head, .. } = answered;
         bytes.used(head.length);
-        relay.give_answer(head);
+        relay.give_response_head(head);
         // What was taken for a backend that answers is one that talks from now on.
         let moved = tunnel::join(relay, client, &wire, bytes).await;
         (self.figures.body_in, self.figures.body_out) = (moved.inward, moved.outward);
@@ -222,27 +222,27 @@ impl<'a, 'w> Exchange<'a, 'w> {
 
     /// Reads what of the body may wait here.
     async fn take_in(&self, upstream: &Upstream, framing: Framing, outgoing: &mut Outgoing<'w>) -> Result<(), Fault> {
-        let (relay, client) = (self.question.relay, self.question.client);
+        let (relay, client) = (self.scope.relay, self.scope.client);
         outgoing.body = match framing {
             // A length of nothing is said to the backend too: some refuse a POST without one.
-            Framing::None if self.question.view().get(Known::ContentLength).is_some() => BodyOut::Length(0),
-            Framing::None => BodyOut::None,
-            Framing::Length(length) => BodyOut::Length(length),
-            Framing::Chunked => BodyOut::Chunks,
+            Framing::None if self.scope.view().get(Known::ContentLength).is_some() => RequestBodyOut::Length(0),
+            Framing::None => RequestBodyOut::None,
+            Framing::Length(length) => RequestBodyOut::Length(length),
+            Framing::Chunked => RequestBodyOut::Chunks,
         };
         if framing == Framing::None {
             return Ok(());
         }
-        if self.question.view().head().expects_continue {
+        if self.scope.view().head().expects_continue {
             client.go_on(relay).await.map_err(|_| Fault::ClientLeft)?;
         }
         let allowed = upstream.spec().request_buffer.0;
         let most = if let Framing::Length(length) = framing { length.min(allowed) } else { allowed };
         let (upload, spool) = (&mut outgoing.upload, &mut outgoing.spool);
         poll_fn(|context| spool.poll_fill(relay, client, upload, most, context)).await?;
-        if outgoing.body == BodyOut::Chunks {
+        if outgoing.body == RequestBodyOut::Chunks {
             if upload.is_done() && upload.ending() == LAST_CHUNK {
-                outgoing.body = BodyOut::Length(spool.len());
+                outgoing.body = RequestBodyOut::Length(spool.len());
             } else {
                 spool.make_chunk();
             }
@@ -252,11 +252,11 @@ impl<'a, 'w> Exchange<'a, 'w> {
 
     /// What becomes of the connection after a whole answer.
     async fn after(&mut self, upload: &mut Upload) -> After {
-        let keep = self.question.keeps_alive() && !self.ends;
+        let keep = self.scope.keeps_alive() && !self.ends;
         if upload.is_done() {
             return if keep { After::Keep } else { After::Close };
         }
-        // The answer came before the end of the question.
+        // The answer came before the end of the request.
         if keep && self.drain(upload).await { After::Keep } else { After::Linger }
     }
 
@@ -264,7 +264,7 @@ impl<'a, 'w> Exchange<'a, 'w> {
     async fn drain(&self, upload: &mut Upload) -> bool {
         const LONGEST: Duration = Duration::from_secs(2);
         const MOST: u64 = 4 << 20;
-        let (relay, client) = (self.question.relay, self.question.client);
+        let (relay, client) = (self.scope.relay, self.scope.client);
         let (until, before) = (relay.clock.now() + LONGEST, upload.received);
         let mut buffer = relay.buffers.large();
         poll_fn(|context| {
@@ -286,21 +286,21 @@ impl<'a, 'w> Exchange<'a, 'w> {
 
     async fn refuse(&mut self, refusal: Refusal, framing: Framing) -> After {
         let is_clear = framing == Framing::None && refusal.status != http::StatusCode::BAD_REQUEST;
-        let keep = self.question.keeps_alive() && is_clear;
+        let keep = self.scope.keeps_alive() && is_clear;
         self.answer(refusal, keep).await
     }
 
     async fn answer(&mut self, refusal: Refusal, keep: bool) -> After {
         self.figures.reason = Some(refusal.reason);
         self.figures.cause.get_or_insert(refusal.detail.into());
-        self.respond(&OwnResponse::refusal(refusal, self.question.reader()), keep).await
+        self.respond(&OwnResponse::refusal(refusal, self.scope.reader()), keep).await
     }
 
     /// Sends a response of the edge's own.
     async fn respond(&mut self, response: &OwnResponse, keep: bool) -> After {
-        let (relay, view) = (self.question.relay, self.question.view());
+        let (relay, view) = (self.scope.relay, self.scope.view());
         let (to_head, version) = (view.method() == "HEAD", view.head().version);
-        match self.question.client.respond(relay, response, to_head, version, keep).await {
+        match self.scope.client.respond(relay, response, to_head, version, keep).await {
             Ok(sent) => {
                 self.figures.status = response.status.as_u16();
                 self.figures.body_out = sent;
@@ -315,7 +315,7 @@ impl<'a, 'w> Exchange<'a, 'w> {
         if self.figures.status != 0 {
             self.figures.reason = Some(fault.reason_when_begun());
             if fault == Fault::ClientSlow {
-                self.question.client.drop_unsent();
+                self.scope.client.drop_unsent();
             }
             return After::Abort;
         }
@@ -323,7 +323,7 @@ impl<'a, 'w> Exchange<'a, 'w> {
             self.figures.reason = Some(ErrorReason::ClientAbort);
             return After::Abort;
         };
-        let keep = self.question.keeps_alive() && (framing == Framing::None || body_done) && fault.is_backends();
+        let keep = self.scope.keeps_alive() && (framing == Framing::None || body_done) && fault.is_backends();
         self.answer(refusal, keep).await
     }
 }

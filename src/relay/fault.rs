@@ -18,7 +18,7 @@ pub(super) enum Fault {
     /// The backend failed.
     Backend(Failure),
     /// No backend took the request: what the last one did, and whether the request was held meanwhile.
-    Nobody(Option<Failure>, bool),
+    NoBackend(Option<Failure>, bool),
     /// Every backend has more than it can answer.
     Overloaded,
     /// The backend was put out while the request waited in it, and another can take it.
@@ -37,7 +37,7 @@ impl Fault {
             Self::Overloaded => Some(Refusal::overloaded()),
             // Never told: the request has somewhere to go.
             Self::Evicted => Some(Refusal::backend_failed(Failure::Timeout)),
-            Self::Nobody(last, held) => Some(Refusal::nobody(last, held)),
+            Self::NoBackend(last, held) => Some(Refusal::no_backend(last, held)),
         }
     }
 
@@ -48,12 +48,12 @@ impl Fault {
             Self::ClientSlow => ErrorReason::ClientTimeout,
             Self::BadBody(_) => ErrorReason::BadRequest,
             Self::TooLarge => ErrorReason::TooLarge,
-            Self::Backend(_) | Self::Nobody(..) | Self::Overloaded | Self::Evicted => ErrorReason::Truncated,
+            Self::Backend(_) | Self::NoBackend(..) | Self::Overloaded | Self::Evicted => ErrorReason::Truncated,
         }
     }
 
     /// True where the client did nothing wrong.
     pub fn is_backends(self) -> bool {
-        matches!(self, Self::Backend(_) | Self::Nobody(..) | Self::Overloaded | Self::Evicted)
+        matches!(self, Self::Backend(_) | Self::NoBackend(..) | Self::Overloaded | Self::Evicted)
     }
 }

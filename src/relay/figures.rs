@@ -10,7 +10,7 @@ use crate::telemetry::{AccessEntry, ErrorReason};
 use crate::upstream::Lease;
 
 use super::asking::Trail;
-use super::question::Question;
+use super::scope::RequestScope;
 
 /// One request's figures.
 #[derive(Debug)]
@@ -33,10 +33,10 @@ impl Figures {
     }
 
     /// Writes the request down; `lease` is the backend claimed last.
-    pub fn finish(&self, question: &Question<'_, '_>, lease: Option<&Lease>) {
-        let (relay, view) = (question.relay, question.view());
+    pub fn finish(&self, scope: &RequestScope<'_, '_>, lease: Option<&Lease>) {
+        let (relay, view) = (scope.relay, scope.view());
         let access = &relay.shared.access;
-        let client = || question.request.snapshot.forwarding.client_address(&question.facts, view);
+        let client = || scope.request.snapshot.forwarding.client_address(&scope.facts, view);
         let entry = AccessEntry {
             client: access.is_on().then(client),
             method: view.method().as_bytes(),
@@ -50,8 +50,8 @@ impl Figures {
             body_bytes: self.body_out,
             referer: view.get(Known::Referer),
             user_agent: view.get(Known::UserAgent),
-            host: Some(question.facts.host.as_bytes()).filter(|host| !host.is_empty()),
-            request_id: Some(question.id),
+            host: Some(scope.facts.host.as_bytes()).filter(|host| !host.is_empty()),
+            request_id: Some(scope.id),
             backend: lease.map(|lease| lease.backend().label()).or(self.trail.last_backend.as_deref()),
             tries: self.trail.attempts,
             duration: relay.clock.tick().saturating_duration_since(self.start),
@@ -62,7 +62,7 @@ impl Figures {
         };
         let record = plan::Record {
             entry,
-            route: question.route(),
+            route: scope.route(),
             lane: Lane::Fast,
             path: view.path(),
             body_in: self.body_in,

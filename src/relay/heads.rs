@@ -10,12 +10,12 @@ use crate::http1::{Known, ResponseFraming, ResponseView, Version};
 use crate::plan;
 use crate::snapshot::LiveRoute;
 
-use super::question::Question;
 use super::response_head::{HeadOut, header_line};
+use super::scope::RequestScope;
 
 /// How a request's body is sent on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BodyOut {
+pub(super) enum RequestBodyOut {
     None,
     Length(u64),
     Chunks,
@@ -23,7 +23,7 @@ pub(super) enum BodyOut {
 
 /// How an answer's body is sent on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AnswerOut {
+pub(super) enum ResponseBodyOut {
     /// As it comes, with the length it came with.
     AsIs,
     /// Chunks as they come.
@@ -37,8 +37,14 @@ pub(super) enum AnswerOut {
 }
 
 /// Writes the head the backend gets. `identity` is what the auth upstream said of the client, where one was asked.
-pub(super) fn request(out: &mut Vec<u8>, question: &Question<'_, '_>, proxy: &Proxy, body: BodyOut, identity: &[u8]) {
-    let view = question.view();
+pub(super) fn request(
+    out: &mut Vec<u8>,
+    scope: &RequestScope<'_, '_>,
+    proxy: &Proxy,
+    body: RequestBodyOut,
+    identity: &[u8],
+) {
+    let view = scope.view();
     out.extend_from_slice(view.method().as_bytes());
     out.push(b' ');
     match plan::rewritten(&proxy.uri, view.path()) {
@@ -49,21 +55,21 @@ pub(super) fn request(out: &mut Vec<u8>, question: &Question<'_, '_>, proxy: &Pr
         None => out.extend_from_slice(view.path_and_query()),
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    host(out, question, proxy.to.as_str());
-    let replaced = question.route().spec.auth().map_or(&[][..], |auth| &auth.pass);
-    for (name, value) in passed(question) {
+    host(out, scope, proxy.to.as_str());
+    let replaced = scope.route().spec.auth().map_or(&[][..], |auth| &auth.pass);
+    for (name, value) in passed(scope) {
         if !replaced.iter().any(|header| header.is(name)) {
             header_line(out, name, value);
         }
     }
     out.extend_from_slice(identity);
-    introduce(out, question);
+    introduce(out, scope);
     match body {
-        BodyOut::None => {}
-        BodyOut::Length(length) => {
+        RequestBodyOut::None => {}
+        RequestBodyOut::Length(length) => {
             let _ = write!(out, "Content-Length: {length}\r\n");
         }
-        BodyOut::Chunks => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        RequestBodyOut::Chunks => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
     }
     if view.head().is_websocket {
         out.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n");
@@ -72,9 +78,9 @@ pub(super) fn request(out: &mut Vec<u8>, question: &Question<'_, '_>, proxy: &Pr
 }
 
 /// The client's headers that a service gets as they are.
-pub(super) fn passed<'a>(question: &Question<'a, '_>) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-    let view = question.view();
-    let trusted = question.request.snapshot.forwarding.trusts(question.facts.address);
+pub(super) fn passed<'a>(scope: &RequestScope<'a, '_>) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    let view = scope.view();
+    let trusted = scope.request.snapshot.forwarding.trusts(scope.facts.address);
     view.fields().filter_map(move |(known, name, value)| {
         let passes = match known {
             Known::Other
@@ -96,41 +102,46 @@ pub(super) fn passed<'a>(question: &Question<'a, '_>) -> impl Iterator<Item = (&
 }
 
 /// The host the client asked for; `usual` where it named none.
-pub(super) fn host(out: &mut Vec<u8>, question: &Question<'_, '_>, usual: &str) {
-    let host = if question.facts.host.is_empty() { usual } else { question.facts.host };
+pub(super) fn host(out: &mut Vec<u8>, scope: &RequestScope<'_, '_>, usual: &str) {
+    let host = if scope.facts.host.is_empty() { usual } else { scope.facts.host };
     header_line(out, b"Host", host.as_bytes());
 }
 
 /// What the edge itself says of the client.
-pub(super) fn introduce(out: &mut Vec<u8>, question: &Question<'_, '_>) {
+pub(super) fn introduce(out: &mut Vec<u8>, scope: &RequestScope<'_, '_>) {
     let mut set = |name: &HeaderName, value: &[u8]| header_line(out, name.as_str().as_bytes(), value);
-    question.request.snapshot.forwarding.apply(&question.facts, question.view(), &mut set);
-    header_line(out, b"X-Request-Id", question.id);
+    scope.request.snapshot.forwarding.apply(&scope.facts, scope.view(), &mut set);
+    header_line(out, b"X-Request-Id", scope.id);
 }
 
 /// How the body of a response goes to a client of this version.
-pub(super) fn answer_out(framing: ResponseFraming, version: Version) -> AnswerOut {
+pub(super) fn response_body_out(framing: ResponseFraming, version: Version) -> ResponseBodyOut {
     match (framing, version) {
-        (ResponseFraming::None | ResponseFraming::Length(_), _) => AnswerOut::AsIs,
-        (ResponseFraming::Chunked, Version::Http11) => AnswerOut::Chunks,
-        (ResponseFraming::UntilClose, Version::Http11) => AnswerOut::IntoChunks,
-        (ResponseFraming::Chunked | ResponseFraming::UntilClose, Version::Http10) => AnswerOut::UntilClose,
-        (ResponseFraming::Chunked | ResponseFraming::UntilClose, Version::Http2) => AnswerOut::Frames,
+        (ResponseFraming::None | ResponseFraming::Length(_), _) => ResponseBodyOut::AsIs,
+        (ResponseFraming::Chunked, Version::Http11) => ResponseBodyOut::Chunks,
+        (ResponseFraming::UntilClose, Version::Http11) => ResponseBodyOut::IntoChunks,
+        (ResponseFraming::Chunked | ResponseFraming::UntilClose, Version::Http10) => ResponseBodyOut::UntilClose,
+        (ResponseFraming::Chunked | ResponseFraming::UntilClose, Version::Http2) => ResponseBodyOut::Frames,
     }
 }
 
 /// Writes the head the client gets.
-pub(super) fn answer(out: &mut HeadOut<'_>, view: &ResponseView<'_>, question: &Question<'_, '_>, route: &LiveRoute) {
-    let version = question.view().head().version;
+pub(super) fn response(
+    out: &mut HeadOut<'_>,
+    view: &ResponseView<'_>,
+    scope: &RequestScope<'_, '_>,
+    route: &LiveRoute,
+) {
+    let version = scope.view().head().version;
     out.start(view.head().status, view.reason());
-    let body = answer_out(view.head().framing, version);
+    let body = response_body_out(view.head().framing, version);
     let (mut has_length, mut has_date) = (false, false);
     for (known, name, value) in view.fields() {
         let passes = match known {
             Known::XRequestId => false,
             Known::AccessControl => route.cors.is_none() || !Cors::owns(name),
             // Two that are equal count as one; a client may think otherwise.
-            Known::ContentLength => body == AnswerOut::AsIs && !std::mem::replace(&mut has_length, true),
+            Known::ContentLength => body == ResponseBodyOut::AsIs && !std::mem::replace(&mut has_length, true),
             Known::Date => !std::mem::replace(&mut has_date, true),
             known => !known.is_hop_by_hop() && !view.is_nominated(name),
         };
@@ -139,11 +150,11 @@ pub(super) fn answer(out: &mut HeadOut<'_>, view: &ResponseView<'_>, question: &
         }
     }
     if !has_date {
-        question.relay.clock.with_date(|date| out.header(b"Date", date));
+        scope.relay.clock.with_date(|date| out.header(b"Date", date));
     }
-    out.id(question.id);
+    out.id(scope.id);
     if let Some(cors) = &route.cors {
-        for (name, value) in cors.edits(question.view().get(Known::Origin)) {
+        for (name, value) in cors.edits(scope.view().get(Known::Origin)) {
             if name != header::VARY || !varies_by_origin(view) {
                 out.header(name.as_str().as_bytes(), value.as_bytes());
             }
@@ -153,10 +164,10 @@ pub(super) fn answer(out: &mut HeadOut<'_>, view: &ResponseView<'_>, question: &
         out.header(b"Connection", b"Upgrade");
         out.header(b"Upgrade", b"websocket");
     }
-    if matches!(body, AnswerOut::Chunks | AnswerOut::IntoChunks) {
+    if matches!(body, ResponseBodyOut::Chunks | ResponseBodyOut::IntoChunks) {
         out.header(b"Transfer-Encoding", b"chunked");
     }
-    let stays = view.head().status == 101 || (question.keeps_alive() && body != AnswerOut::UntilClose);
+    let stays = view.head().status == 101 || (scope.keeps_alive() && body != ResponseBodyOut::UntilClose);
     out.end(version, stays);
 }
 

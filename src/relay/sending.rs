@@ -7,7 +7,7 @@ use super::buffer::{Buffer, HEADROOM, Line};
 use super::client::Downstream;
 use super::deadlines::Deadlines;
 use super::fault::Fault;
-use super::heads::BodyOut;
+use super::heads::RequestBodyOut;
 use super::splice::Conduit;
 use super::spool::Spool;
 use super::upload::Upload;
@@ -20,7 +20,7 @@ pub(super) struct Outgoing<'w> {
     /// What of the body waited here.
     pub spool: Spool<'w>,
     pub upload: Upload,
-    pub body: BodyOut,
+    pub body: RequestBodyOut,
     /// The body streams: what was sent cannot be sent again.
     pub streams: bool,
 }
@@ -102,7 +102,7 @@ impl<'w> Sending<'w> {
         if let Some(conduit) = self.conduit.as_mut().filter(|conduit| !conduit.is_empty()) {
             return conduit.poll_drain(wire, context).map(|drained| Some(drained.map(drop)));
         }
-        let ending = if outgoing.body == BodyOut::Chunks { outgoing.upload.ending() } else { b"" };
+        let ending = if outgoing.body == RequestBodyOut::Chunks { outgoing.upload.ending() } else { b"" };
         let ending = ending.get(self.ending..).unwrap_or_default();
         let piece = self.piece.as_ref().map_or(&b""[..], Buffer::data);
         if piece.is_empty() && ending.is_empty() {
@@ -150,7 +150,7 @@ impl<'w> Sending<'w> {
             Poll::Ready(Ok(())) => {}
             other => return other,
         }
-        if outgoing.body == BodyOut::Chunks && !piece.is_empty() {
+        if outgoing.body == RequestBodyOut::Chunks && !piece.is_empty() {
             piece.make_chunk();
         }
         self.piece = Some(piece);

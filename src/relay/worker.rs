@@ -81,12 +81,12 @@ impl Relay {
     }
 
     /// Memory for the head of an answer.
-    pub(super) fn take_answer(&self) -> ResponseHead {
+    pub(super) fn take_response_head(&self) -> ResponseHead {
         self.answers.borrow_mut().pop().unwrap_or_default()
     }
 
     /// The same, to be used again.
-    pub(super) fn give_answer(&self, head: ResponseHead) {
+    pub(super) fn give_response_head(&self, head: ResponseHead) {
         let mut answers = self.answers.borrow_mut();
         if answers.len() < HEADS_KEPT {
             answers.push(head);

@@ -12,13 +12,13 @@ use crate::types::{Pace, PaceLimits};
 
 /// One direction of a connection.
 #[derive(Debug)]
-pub(super) struct Alarm {
+pub(super) struct StreamDeadline {
     limits: PaceLimits,
     pace: Pace,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl Alarm {
+impl StreamDeadline {
     /// One that rings when these limits are passed.
     pub fn new(limits: PaceLimits) -> Self {
         Self { limits, pace: Pace::default(), sleep: None }

@@ -26,8 +26,8 @@ pub struct Request<'a> {
     pub keep_alive: bool,
 }
 
-/// The same, with its client and its worker.
-pub(super) struct Question<'a, 'w> {
+/// A request with its client and its worker: what everything that serves it is given.
+pub(super) struct RequestScope<'a, 'w> {
     pub relay: &'w Relay,
     pub client: Downstream<'a, 'w>,
     pub request: &'a Request<'a>,
@@ -35,7 +35,7 @@ pub(super) struct Question<'a, 'w> {
     pub id: &'a [u8],
 }
 
-impl<'a> Question<'a, '_> {
+impl<'a> RequestScope<'a, '_> {
     /// The head.
     pub fn view(&self) -> &'a RequestView<'a> {
         &self.request.view
@@ -46,7 +46,7 @@ impl<'a> Question<'a, '_> {
         self.request.snapshot.route(self.request.walk.route())
     }
 
-    /// Who reads a response of the edge's own.
+    /// What decides on the form of a response of the edge's own.
     pub fn reader(&self) -> Reader<'a> {
         let view = self.view();
         Reader {

@@ -1,4 +1,4 @@
-//! A client's connection, lent to Pingora for one request (or for all of them, in HTTP/2).
+//! A client's connection as Pingora sees it, for one request.
 //!
 //! Pingora sees the bytes of that request and nothing behind it: what a client sends ahead stays here, a body in chunks
 //! is checked before it is read, and one that comes too slowly ends in an error.
@@ -23,7 +23,7 @@ use crate::http1::{Chunked, Form, Framing};
 use crate::relay::Transport;
 use crate::types::PaceLimits;
 
-use super::alarm::Alarm;
+use super::stream_deadline::StreamDeadline;
 
 /// Parts that are written at once.
 const PARTS: usize = 16;
@@ -42,7 +42,7 @@ enum Share {
 }
 
 /// The connection.
-pub(super) struct Lent {
+pub(super) struct PingoraStream {
     transport: Transport,
     peer: SocketAddr,
     /// Read, and Pingora's next.
@@ -57,12 +57,12 @@ pub(super) struct Lent {
     share: Share,
     /// The body was found malformed.
     is_malformed: bool,
-    inward: Alarm,
-    outward: Alarm,
+    inward: StreamDeadline,
+    outward: StreamDeadline,
 }
 
-/// A connection that is to be lent.
-pub(super) struct Loan {
+/// A connection that Pingora is to serve.
+pub(super) struct StreamParts {
     /// Its bytes.
     pub transport: Transport,
     /// Who is at the other end.
@@ -71,29 +71,29 @@ pub(super) struct Loan {
     pub pace: PaceLimits,
 }
 
-impl Lent {
+impl PingoraStream {
     /// Lends one request: its head, and the body that follows it in `rest` and on the wire.
-    pub fn request(loan: Loan, head: &[u8], rest: &[u8], framing: Framing) -> Self {
+    pub fn request(parts: StreamParts, head: &[u8], rest: &[u8], framing: Framing) -> Self {
         let share = match framing {
             Framing::None => Share::Length(0),
             Framing::Length(length) => Share::Length(length),
             Framing::Chunked => Share::Chunks(Box::new(Chunked::new(Form::Chunks))),
         };
-        Self::new(loan, head, rest, share)
+        Self::new(parts, head, rest, share)
     }
 
-    fn new(loan: Loan, ready: &[u8], waiting: &[u8], share: Share) -> Self {
+    fn new(parts: StreamParts, ready: &[u8], waiting: &[u8], share: Share) -> Self {
         Self {
-            transport: loan.transport,
-            peer: loan.peer,
+            transport: parts.transport,
+            peer: parts.peer,
             ready: ready.to_vec(),
             waiting: waiting.to_vec(),
             unsent: Vec::new(),
             is_answered: false,
             share,
             is_malformed: false,
-            inward: Alarm::new(loan.pace),
-            outward: Alarm::new(loan.pace),
+            inward: StreamDeadline::new(parts.pace),
+            outward: StreamDeadline::new(parts.pace),
         }
     }
 
@@ -187,7 +187,7 @@ impl Lent {
     }
 }
 
-impl AsyncRead for Lent {
+impl AsyncRead for PingoraStream {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.unsent.is_empty()
@@ -229,7 +229,7 @@ impl AsyncRead for Lent {
     }
 }
 
-impl AsyncWrite for Lent {
+impl AsyncWrite for PingoraStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_write_vectored(context, &[IoSlice::new(bytes)])
     }
@@ -269,14 +269,14 @@ impl AsyncWrite for Lent {
     }
 }
 
-impl std::fmt::Debug for Lent {
+impl std::fmt::Debug for PingoraStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lent").field("peer", &self.peer).finish_non_exhaustive()
+        f.debug_struct("PingoraStream").field("peer", &self.peer).finish_non_exhaustive()
     }
 }
 
 #[async_trait]
-impl Shutdown for Lent {
+impl Shutdown for PingoraStream {
     async fn shutdown(&mut self) {
         // A client that is gone already needs no goodbye.
         let _ = AsyncWriteExt::shutdown(self).await;
@@ -284,8 +284,8 @@ impl Shutdown for Lent {
 }
 
 #[async_trait]
-impl Peek for Lent {
-    /// What was read before the connection was lent: enough for HTTP/2's preface, which is all Pingora looks at.
+impl Peek for PingoraStream {
+    /// What was read before: enough for HTTP/2's preface, which is all Pingora looks at.
     async fn try_peek(&mut self, into: &mut [u8]) -> io::Result<bool> {
         let Some(start) = self.ready.get(..into.len()) else { return Ok(false) };
         into.copy_from_slice(start);
@@ -293,13 +293,13 @@ impl Peek for Lent {
     }
 }
 
-impl UniqueID for Lent {
+impl UniqueID for PingoraStream {
     fn id(&self) -> UniqueIDType {
         self.transport.socket().as_raw_fd()
     }
 }
 
-impl Ssl for Lent {
+impl Ssl for PingoraStream {
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
         let session = self.transport.tls()?;
         let cipher = session.negotiated_cipher_suite().map_or_else(String::new, |suite| format!("{:?}", suite.suite()));
@@ -315,19 +315,19 @@ impl Ssl for Lent {
     }
 }
 
-impl GetTimingDigest for Lent {
+impl GetTimingDigest for PingoraStream {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
         Vec::new()
     }
 }
 
-impl GetProxyDigest for Lent {
+impl GetProxyDigest for PingoraStream {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
         None
     }
 }
 
-impl GetSocketDigest for Lent {
+impl GetSocketDigest for PingoraStream {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
         let digest = SocketDigest::from_raw_fd(self.transport.socket().as_raw_fd());
         // Known, and not to be asked of the system for each request. It is new: nothing is set.
