@@ -111,39 +111,44 @@ pub enum Known {
 impl Known {
     /// Which field `name` is.
     pub fn of(name: &[u8]) -> Self {
-        let is = |lower: &str| name.eq_ignore_ascii_case(lower.as_bytes());
-        let pick = |lower: &str, known: Self| if is(lower) { known } else { Self::Other };
-        let found = match name.len() {
-            2 => pick("te", Self::Te),
-            4 if is("host") => Self::Host,
-            4 if is("date") => Self::Date,
-            4 => pick("vary", Self::Vary),
-            6 if is("accept") => Self::Accept,
-            6 if is("expect") => Self::Expect,
-            6 => pick("origin", Self::Origin),
-            7 if is("upgrade") => Self::Upgrade,
-            7 if is("referer") => Self::Referer,
-            7 => pick("trailer", Self::Trailer),
-            9 => pick("x-real-ip", Self::XRealIp),
-            10 if is("connection") => Self::Connection,
-            10 if is("user-agent") => Self::UserAgent,
-            10 => pick("keep-alive", Self::KeepAlive),
-            12 => pick("x-request-id", Self::XRequestId),
-            14 => pick("content-length", Self::ContentLength),
-            15 => pick("x-forwarded-for", Self::XForwardedFor),
-            16 if is("proxy-connection") => Self::ProxyConnection,
-            16 => pick("x-forwarded-host", Self::XForwardedHost),
-            17 if is("transfer-encoding") => Self::TransferEncoding,
-            17 => pick("x-forwarded-proto", Self::XForwardedProto),
-            29 => pick("access-control-request-method", Self::AskedMethod),
-            30 => pick("access-control-request-headers", Self::AskedHeaders),
-            _ => Self::Other,
+        let Some(first) = name.first().map(u8::to_ascii_lowercase) else { return Self::Other };
+        // By length and first letter at most one is left to compare.
+        let (lower, known) = match (name.len(), first) {
+            (2, b't') => ("te", Self::Te),
+            (4, b'h') => ("host", Self::Host),
+            (4, b'd') => ("date", Self::Date),
+            (4, b'v') => ("vary", Self::Vary),
+            (6, b'a') => ("accept", Self::Accept),
+            (6, b'e') => ("expect", Self::Expect),
+            (6, b'o') => ("origin", Self::Origin),
+            (7, b'u') => ("upgrade", Self::Upgrade),
+            (7, b'r') => ("referer", Self::Referer),
+            (7, b't') => ("trailer", Self::Trailer),
+            (9, b'x') => ("x-real-ip", Self::XRealIp),
+            (10, b'c') => ("connection", Self::Connection),
+            (10, b'u') => ("user-agent", Self::UserAgent),
+            (10, b'k') => ("keep-alive", Self::KeepAlive),
+            (12, b'x') => ("x-request-id", Self::XRequestId),
+            (14, b'c') => ("content-length", Self::ContentLength),
+            (15, b'x') => ("x-forwarded-for", Self::XForwardedFor),
+            (16, b'p') => ("proxy-connection", Self::ProxyConnection),
+            (16, b'x') => ("x-forwarded-host", Self::XForwardedHost),
+            (17, b't') => ("transfer-encoding", Self::TransferEncoding),
+            (17, b'x') => ("x-forwarded-proto", Self::XForwardedProto),
+            (29, b'a') => ("access-control-request-method", Self::AskedMethod),
+            (30, b'a') => ("access-control-request-headers", Self::AskedHeaders),
+            _ => ("", Self::Other),
         };
-        match found {
-            Self::Other if name.contains(&b'_') => Self::Ambiguous,
-            Self::Other if is_of_proxy(name) => Self::Forwarded,
-            Self::Other if is_access_control(name) => Self::AccessControl,
-            found => found,
+        if name.eq_ignore_ascii_case(lower.as_bytes()) {
+            known
+        } else if memchr::memchr(b'_', name).is_some() {
+            Self::Ambiguous
+        } else if is_of_proxy(name) {
+            Self::Forwarded
+        } else if first == b'a' && is_access_control(name) {
+            Self::AccessControl
+        } else {
+            Self::Other
         }
     }
 

@@ -9,7 +9,11 @@ use crate::routing::normal_path;
 pub fn request_id() -> [u8; 32] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let random = fastrand::u128(..);
-    std::array::from_fn(|at| DIGITS[usize::try_from(random >> (at * 4) & 15).unwrap_or_default()])
+    let mut id = [0; 32];
+    for (pair, byte) in id.chunks_exact_mut(2).zip(random.to_be_bytes()) {
+        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
+    id
 }
 
 /// The path that a backend is asked for; `None` where it is the path as sent. It starts with `/`.

@@ -113,8 +113,8 @@ fn request(out: &mut Vec<u8>, scope: &RequestScope<'_, '_>, auth: &AuthSpec) {
     }
     heads::introduce(out, scope);
     for (name, value) in [
-        (&b"X-Original-Method"[..], view.method().as_bytes()),
-        (b"X-Forwarded-Method", view.method().as_bytes()),
+        (&b"X-Original-Method"[..], scope.request.asked.method.as_bytes()),
+        (b"X-Forwarded-Method", scope.request.asked.method.as_bytes()),
         (b"X-Original-URI", view.path_and_query()),
         (b"X-Forwarded-Uri", view.path_and_query()),
     ] {

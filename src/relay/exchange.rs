@@ -56,7 +56,7 @@ pub async fn serve<'w>(relay: &'w Relay, client: Downstream<'_, 'w>, request: &R
         }
     };
     let peer = client.peer();
-    let facts = ClientFacts { address: peer.address, text: &peer.text, scheme: peer.scheme, host: request.view.host() };
+    let facts = ClientFacts { address: peer.address, text: &peer.text, scheme: peer.scheme, host: request.asked.host };
     let scope = RequestScope { relay, client, request, facts, id };
     let mut exchange = Exchange { scope: &scope, figures: Figures::new(request.start), lease: None, ends: false };
     let after = exchange.run().await;
@@ -165,9 +165,9 @@ impl<'a, 'w> Exchange<'a, 'w> {
         heads::request(&mut outgoing.head, scope, proxy, outgoing.body, identity);
         outgoing.spool.join(&mut outgoing.head);
         let asked = RequestKind {
-            is_head: view.method() == "HEAD",
+            is_head: scope.request.asked.method == "HEAD",
             version: view.head().version,
-            idempotent: plan::is_idempotent(view.method()),
+            idempotent: plan::is_idempotent(scope.request.asked.method),
             upgrades: view.head().is_websocket,
             passes_interim: true,
         };
@@ -299,7 +299,7 @@ impl<'a, 'w> Exchange<'a, 'w> {
     /// Sends a response of the edge's own.
     async fn respond(&mut self, response: &OwnResponse, keep: bool) -> After {
         let (relay, view) = (self.scope.relay, self.scope.view());
-        let (to_head, version) = (view.method() == "HEAD", view.head().version);
+        let (to_head, version) = (self.scope.request.asked.method == "HEAD", view.head().version);
         match self.scope.client.respond(relay, response, to_head, version, keep).await {
             Ok(sent) => {
                 self.figures.status = response.status.as_u16();

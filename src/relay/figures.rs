@@ -39,7 +39,7 @@ impl Figures {
         let client = || scope.request.snapshot.forwarding.client_address(&scope.facts, view);
         let entry = AccessEntry {
             client: access.is_on().then(client),
-            method: view.method().as_bytes(),
+            method: scope.request.asked.method.as_bytes(),
             target: view.target(),
             version: match view.head().version {
                 Version::Http10 => http::Version::HTTP_10,
@@ -64,7 +64,7 @@ impl Figures {
             entry,
             route: scope.route(),
             lane: Lane::Fast,
-            path: view.path(),
+            path: scope.request.asked.path,
             body_in: self.body_in,
             reason: self.reason,
             cause: self.trail.cause.or(self.cause.as_deref()),

@@ -45,9 +45,9 @@ pub(super) fn request(
     identity: &[u8],
 ) {
     let view = scope.view();
-    out.extend_from_slice(view.method().as_bytes());
+    out.extend_from_slice(scope.request.asked.method.as_bytes());
     out.push(b' ');
-    match plan::rewritten(&proxy.uri, view.path()) {
+    match plan::rewritten(&proxy.uri, scope.request.asked.path) {
         Some(path) => {
             out.extend_from_slice(path.as_bytes());
             out.extend_from_slice(view.query());
