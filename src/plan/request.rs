@@ -33,18 +33,18 @@ pub fn find_route<'s>(snapshot: &'s Snapshot, asked: Asked<'_>) -> Result<&'s Ar
         return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "TRACE is not allowed", ErrorReason::BadRequest));
     }
     if asked.host.is_empty() && asked.needs_host {
-        return Err(Refusal::bad_request("the request names no host"));
+        return Err(Refusal::bad_request("the request has no host"));
     }
     let path = if asked.path == "*" && asked.method == "OPTIONS" { "/" } else { asked.path };
-    let path = normal_path(path).map_err(|_| Refusal::bad_request("the path can be read in two ways"))?;
+    let path = normal_path(path).map_err(|_| Refusal::bad_request("ambiguous path encoding"))?;
     let found = snapshot.routes.find(asked.host, &path);
     if let Some(folded) = &snapshot.folded
         && (folded.has_capitals || may_be_folded(asked.path))
         && evades(snapshot, folded, asked, found)
     {
-        return Err(Refusal::bad_request("the path can be read in two ways"));
+        return Err(Refusal::bad_request("ambiguous path encoding"));
     }
-    found.ok_or(Refusal::new(StatusCode::NOT_FOUND, "no route leads there", ErrorReason::NoRoute))
+    found.ok_or(Refusal::new(StatusCode::NOT_FOUND, "no matching route", ErrorReason::NoRoute))
 }
 
 /// True where a backend that reads the path in another way than routes do takes it for one that somebody must be asked

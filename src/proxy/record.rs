@@ -55,9 +55,9 @@ fn warn(session: &Session, cause: &str, ctx: &RequestContext, status: u16) {
     let Some(left_out) = ctx.route.as_ref().map_or(Some(0), |route| route.warnings.admit()) else { return };
     let request = session.req_header();
     let reason = ctx.reason.map_or("", ErrorReason::as_str);
-    let more = if left_out == 0 { String::new() } else { format!("; {left_out} more like it since the last line") };
+    let more = if left_out == 0 { String::new() } else { format!("; {left_out} similar suppressed") };
     let (method, path, id) = (&request.method, request.uri.path(), ctx.request_id());
-    log::warn!("{method} {path} answered {status} ({reason}): {cause}, request {id}{more}");
+    log::warn!("{method} {path} failed with {status} ({reason}): {cause}, request {id}{more}");
 }
 
 fn write_line(session: &Session, ctx: &RequestContext, access: &AccessLogger, status: u16, duration: Duration) {

@@ -94,9 +94,9 @@ impl Record {
     fn warn(&self, route: Option<&Route>, view: &RequestView<'_>, id: &[u8]) {
         let Some(left_out) = route.map_or(Some(0), |route| route.warnings.admit()) else { return };
         let reason = self.reason.map_or("", ErrorReason::as_str);
-        let more = if left_out == 0 { String::new() } else { format!("; {left_out} more like it since the last line") };
+        let more = if left_out == 0 { String::new() } else { format!("; {left_out} similar suppressed") };
         let cause = self.trail.cause.or(self.cause.as_deref()).unwrap_or(reason);
         let (method, path, id) = (view.method(), one_line(view.path()), String::from_utf8_lossy(id));
-        log::warn!("{method} {path} answered {} ({reason}): {cause}, request {id}{more}", self.status);
+        log::warn!("{method} {path} failed with {} ({reason}): {cause}, request {id}{more}", self.status);
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn auth(item: &Item, declared: &Declared, problems: &mut Problems) ->
         return problems.add(problem.help("to allow every request, remove the key"));
     }
     let mut raw: RawAuth = open(item, FORM, problems)?;
-    let to = required(field!(raw.to, item), "to", item, "`to:` and the name of the upstream to ask", problems);
+    let to = required(field!(raw.to, item), "to", item, "`to:` and the name of the auth upstream", problems);
     let to = to.and_then(|to| target(&to, declared, problems));
     let example = "`path:` and the path to request, such as `/verify`";
     let path = required(field!(raw.path, item), "path", item, example, problems);
@@ -46,7 +46,7 @@ fn asked_for(item: &Item, problems: &mut Problems) -> Option<PathAndQuery> {
     if let Some((_, rest)) = text.split_once("://") {
         let path = rest.find('/').and_then(|start| rest.get(start..)).unwrap_or("/");
         let problem = Problem::new(&item.place, format!("{} is a URL, not a path", quoted(&text)));
-        return problems.add(problem.help(format!("write the path alone, `{path}`; `to` names the upstream")));
+        return problems.add(problem.help(format!("write only the path, `{path}`; `to` names the upstream")));
     }
     let path = request_target(item, &text, problems)?;
     PathAndQuery::try_from(path).map_or_else(|error| problems.tell(&item.place, &error), Some)

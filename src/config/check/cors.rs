@@ -87,7 +87,7 @@ fn wildcard(any: &Item, count: usize, credentials: Option<&Place>, problems: &mu
         return Some(Origins::Any);
     }
     let problem = Problem::new(&any.place, "`*` already allows every origin, but others are listed too");
-    problems.add(problem.help("keep `*` alone, or remove it"))
+    problems.add(problem.help("keep only `*`, or remove it"))
 }
 
 fn origin(item: &Item, problems: &mut Problems) -> Option<Origin> {

@@ -36,7 +36,7 @@ pub(super) fn steps(line: &str) -> Result<Vec<Step>, Refused> {
         _ => {}
     }
     if let Some(syntax) = shell_syntax(line) {
-        let help = "there is no shell: write the command alone, or `exec: [sh, -c, \"…\"]` if you need a shell";
+        let help = "there is no shell: write only the command, or `exec: [sh, -c, \"…\"]` if you need a shell";
         return Err(refused(format!("{} uses shell syntax, `{syntax}`", quoted(line)), help));
     }
     let words = shlex::split(line).unwrap_or_default();

@@ -237,7 +237,7 @@ pub(super) struct RawRoute {
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "Auth", extend("required" = ["to", "path"]))]
 pub(super) struct RawAuth {
-    /// Upstream that is asked.
+    /// The auth upstream.
     #[schemars(with = "form::Text")]
     pub to: Option<Value>,
     /// Absolute path that is requested from it by GET; may have a query.
