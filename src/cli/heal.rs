@@ -70,7 +70,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         Some(Pause::Resume { upstream, admin }) => {
             let path = query("/resume", &[("upstream", upstream.as_deref())]);
             let of = upstream.as_deref().unwrap_or("all upstreams");
-            set_pause(admin, &path, &format!("healing of {of} is resumed"))
+            set_pause(admin, &path, &format!("healing of {of} resumed"))
         }
         None => {
             let backend = arguments.backend.map(|address| address.to_string());

@@ -109,7 +109,7 @@ fn routes(text: &mut String, status: &Status, look: Look) {
 
 fn upstreams(text: &mut String, status: &Status, look: Look, now: SystemTime) {
     title(text, "upstreams");
-    let mut table = table(look, &["upstream", "backend", "state", "for", "check", "now", "requests", "failed"], 5);
+    let mut table = table(look, &["upstream", "backend", "state", "for", "check", "active", "requests", "failed"], 5);
     let mut causes = Vec::new();
     for upstream in &status.upstreams {
         let name = format!("{} {}", plain(&upstream.name), pool(upstream));

@@ -118,7 +118,7 @@ impl Attempt {
         let started = Instant::now();
         let in_flight = self.patient.in_flight();
         let (who, upstream) = (self.who(), self.patient.upstream());
-        log::info!("{who}: starts: {}; out of rotation of {upstream}, draining {in_flight} requests", self.cause());
+        log::info!("{who}: starts: {}; out of rotation in {upstream}, draining {in_flight} requests", self.cause());
         // What hangs will not finish what it has; waiting would only keep it out for longer. Out it is since it is sick.
         let since = self.patient.sick_since().map_or(started, |since| since.min(started));
         let hangs = || self.patient.is_silent() && DRAIN_SILENT < since.elapsed();

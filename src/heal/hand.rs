@@ -117,8 +117,8 @@ impl Rounds {
         let name = upstream.map(|name| self.pool(name)).transpose()?.map(|pool| pool.spec.name.clone());
         let shown = name.as_ref().map_or_else(|| "all upstreams".to_owned(), ToString::to_string);
         match span {
-            Some(span) => log::info!("healing of {shown} is paused for {span:?} by an operator"),
-            None => log::info!("healing of {shown} is resumed by an operator"),
+            Some(span) => log::info!("healing of {shown} paused for {span:?} by an operator"),
+            None => log::info!("healing of {shown} resumed by an operator"),
         }
         self.tools.journal.pause(name.as_ref(), span.map(|span| SystemTime::now() + span));
         Ok(())

@@ -52,7 +52,7 @@ fn post_all(address: &str, waiting: &Receiver<String>) {
 
 fn one_cause(error: &ureq::Error) -> String {
     match error {
-        ureq::Error::StatusCode(status) => format!("the response was {status}"),
+        ureq::Error::StatusCode(status) => format!("the response status was {status}"),
         ureq::Error::Timeout(_) => format!("timed out after {WITHIN:?}"),
         ureq::Error::HostNotFound => "unknown host".to_owned(),
         ureq::Error::Io(error) => error.to_string(),

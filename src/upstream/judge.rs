@@ -160,7 +160,7 @@ impl Pool {
     /// Ejects a backend where requests pile up. They stay until a probe has failed too: where one passes nothing has
     /// happened.
     pub fn eject_hanging(&self, backend: &Backend, waiting: usize, silence: Duration) {
-        let why = format!("{waiting} requests without a response, and none for {} ms", silence.as_millis());
+        let why = format!("{waiting} requests waiting, no response for {} ms", silence.as_millis());
         self.put_out(backend, true, false, &why);
         self.suspect(backend);
     }
@@ -175,7 +175,7 @@ impl Pool {
         if backend.state() != BackendState::Up || !has_better {
             return;
         }
-        let why = format!("{failure}, and {} requests without a response", backend.in_flight());
+        let why = format!("{failure}; {} requests waiting", backend.in_flight());
         self.put_out(backend, true, true, &why);
     }
 
