@@ -5,7 +5,7 @@ quoted() { printf "'"; printf %s "$1" | sed "s/[\\\\']/\\\\&/g"; printf "'"; }
 name=$(printf %s "${MYSQL_DATABASE:-remora}" | sed 's/`/``/g')
 user=$(quoted "${MYSQL_USER:-remora}")@"'%'"
 password=$(quoted "${MYSQL_PASSWORD:-remora}")
-# Carried out at every start, so it may be repeated, and a changed password is taken over. One statement a line.
+# Run at every start, so it can be repeated, and a changed password is applied. One statement per line.
 init=$(mktemp)
 cat >"$init" <<SQL
 CREATE DATABASE IF NOT EXISTS \`$name\`;

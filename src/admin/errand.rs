@@ -63,7 +63,7 @@ impl Query {
                 return Err(unknown(&key, keys));
             }
             if place.replace(value.into_owned()).is_some() {
-                return Err(format!("`{key}` comes twice"));
+                return Err(format!("`{key}` is given twice"));
             }
         }
         Ok(query)
@@ -91,10 +91,10 @@ impl Query {
     }
 
     pub(super) fn pause(self) -> Result<Errand, String> {
-        let text = self.span.ok_or("for how long? add `for=10m`")?;
+        let text = self.span.ok_or("the duration is missing; add `for=10m`")?;
         let span = parse_duration(&text).map_err(|error| error.to_string())?;
         if span.is_zero() || PAUSE_MOST < span {
-            return Err("a pause is 1 ms to 30 d long".to_owned());
+            return Err("a pause must be 1 ms to 30 d long".to_owned());
         }
         Ok(Errand::Pause { upstream: self.upstream, span: Some(span) })
     }
@@ -105,12 +105,12 @@ impl Query {
 }
 
 fn wanted(upstream: Option<String>) -> Result<String, String> {
-    upstream.ok_or_else(|| "which upstream? add `upstream=NAME`".to_owned())
+    upstream.ok_or_else(|| "the upstream is missing; add `upstream=NAME`".to_owned())
 }
 
 fn unknown(key: &str, keys: &[&str]) -> String {
     let shown: String = key.escape_debug().take(64).collect();
-    format!("`{shown}` is not known here; there is: {}", keys.join(", "))
+    format!("unknown parameter `{shown}`; the parameters are: {}", keys.join(", "))
 }
 
 #[cfg(test)]

@@ -13,11 +13,11 @@ use http::{HeaderMap, Method};
 pub(super) fn refusal(head: &Parts) -> Option<&'static str> {
     let host = host(&head.headers);
     if !host.is_some_and(is_loopback) || !head.uri.authority().is_none_or(|authority| is_loopback(authority.as_str())) {
-        return Some("the Host field must name a loopback address or localhost");
+        return Some("the Host header must be a loopback address or localhost");
     }
     let reads = matches!(head.method, Method::GET | Method::HEAD);
     if !reads && head.headers.get_all(ORIGIN).iter().any(|origin| !is_own(origin.as_bytes(), host)) {
-        return Some("a web page of another origin may not do this");
+        return Some("requests from web pages of other origins are not allowed");
     }
     None
 }

@@ -30,7 +30,7 @@ const CONNECTION_WITHIN: Duration = Duration::from_secs(30 * 60);
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     /// The address cannot be bound.
-    #[error("the admin address {address} cannot be bound: {cause}; change `admin:` or stop what listens there")]
+    #[error("cannot bind the admin address {address}: {cause}; change `admin:` or stop the process that listens there")]
     Bind {
         /// The address.
         address: SocketAddr,
@@ -69,7 +69,7 @@ pub async fn serve(listener: AdminListener, source: Arc<dyn Source>) {
     let listener = match tokio::net::TcpListener::from_std(listener.0) {
         Ok(listener) => listener,
         Err(error) => {
-            log::error!("the admin listener cannot be served: {error}");
+            log::error!("cannot serve the admin address: {error}");
             return;
         }
     };
@@ -80,9 +80,9 @@ pub async fn serve(listener: AdminListener, source: Arc<dyn Source>) {
                 Ok((stream, _)) if connections.len() < CONNECTIONS_MOST => {
                     connections.spawn(converse(stream, Arc::clone(&source)));
                 }
-                Ok(_) => log::warn!("more than {CONNECTIONS_MOST} connections at a time; one was closed"),
+                Ok(_) => log::warn!("admin connection closed: more than {CONNECTIONS_MOST} at a time"),
                 Err(error) => {
-                    log::warn!("a connection could not be accepted: {error}");
+                    log::warn!("cannot accept admin connections: {error}");
                     sleep(Duration::from_millis(100)).await;
                 }
             },
@@ -105,8 +105,8 @@ async fn converse(stream: TcpStream, source: Arc<dyn Source>) {
         .serve_connection(TokioIo::new(stream), service);
     match timeout(CONNECTION_WITHIN, connection).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => log::debug!("a connection ended early: {error}"),
-        Err(_) => log::debug!("a connection was closed after {} s", CONNECTION_WITHIN.as_secs()),
+        Ok(Err(error)) => log::debug!("admin connection ended early: {error}"),
+        Err(_) => log::debug!("admin connection timed out after {} s", CONNECTION_WITHIN.as_secs()),
     }
 }
 

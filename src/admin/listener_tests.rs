@@ -120,10 +120,10 @@ async fn commands_for_the_healer_are_passed_on() {
         ("/drill?upstream=api",                      200, "Drill { upstream: \"api\" }"),
         ("/pause?for=10m",                           200, "Pause { upstream: None, span: Some(600s) }"),
         ("/resume?upstream=api",                     200, "span: None"),
-        ("/heal",                                    400, "which upstream?"),
-        ("/drill?upstream=api&for=1m",               400, "`for` is not known here"),
-        ("/pause?upstream=api",                      400, "for how long?"),
-        ("/reload?file=x",                           400, "`file` is not known here"),
+        ("/heal",                                    400, "the upstream is missing"),
+        ("/drill?upstream=api&for=1m",               400, "unknown parameter `for`"),
+        ("/pause?upstream=api",                      400, "the duration is missing"),
+        ("/reload?file=x",                           400, "unknown parameter `file`"),
     ];
     for (path, expected, words) in rows {
         let (status, _, body) = rig.ask("POST", path).await;

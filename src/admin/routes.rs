@@ -50,11 +50,11 @@ pub(super) async fn answer(head: &Parts, source: &Arc<dyn Source>) -> Response<F
     }
     let Some((_, page, method)) = TABLE.iter().find(|(path, _, _)| *path == head.uri.path()) else {
         let paths = TABLE.iter().map(|(path, _, _)| *path).collect::<Vec<_>>().join(" ");
-        return error(StatusCode::NOT_FOUND, &format!("no such path; there are {paths}"));
+        return error(StatusCode::NOT_FOUND, &format!("no such path; the paths are {paths}"));
     };
     let allowed = head.method == *method || (*method == Method::GET && head.method == Method::HEAD);
     if !allowed {
-        let mut response = error(StatusCode::METHOD_NOT_ALLOWED, &format!("this path takes {method}"));
+        let mut response = error(StatusCode::METHOD_NOT_ALLOWED, &format!("this path requires {method}"));
         let allow = if *method == Method::GET { "GET, HEAD" } else { "POST" };
         response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
         return response;
@@ -100,7 +100,7 @@ fn json(status: StatusCode, value: &impl Serialize) -> Response<Full<Bytes>> {
     match serde_json::to_string_pretty(value) {
         Ok(text) => respond(status, "application/json", text + "\n"),
         Err(cause) => {
-            log::error!("an answer could not be written as JSON: {cause}");
+            log::error!("cannot write a response as JSON: {cause}");
             respond(StatusCode::INTERNAL_SERVER_ERROR, "application/json", "{}\n".to_owned())
         }
     }

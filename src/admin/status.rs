@@ -260,6 +260,7 @@ pub enum BackendState {
     /// A heal step is at work.
     Healing,
     /// Gets no new requests while its container is stopped, replaced or paused.
+    #[serde(rename = "stopping", alias = "held")]
     Held,
     /// No longer among the addresses of its server.
     Left,
@@ -275,7 +276,7 @@ impl BackendState {
             Self::Ejected => "ejected",
             Self::Draining => "draining",
             Self::Healing => "healing",
-            Self::Held => "held",
+            Self::Held => "stopping",
             Self::Left => "left",
         }
     }

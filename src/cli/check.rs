@@ -8,10 +8,10 @@ use crate::reload::FileLoader;
 use super::exit::Exit;
 use super::{file, terminal};
 
-/// Say everything that is wrong with a file, without running it.
+/// Validate a configuration file and list every problem, without running it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The configuration; else /etc/remora/remora.yaml, else conf/remora.yaml
+    /// Configuration file [default: /etc/remora/remora.yaml, else conf/remora.yaml]
     file: Option<PathBuf>,
     /// Print the JSON Schema of the file, for editors
     #[arg(long, conflicts_with = "file")]
@@ -30,7 +30,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
             let count = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
             let (routes, upstreams) =
                 (count(site.to_upstreams().count(), "route"), count(site.upstreams.len(), "upstream"));
-            terminal::say(&format!("{} is right: {routes}, {upstreams}", file.display()))?;
+            terminal::say(&format!("{} is valid: {routes}, {upstreams}", file.display()))?;
             Ok(Exit::Done)
         }
         Err(report) => {

@@ -24,11 +24,11 @@ pub(super) struct Admin {
 pub(super) enum ClientError {
     #[error("REMORA_ADMIN is `{0}`, which is not an address like 127.0.0.1:9901")]
     BadVariable(String),
-    #[error("no edge is running at {0}; start one with `remora run`, or name its `admin:` address with --admin")]
+    #[error("no edge is running at {0}; start one with `remora run`, or give its `admin:` address with --admin")]
     NotRunning(SocketAddr),
-    #[error("the edge at {address} did not answer: {cause}")]
+    #[error("the edge at {address} did not respond: {cause}")]
     NoAnswer { address: SocketAddr, cause: io::Error },
-    #[error("what answers at {0} is not a Remora admin listener")]
+    #[error("{0} is not a Remora admin endpoint")]
     NotRemora(SocketAddr),
 }
 
@@ -175,6 +175,6 @@ mod tests {
         let message = |address| ask(address, "GET", "/status", within).unwrap_err().to_string();
         assert!(message(closed).starts_with(&format!("no edge is running at {closed};")));
         assert!(message(serve(b"SSH-2.0-OpenSSH\r\n")).contains("not a Remora"));
-        assert!(message(serve(b"")).contains("did not answer"));
+        assert!(message(serve(b"")).contains("did not respond"));
     }
 }

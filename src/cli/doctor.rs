@@ -23,10 +23,10 @@ use super::{file, terminal};
 /// How long a backend may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(2);
 
-/// Say whether every heal line would work in the containers that are there now. Changes nothing.
+/// Check whether every heal step would work in the containers that exist now. Changes nothing.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The configuration; else /etc/remora/remora.yaml, else conf/remora.yaml
+    /// Configuration file [default: /etc/remora/remora.yaml, else conf/remora.yaml]
     file: Option<PathBuf>,
     /// Print every finding as JSON
     #[arg(long)]
@@ -68,7 +68,7 @@ fn mounts(files: &BTreeSet<PathBuf>) -> Option<Case> {
     let finding = |file: &PathBuf| Finding {
         about: file.display().to_string(),
         verdict: Verdict::Doubtful,
-        note: "is mounted as a single file: where an editor replaces it, the edge keeps the old one; mount its folder"
+        note: "is mounted as a single file: when an editor replaces it, the edge keeps the old one; mount its folder"
             .to_owned(),
     };
     let findings: Vec<Finding> = files.iter().filter(|file| is_mount_point(&mounts, file)).map(finding).collect();
@@ -123,16 +123,16 @@ async fn ask_sidecar(spec: &SidecarSpec) -> Case {
         Ok(standing) => Finding {
             about: "sidecar".to_owned(),
             verdict: Verdict::Works,
-            note: format!("answers on {}; Docker: {}", spec.path.display(), standing.docker),
+            note: format!("responds on {}; Docker: {}", spec.path.display(), standing.docker),
         },
         Err(error) => broken("sidecar", &error.to_string()),
     };
-    let elsewhere = "is not to be seen from here, where no Docker socket is; ask where it is, too: \
-                     docker-compose exec sidecar remora doctor";
+    let elsewhere =
+        "from here, where there is no Docker socket; run this too: docker-compose exec sidecar remora doctor";
     let inside = Finding {
         about: "containers".to_owned(),
         verdict: Verdict::Doubtful,
-        note: format!("what is in them {elsewhere}"),
+        note: format!("not checked {elsewhere}"),
     };
     Case { upstream: None, backend: None, container: None, findings: vec![sidecar, inside] }
 }
@@ -143,7 +143,7 @@ async fn look_at_members(docker: &Docker, upstream: &UpstreamSpec, heal: &HealSp
     let written = || servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let members = match docker.members(&servers).await {
         Ok(members) if members.is_empty() => {
-            let note = "no container of this project belongs to these servers";
+            let note = "no matching container: none of this project belongs to these servers";
             return vec![case_of(upstream, written(), None, vec![broken("container", note)])];
         }
         Ok(members) => members,
@@ -206,9 +206,9 @@ fn broken(about: &str, note: &str) -> Finding {
 async fn reach(address: SocketAddr) -> Finding {
     let about = format!("port {}", address.port());
     let (verdict, note) = match tokio::time::timeout(CONNECT, TcpStream::connect(address)).await {
-        Ok(Ok(_)) => (Verdict::Works, "takes connections".to_owned()),
-        Ok(Err(error)) => (Verdict::Broken, format!("takes no connection: {error}")),
-        Err(_) => (Verdict::Broken, "does not answer: is the backend on a network that the edge is on too?".to_owned()),
+        Ok(Ok(_)) => (Verdict::Works, "accepts connections".to_owned()),
+        Ok(Err(error)) => (Verdict::Broken, format!("does not accept connections: {error}")),
+        Err(_) => (Verdict::Broken, "does not respond: do the backend and the edge share a network?".to_owned()),
     };
     Finding { about, verdict, note }
 }
@@ -236,9 +236,9 @@ fn render(cases: &[Case]) -> String {
     }
     let count = |verdict| findings().filter(|one| one.verdict == verdict).count();
     let summary = match (findings().count(), count(Verdict::Broken), count(Verdict::Doubtful)) {
-        (0, _, _) => "no upstream has a `heal`: there is nothing to look at".to_owned(),
-        (_, 0, 0) => "everything would work".to_owned(),
-        (all, broken, doubtful) => format!("of {all} things {broken} would not work, and {doubtful} are doubtful"),
+        (0, _, _) => "no upstream has a `heal`: nothing to check".to_owned(),
+        (_, 0, 0) => "all checks passed".to_owned(),
+        (all, broken, doubtful) => format!("{all} checks: {broken} failed, {doubtful} uncertain"),
     };
     let _ = writeln!(text, "{summary}");
     text
@@ -247,9 +247,9 @@ fn render(cases: &[Case]) -> String {
 /// The verdict, as wide as the widest.
 fn word(verdict: Verdict, colour: bool) -> String {
     let (word, paint) = match verdict {
-        Verdict::Works => ("works   ", "\x1b[32m"),
-        Verdict::Doubtful => ("doubtful", "\x1b[33m"),
-        Verdict::Broken => ("broken  ", "\x1b[31m"),
+        Verdict::Works => ("ok       ", "\x1b[32m"),
+        Verdict::Doubtful => ("uncertain", "\x1b[33m"),
+        Verdict::Broken => ("failed   ", "\x1b[31m"),
     };
     if colour { format!("{paint}{word}\x1b[0m") } else { word.to_owned() }
 }
@@ -288,11 +288,11 @@ mod tests {
         };
         let text = render(&[case]);
         assert!(
-            text.starts_with("api  10.0.0.1:80  stack_api_1\n  works     gunicorn reload  gunicorn runs\n"),
+            text.starts_with("api  10.0.0.1:80  stack_api_1\n  ok         gunicorn reload  gunicorn runs\n"),
             "{text}"
         );
         assert!(!text.contains('\x1b') && text.lines().count() == 4, "{text}");
-        assert!(text.ends_with("of 2 things 1 would not work, and 0 are doubtful\n"), "{text}");
-        assert!(render(&[]).contains("nothing to look at"));
+        assert!(text.ends_with("2 checks: 1 failed, 0 uncertain\n"), "{text}");
+        assert!(render(&[]).contains("nothing to check"));
     }
 }

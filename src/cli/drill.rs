@@ -16,14 +16,14 @@ use super::terminal;
 /// A drill waits as long as the check and the heal may take.
 const WITHIN: Duration = Duration::from_secs(29 * 60);
 
-/// Have one backend pretend to be sick, and show how it is noticed and healed.
+/// Simulate a failing backend, and show how it is detected and healed.
 ///
-/// Its process stays well: only its probes fail, until a step of its `heal` has run, really. Needs others that are up.
+/// Only its probes fail, not its process, until a step of its `heal` has run for real. Other backends must be up.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Which upstream
+    /// Upstream to drill
     upstream: String,
-    /// Print what was seen as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     if answer.status != 200 {
         anyhow::bail!("{}", client::error(&answer.body));
     }
-    let seen: Value = serde_json::from_str(&answer.body).context("the edge's answer is not understood")?;
+    let seen: Value = serde_json::from_str(&answer.body).context("cannot parse the edge's response")?;
     let text = if arguments.json { answer.body } else { render(&seen) };
     terminal::say(text.trim_end())?;
     Ok(if seen["problem"].is_null() { Exit::Done } else { Exit::Failed })
@@ -44,7 +44,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 
 fn render(seen: &Value) -> String {
     let mut text = String::new();
-    let _ = writeln!(text, "{} pretended to be sick", one_line(seen["backend"].as_str().unwrap_or("-")));
+    let _ = writeln!(text, "simulated a failing check on {}", one_line(seen["backend"].as_str().unwrap_or("-")));
     #[rustfmt::skip]
     let times = [
         ("detected",        "detected_ms"),
@@ -63,7 +63,7 @@ fn render(seen: &Value) -> String {
     let count = |key: &str| seen[key].as_u64().unwrap_or_default();
     let _ = writeln!(
         text,
-        "requests of the upstream meanwhile: {}, failed: {}, held: {}",
+        "requests to the upstream during the drill: {}, failed: {}, queued: {}",
         count("requests"),
         count("failed"),
         count("held")
@@ -88,7 +88,7 @@ mod tests {
         assert!(text.contains("  detected            4.10s\n"), "{text}");
         assert!(text.contains("  back                    -\n"), "{text}");
         assert!(text.ends_with(
-            "meanwhile: 900, failed: 0, held: 0\nproblem: it was not healed: healing is paused for 9 s more\n"
+            "during the drill: 900, failed: 0, queued: 0\nproblem: it was not healed: healing is paused for 9 s more\n"
         ));
     }
 }

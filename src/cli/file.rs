@@ -11,7 +11,7 @@ const USUAL: [&str; 2] = ["/etc/remora/remora.yaml", "conf/remora.yaml"];
 
 /// None was named and none of the usual ones exists.
 #[derive(Debug, thiserror::Error)]
-#[error("there is no {0}; name a file, for example: remora run remora.yaml")]
+#[error("there is no {0}; give a file, for example: remora run remora.yaml")]
 pub(super) struct NoFile(pub(super) String);
 
 /// The file named, else the first of the usual ones that exists.

@@ -23,12 +23,12 @@ const WITHIN: Duration = Duration::from_secs(29 * 60);
 pub(super) struct Arguments {
     #[command(subcommand)]
     pause: Option<Pause>,
-    /// Which upstream
+    /// Upstream to heal
     #[arg(required = true)]
     upstream: Option<String>,
-    /// Which of its backends, sick or not, such as 172.18.0.3:8000 [default: all that are sick]
+    /// One of its backends, failing or not, such as 172.18.0.3:8000 [default: all that fail]
     backend: Option<SocketAddr>,
-    /// Print what was done as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -37,19 +37,19 @@ pub(super) struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Pause {
-    /// Heal nothing for a while; checks and ejections go on.
+    /// Pause healing; checks and ejections continue.
     Pause {
-        /// Which upstream [default: all of them]
+        /// Upstream [default: all]
         upstream: Option<String>,
-        /// For how long, such as 10m or 2h
+        /// Duration, such as 10m or 2h
         #[arg(long = "for", value_name = "TIME", default_value = "10m", value_parser = span)]
         span: String,
         #[command(flatten)]
         admin: Admin,
     },
-    /// End a pause.
+    /// Resume healing.
     Resume {
-        /// Which upstream [default: all of them]
+        /// Upstream [default: all]
         upstream: Option<String>,
         #[command(flatten)]
         admin: Admin,
@@ -64,13 +64,13 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     match &arguments.pause {
         Some(Pause::Pause { upstream, span, admin }) => {
             let path = query("/pause", &[("upstream", upstream.as_deref()), ("for", Some(span))]);
-            let of = upstream.as_deref().unwrap_or("every upstream");
+            let of = upstream.as_deref().unwrap_or("all upstreams");
             set_pause(admin, &path, &format!("healing of {of} is paused for {span}; `remora heal resume` ends it"))
         }
         Some(Pause::Resume { upstream, admin }) => {
             let path = query("/resume", &[("upstream", upstream.as_deref())]);
-            let of = upstream.as_deref().unwrap_or("every upstream");
-            set_pause(admin, &path, &format!("the pause of {of} is over"))
+            let of = upstream.as_deref().unwrap_or("all upstreams");
+            set_pause(admin, &path, &format!("healing of {of} resumed"))
         }
         None => {
             let backend = arguments.backend.map(|address| address.to_string());
@@ -95,7 +95,7 @@ pub(super) fn work(admin: &Admin, path: &str, json: bool) -> anyhow::Result<Exit
     if answer.status != 200 {
         anyhow::bail!("{}", client::error(&answer.body));
     }
-    let work: Value = serde_json::from_str(&answer.body).context("the edge's answer is not understood")?;
+    let work: Value = serde_json::from_str(&answer.body).context("cannot parse the edge's response")?;
     let text = if json { answer.body } else { render(&work) };
     terminal::say(text.trim_end())?;
     Ok(if work["stopped"].is_null() { Exit::Done } else { Exit::Failed })
@@ -121,8 +121,11 @@ pub(super) fn line(heal: &Value) -> String {
     });
     let seconds = Duration::from_millis(heal["took_ms"].as_u64().unwrap_or_default()).as_secs_f64();
     let in_flight = heal["in_flight_after_drain"].as_u64().unwrap_or_default();
-    let cut =
-        if in_flight == 0 { String::new() } else { format!(", {in_flight} requests still in it when the step ran") };
+    let cut = if in_flight == 0 {
+        String::new()
+    } else {
+        format!(", {in_flight} requests still in flight when the step ran")
+    };
     format!(
         "{} ({}): {}; {} in {seconds:.2}s{cut}",
         word(&heal["backend"]),
@@ -149,7 +152,7 @@ mod tests {
         });
         let text = render(&work);
         assert!(text.starts_with("10.0.0.1:80 (api-1): gunicorn reload: helped; healed in 0.42s\n"), "{text}");
-        assert!(text.contains("failed in 9.00s, 2 requests still in it"), "{text}");
+        assert!(text.contains("failed in 9.00s, 2 requests still in flight"), "{text}");
         assert!(text.ends_with("stopped: 10.0.0.2:80: the step did not work\n") && !text.contains('\u{1b}'), "{text}");
     }
 }

@@ -23,7 +23,7 @@ use crate::telemetry;
 
 pub use exit::Exit;
 
-/// An edge proxy for Docker Compose stacks: it routes, balances, checks and heals what stands behind it.
+/// An edge proxy for Docker Compose stacks: it routes, balances, checks and heals backends.
 #[derive(Debug, Parser)]
 #[command(name = "remora", version, max_term_width = 100)]
 struct Arguments {
@@ -35,21 +35,21 @@ struct Arguments {
 enum Command {
     /// Run the edge.
     Run(run::Arguments),
-    /// Say everything that is wrong with a file, without running it.
+    /// Validate a configuration file and list every problem, without running it.
     Check(check::Arguments),
-    /// Say whether every heal line would work in the containers that are there now. Changes nothing.
+    /// Check whether every heal step would work in the containers that exist now. Changes nothing.
     Doctor(doctor::Arguments),
     /// Run the edge with sample backends in one process; no file, no Docker.
     Demo,
-    /// Have the running edge read its file again, or reload the replicas of an upstream one by one.
+    /// Reload the running edge's configuration, or the replicas of an upstream one by one.
     Reload(reload::Arguments),
     /// Heal backends now, or pause healing.
     Heal(heal::Arguments),
-    /// Have one backend pretend to be sick, and show how it is noticed and healed.
+    /// Simulate a failing backend, and show how it is detected and healed.
     Drill(drill::Arguments),
     /// Show routes, upstreams, backends and heals of the running edge.
     Status(status::Arguments),
-    /// Hold the Docker socket in the edge's stead: heal what it asks for, as this file says and no more often.
+    /// Run the privileged healing helper: it holds the Docker socket and runs only the heals in the file.
     Sidecar(sidecar::Arguments),
 }
 

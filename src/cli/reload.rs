@@ -13,14 +13,14 @@ use super::{heal, terminal};
 /// Longer than the edge gives itself.
 const WITHIN: Duration = Duration::from_secs(115);
 
-/// Have the running edge read its file again, or reload the replicas of an upstream one by one.
+/// Reload the running edge's configuration, or the replicas of an upstream one by one.
 ///
-/// With UPSTREAM, the first step of its `heal` is run on each replica in turn, while the others take its requests.
+/// With UPSTREAM, the first step of its `heal` runs on each replica in turn, while the others get its requests.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Whose replicas are reloaded; without it, the edge reads its file
+    /// Upstream whose replicas are reloaded [default: the edge reloads its configuration]
     upstream: Option<String>,
-    /// Print what was done as JSON
+    /// Print the result as JSON
     #[arg(long, requires = "upstream")]
     json: bool,
     #[command(flatten)]
@@ -50,11 +50,11 @@ fn outcome(answer: &Answer) -> anyhow::Result<Result<String, String>> {
     match answer.status {
         200 => {
             let ReloadAnswer { generation, summary, took_ms } =
-                serde_json::from_str(&answer.body).context("the edge's answer is not understood")?;
+                serde_json::from_str(&answer.body).context("cannot parse the edge's response")?;
             Ok(Ok(format!("generation {generation} in force: {summary} ({took_ms} ms)")))
         }
         422 => Ok(Err(error(&answer.body))),
-        status => anyhow::bail!("the edge answered {status}: {}", error(&answer.body)),
+        status => anyhow::bail!("the edge responded {status}: {}", error(&answer.body)),
     }
 }
 
@@ -70,6 +70,6 @@ mod tests {
         let bad = outcome(&answer(422, r#"{"error":"error: no upstream\n  --> remora.yaml:4:1"}"#)).unwrap();
         assert_eq!(bad.unwrap_err(), "error: no upstream\n  --> remora.yaml:4:1");
         let failed = outcome(&answer(403, r#"{"error":"no"}"#)).unwrap_err();
-        assert_eq!(failed.to_string(), "the edge answered 403: no");
+        assert_eq!(failed.to_string(), "the edge responded 403: no");
     }
 }

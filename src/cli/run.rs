@@ -11,7 +11,7 @@ use super::{file, terminal};
 /// Run the edge.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The configuration; else /etc/remora/remora.yaml, else conf/remora.yaml
+    /// Configuration file [default: /etc/remora/remora.yaml, else conf/remora.yaml]
     file: Option<PathBuf>,
 }
 

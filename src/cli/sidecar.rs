@@ -16,22 +16,24 @@ use super::{file, terminal};
 /// How long a sidecar may take to say how it is.
 const WITHIN: Duration = Duration::from_secs(5);
 
-/// Hold the Docker socket in the edge's stead: heal what the edge asks for, as this file says and no more often.
+/// Run the privileged healing helper: it holds the Docker socket and runs only the heals in the file.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The configuration, which names `docker: { sidecar: PATH }`; else /etc/remora/remora.yaml, else conf/remora.yaml
+    /// Configuration file with `docker: { sidecar: PATH }` [default: /etc/remora/remora.yaml, else conf/remora.yaml]
     file: Option<PathBuf>,
-    /// Folder for the counters of heals, which outlive the process; nobody else's
+    /// Folder for the heal counters, which survive a restart; for the sidecar only
     #[arg(long, value_name = "FOLDER", default_value = "/var/lib/remora")]
     state: PathBuf,
-    /// Say how the running sidecar is; exit code 1 when it does not answer
+    /// Show the state of the running sidecar; exit code 1 when it does not respond
     #[arg(long, conflicts_with = "state")]
     status: bool,
 }
 
 /// The file has no sidecar in it.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} names no sidecar; write `docker: {{ sidecar: /run/remora/heal.sock }}`, for the edge and for the sidecar")]
+#[error(
+    "{0} configures no sidecar; write `docker: {{ sidecar: /run/remora/heal.sock }}`, for the edge and for the sidecar"
+)]
 pub(super) struct NotConfigured(pub(super) String);
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
@@ -65,7 +67,7 @@ fn status(spec: &SidecarSpec) -> anyhow::Result<Exit> {
             Ok(Exit::Done)
         }
         Ok(Err(error)) => bail!("{error}"),
-        Err(_) => bail!("the sidecar at {} did not answer in {WITHIN:?}", spec.path.display()),
+        Err(_) => bail!("the sidecar at {} timed out after {WITHIN:?}", spec.path.display()),
     }
 }
 

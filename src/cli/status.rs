@@ -23,7 +23,7 @@ pub(super) struct Arguments {
     /// Print the whole document as JSON
     #[arg(long, conflicts_with = "watch")]
     json: bool,
-    /// Show it again every two seconds, until interrupted
+    /// Refresh every two seconds, until interrupted
     #[arg(long)]
     watch: bool,
     #[command(flatten)]
@@ -36,14 +36,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     loop {
         let answer = client::ask(address, "GET", "/status", WITHIN)?;
         if answer.status != 200 {
-            bail!("the edge at {address} answered {}: {}", answer.status, answer.body.trim());
+            bail!("the edge at {address} responded {}: {}", answer.status, answer.body.trim());
         }
         if arguments.json {
             terminal::say(answer.body.trim_end())?;
             return Ok(Exit::Done);
         }
-        let status: Status = serde_json::from_str(&answer.body)
-            .context("the edge's answer is not understood; is it another version?")?;
+        let status: Status =
+            serde_json::from_str(&answer.body).context("cannot parse the edge's response; is it another version?")?;
         let text = view::render(&status, look, SystemTime::now());
         if !arguments.watch {
             terminal::say(text.trim_end())?;

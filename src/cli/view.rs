@@ -42,7 +42,7 @@ pub(super) fn render(status: &Status, look: Look, now: SystemTime) -> String {
     upstreams(&mut text, status, look, now);
     heals(&mut text, &status.heals, look, now);
     if !status.notes.is_empty() {
-        title(&mut text, "why nothing was done");
+        title(&mut text, "notes");
         for note in &status.notes {
             let _ = writeln!(text, "  {}", plain(note));
         }
@@ -66,7 +66,7 @@ fn process(text: &mut String, process: &ProcessStatus, look: Look, now: SystemTi
     let lanes = (process.fast_requests, process.full_requests, process.connections);
     let _ = writeln!(
         text,
-        "requests: {} on the fast lane, {} on the full; connections open: {}",
+        "requests: {} on the fast lane, {} on the full lane; open connections: {}",
         lanes.0, lanes.1, lanes.2
     );
     if let Some(reload) = &process.last_reload {
@@ -109,7 +109,7 @@ fn routes(text: &mut String, status: &Status, look: Look) {
 
 fn upstreams(text: &mut String, status: &Status, look: Look, now: SystemTime) {
     title(text, "upstreams");
-    let mut table = table(look, &["upstream", "backend", "state", "for", "check", "now", "requests", "failed"], 5);
+    let mut table = table(look, &["upstream", "backend", "state", "for", "check", "active", "requests", "failed"], 5);
     let mut causes = Vec::new();
     for upstream in &status.upstreams {
         let name = format!("{} {}", plain(&upstream.name), pool(upstream));
@@ -124,7 +124,7 @@ fn upstreams(text: &mut String, status: &Status, look: Look, now: SystemTime) {
             }
         }
         if 0 < upstream.held {
-            causes.push(format!("  {}: {} requests held", plain(&upstream.name), upstream.held));
+            causes.push(format!("  {}: {} requests queued", plain(&upstream.name), upstream.held));
         }
     }
     show(text, &table);

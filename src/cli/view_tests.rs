@@ -32,7 +32,7 @@ fn one_screen_tells_what_runs_and_what_is_wrong() {
     );
     assert_eq!(words(line_with(&text, "status 503 3 ms"))[1], "healing");
     assert!(text.contains("  172.18.0.5:8000 healing: 3 checks failed: status 503\n"), "{text}");
-    assert!(text.contains("gunicorn reload: ok") && text.contains("WHY NOTHING WAS DONE"), "{text}");
+    assert!(text.contains("gunicorn reload: ok") && text.contains("NOTES"), "{text}");
 }
 
 #[test]

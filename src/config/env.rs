@@ -10,12 +10,10 @@ pub(super) enum InvalidVariable {
     #[error("the environment variable `{0}` is not set; set it, or give it a default: `${{{0}:-value}}`")]
     Unset(String),
     /// No closing brace.
-    #[error("`${{` has no closing `}}`; write `${{NAME}}`, or `$${{` where the text itself is meant")]
+    #[error("`${{` has no closing `}}`; write `${{NAME}}`, or `$${{` for a literal `${{`")]
     Unclosed,
     /// Something else between the braces.
-    #[error(
-        "`${{{0}}}` is not understood; write `${{NAME}}` or `${{NAME:-default}}`, or `$${{` where the text itself is meant"
-    )]
+    #[error("`${{{0}}}` is not a variable; write `${{NAME}}` or `${{NAME:-default}}`, or `$${{` for a literal `${{`")]
     NotVariable(String),
 }
 

@@ -37,11 +37,11 @@ impl Refused {
 /// Finds the files of a pattern, which is relative to `folder`.
 pub(super) fn find(pattern: &str, folder: &Path) -> Result<Found, Refused> {
     if pattern.trim().is_empty() {
-        return Err(Refused::new("this includes nothing", "name a file or a pattern"));
+        return Err(Refused::new("this entry is empty", "name a file or a pattern"));
     }
     if pattern.contains("**") {
         // It would walk whatever lies below, which has no bound.
-        let message = format!("{} has `**` in it", quoted(pattern));
+        let message = format!("{} contains `**`", quoted(pattern));
         return Err(Refused::new(message, "write one `*` for each folder: `../upstreams/*/upstream.yaml`"));
     }
     if !pattern.contains(['*', '?', '[']) {
@@ -72,7 +72,7 @@ fn literal(pattern: &str, path: PathBuf) -> Result<Found, Refused> {
         folder_of(&path).ancestors().find(|folder| folder.is_dir()).map(Path::to_owned).into_iter().collect();
     if !path.exists() {
         let message = format!("the included file {} does not exist", quoted(pattern));
-        let help = "check the path, which is relative to this file; a pattern with `*` may match nothing";
+        let help = "check the path, which is relative to this file; only a pattern with `*` may match nothing";
         return Err(Refused { folders, ..Refused::new(message, help) });
     }
     Ok(Found { files: vec![path], folders })

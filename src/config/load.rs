@@ -116,7 +116,7 @@ impl Loading<'_> {
         self.watch.extend(found.folders);
         if found.files.is_empty() {
             let problem = Problem::new(&item.place, format!("no file matches {}", quoted(&pattern)));
-            self.problems.warn(problem.help("this is fine if files are yet to come"));
+            self.problems.warn(problem.help("ignore this if the files will be added later"));
         }
         for path in found.files {
             if self.sources.contains(&path) {
@@ -139,9 +139,11 @@ impl Loading<'_> {
         let at = self.parse_file(id, path)?;
         let (kept, misplaced) = include::split(at);
         for item in misplaced {
-            let problem =
-                Problem::new(&item.place.of_key(), format!("{} belongs in the main file", quoted(item.place.name())));
-            self.problems.add::<()>(problem.help("an included file holds `upstreams:` and `routes:` only"));
+            let problem = Problem::new(
+                &item.place.of_key(),
+                format!("{} is only allowed in the main file", quoted(item.place.name())),
+            );
+            self.problems.add::<()>(problem.help("an included file may have only `upstreams:` and `routes:`"));
         }
         let raw = open(&kept, "a map with `upstreams:` or `routes:`", &mut self.problems)?;
         Some((raw, kept))
@@ -193,11 +195,10 @@ fn no_outline(none: NoOutline, id: FileId, text: &str) -> Problem {
             Some(error) => syntax(&error, id),
             None => Problem::new(&at(span), message),
         },
-        NoOutline::TooDeep(span) => {
-            Problem::new(&at(span), "lists and maps are nested too deeply").help("no key needs more than a few levels")
-        }
+        NoOutline::TooDeep(span) => Problem::new(&at(span), "lists and maps are nested too deeply")
+            .help("no key needs more than a few levels; remove some"),
         NoOutline::TooMany(span) => {
-            Problem::new(&at(span), "the file holds more than 100000 values, counting each use of an alias")
+            Problem::new(&at(span), "the file has more than 100000 values, counting each use of an alias")
                 .help("use fewer aliases, or split the file with `include:`")
         }
         NoOutline::SecondDocument(span) => Problem::new(&at(span), "a second document starts here")
@@ -210,7 +211,7 @@ fn syntax(error: &SyntaxError, id: FileId) -> Problem {
         Some((line, column)) => Place::span(id, Span::point(line, column)),
         None => Place::file(id),
     };
-    let problem = Problem::new(&place, format!("this is not YAML: {}", error.message));
+    let problem = Problem::new(&place, format!("invalid YAML: {}", error.message));
     problem.help(error.help.unwrap_or("check this line and the one above"))
 }
 

@@ -208,7 +208,7 @@ impl Reading<'_> {
 
     fn begin(&mut self, inner: Inner, anchor: usize, at: Span) -> Result<(), NoOutline> {
         if self.wants_key() {
-            return Err(NoOutline::Syntax { message: "a list or map is no key".into(), span: at });
+            return Err(NoOutline::Syntax { message: "a list or map cannot be a key".into(), span: at });
         }
         if DEPTH_MAX <= self.open.len() {
             return Err(NoOutline::TooDeep(at));

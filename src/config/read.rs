@@ -110,9 +110,9 @@ pub(super) fn open<T: DeserializeOwned>(item: &Item, forms: &str, problems: &mut
 
 fn unknown_key(item: &Item, key: &str, known: &[&str], problems: &mut Problems) {
     let help = match nearest(key, known.iter().copied()) {
-        _ if key == "<<" => "YAML merges are not understood; write the keys out".to_owned(),
+        _ if key == "<<" => "YAML merge keys are not supported; write the keys out".to_owned(),
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("the keys here are {}", listed(known.iter().copied()).replace(" or ", " and ")),
+        None => format!("the valid keys are {}", listed(known.iter().copied()).replace(" or ", " and ")),
     };
     let problem = Problem::new(&item.place.key(key).of_key(), format!("unknown key {}", quoted(key)));
     problems.add::<()>(problem.help(help));
@@ -236,6 +236,6 @@ pub(super) fn flag(item: Option<Item>, default: bool, problems: &mut Problems) -
     if text == meant.to_string() {
         return Some(meant);
     }
-    let message = format!("{} is {}, which YAML reads as a text", quoted(item.place.name()), quoted(&text));
+    let message = format!("{} is {}, which YAML reads as a string", quoted(item.place.name()), quoted(&text));
     problems.add(Problem::new(&item.place, message).help(format!("write `{meant}`")))
 }

@@ -95,7 +95,7 @@ pub(super) fn read(path: &Path) -> Result<String, Unreadable> {
     if FILE_BYTES_MAX < bytes.len() as u64 {
         return Err(Unreadable {
             message: "the file is larger than 1MiB".into(),
-            help: "check that it is the right file; a large site is split with `include:`",
+            help: "check that it is the right file; split a large configuration with `include:`",
         });
     }
     text(bytes)

@@ -57,15 +57,15 @@ fn without_place(message: &str) -> String {
 fn help(message: &str) -> Option<&'static str> {
     #[rustfmt::skip]
     let causes = [
-        ("mapping values are not allowed", "a value that holds `: ` needs quotes, or the line above is indented otherwise than meant"),
-        ("scanning an alias", "a `*` starts an alias in YAML; put the text in quotes: `\"*\"`"),
-        ("unknown anchor", "a `*` starts an alias in YAML; put the text in quotes: `\"*\"`"),
-        ("cannot start any token", "indent with spaces, not tabs, and put a text that starts with `@`, `%` or a backtick in quotes"),
+        ("mapping values are not allowed", "a value that contains `: ` needs quotes, or the line above has the wrong indentation"),
+        ("scanning an alias", "a `*` starts an alias in YAML; put the value in quotes: `\"*\"`"),
+        ("unknown anchor", "a `*` starts an alias in YAML; put the value in quotes: `\"*\"`"),
+        ("cannot start any token", "indent with spaces, not tabs, and put a value that starts with `@`, `%` or a backtick in quotes"),
         ("did not find expected ',' or", "a bracket `{` or `[` is not closed, or a comma is missing"),
         ("did not find expected key", "check the indentation of this line and the one above"),
         ("could not find expected ':'", "a key needs `: ` and a value"),
         ("while scanning a quoted scalar", "a quote is not closed"),
-        ("recursion limit", "nest less deeply"),
+        ("recursion limit", "use fewer nested levels"),
     ];
     causes.into_iter().find_map(|(said, help)| message.contains(said).then_some(help))
 }
@@ -131,7 +131,7 @@ impl<'de> Visitor<'de> for TreeVisitor {
         let mut map = Mapping::new();
         while let Some((Tree(key), Tree(value))) = entries.next_entry()? {
             let Some(key) = scalar_text(&key) else {
-                return Err(serde::de::Error::custom("a key must be a plain text"));
+                return Err(serde::de::Error::custom("a key must be a plain string"));
             };
             map.entry(Value::String(key)).or_insert(value);
         }

@@ -125,7 +125,7 @@ impl Docker {
         let result = match self.client(path).await {
             Ok(client) => match tokio::time::timeout(limit, work(client)).await {
                 Ok(answer) => answer.map_err(|error| DockerError::from_bollard(&error, path)),
-                Err(_) => Err(DockerError::Silent(format!("no answer in {limit:?}"))),
+                Err(_) => Err(DockerError::Silent(format!("timed out after {limit:?}"))),
             },
             Err(error) => Err(error),
         };
@@ -151,7 +151,7 @@ impl Docker {
         }
         let client = match tokio::time::timeout(CALL_LIMIT, negotiate(path)).await {
             Ok(answer) => answer.map_err(|error| DockerError::from_bollard(&error, path))?,
-            Err(_) => return Err(DockerError::Silent(format!("no answer in {CALL_LIMIT:?}"))),
+            Err(_) => return Err(DockerError::Silent(format!("timed out after {CALL_LIMIT:?}"))),
         };
         *self.client.lock() = Some(client.clone());
         Ok(client)
@@ -168,12 +168,12 @@ impl Docker {
         };
         match change {
             None | Some(Change::Answers { again: false }) => {}
-            Some(Change::Answers { again: true }) => log::info!("docker: the daemon answers again; healing is on"),
+            Some(Change::Answers { again: true }) => log::info!("docker: the daemon responds again; healing resumes"),
             Some(Change::Fails(error @ DockerError::NoSocket(_))) if !self.is_expected() => {
-                log::info!("docker: {error}; sick backends are ejected, not healed");
+                log::info!("docker: {error}; failing backends are ejected, not healed");
             }
             Some(Change::Fails(error)) => {
-                log::warn!("docker: {error}; sick backends are ejected, not healed, until it answers");
+                log::warn!("docker: {error}; until it responds, failing backends are ejected, not healed");
             }
         }
     }

@@ -14,7 +14,7 @@ use super::container::{ContainerName, ContainerState};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DockerError {
     /// The file says so.
-    #[error("Docker is switched off in the configuration")]
+    #[error("Docker is disabled in the configuration")]
     Off,
     /// There is no socket.
     #[error("there is no Docker socket at `{0}`")]
@@ -23,13 +23,13 @@ pub enum DockerError {
     #[error("no permission to open `{0}`; run the edge with the group that owns the socket")]
     Denied(PathBuf),
     /// Nothing came back in time, or the connection broke.
-    #[error("the Docker daemon did not answer: {0}")]
+    #[error("the Docker daemon does not respond: {0}")]
     Silent(String),
     /// Something came back that is not Docker's.
-    #[error("the Docker daemon's reply was not understood: {0}")]
+    #[error("cannot parse the Docker daemon's response: {0}")]
     Malformed(String),
     /// `remora sidecar`, which would ask the daemon in the edge's stead, is not to be reached.
-    #[error("the sidecar does not answer: {0}")]
+    #[error("the sidecar does not respond: {0}")]
     NoSidecar(String),
     /// The daemon, or a proxy in front of it, refused.
     #[error("the Docker daemon refused ({status}): {message}")]
@@ -73,7 +73,10 @@ impl DockerError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FindError {
     /// No container of this project has the address, or its service has none that could be meant.
-    #[error("no container of this compose project has the address {address} of `{server}`; it may have been recreated")]
+    #[error(
+        "no matching container: none in this Compose project has the address {address} of `{server}`; it may have \
+         been recreated"
+    )]
     Gone {
         /// The backend's address.
         address: SocketAddr,
@@ -81,7 +84,7 @@ pub enum FindError {
         server: String,
     },
     /// Several containers could be meant.
-    #[error("`{server}` could be any of {count} containers, and none has the address {address}")]
+    #[error("ambiguous: {count} containers match `{server}`, and none has the address {address}")]
     Ambiguous {
         /// The backend's address.
         address: SocketAddr,
@@ -92,7 +95,7 @@ pub enum FindError {
     },
     /// The container belongs to somebody else.
     #[error(
-        "container `{container}` at {address} belongs to {owner}; only containers of the edge's own project are touched"
+        "container `{container}` at {address} belongs to {owner}; only containers of the edge's own project are healed"
     )]
     Foreign {
         /// The backend's address.
@@ -106,7 +109,7 @@ pub enum FindError {
     #[error("{0} is the edge itself")]
     Own(SocketAddr),
     /// There is no such backend as far as the sidecar's file goes.
-    #[error("{address} is no backend of `{upstream}` as the sidecar's file has it: {why}")]
+    #[error("{address} is not a backend of `{upstream}` in the sidecar's file: {why}")]
     Stranger {
         /// The address asked for.
         address: SocketAddr,
@@ -134,14 +137,14 @@ pub struct Refusal {
 }
 
 fn again(after: Option<Duration>) -> String {
-    after.map(|after| format!("; again in {:.0} s", after.as_secs_f64().ceil())).unwrap_or_default()
+    after.map(|after| format!("; retry in {:.0} s", after.as_secs_f64().ceil())).unwrap_or_default()
 }
 
 /// Why a command did not run in a container, or was not seen to end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExecError {
     /// Exit code 127: the program is not in the image. Permanent.
-    #[error("`{command}` is not in container `{container}`")]
+    #[error("`{command}` was not found in container `{container}`")]
     NotFound {
         /// What was asked for.
         command: String,
@@ -149,7 +152,7 @@ pub enum ExecError {
         container: ContainerName,
     },
     /// Exit code 126: it is there and may not be executed. Permanent.
-    #[error("`{command}` in container `{container}` may not be executed")]
+    #[error("`{command}` in container `{container}` is not executable")]
     NotExecutable {
         /// What was asked for.
         command: String,
@@ -157,10 +160,10 @@ pub enum ExecError {
         container: ContainerName,
     },
     /// The command is empty or cannot be passed to a program. Permanent.
-    #[error("not a command: {0}")]
+    #[error("invalid command: {0}")]
     BadCommand(String),
     /// It ran past its deadline.
-    #[error("`{command}` in container `{container}` ran past {limit:?}{}", said(output))]
+    #[error("`{command}` in container `{container}` timed out after {limit:?}{}", said(output))]
     TimedOut {
         /// What was asked for.
         command: String,
@@ -172,7 +175,7 @@ pub enum ExecError {
         output: String,
     },
     /// An earlier command still runs there past its deadline, so no second one is started.
-    #[error("`{command}` still runs in container `{container}`; no second command is started beside it")]
+    #[error("`{command}` is still running in container `{container}`; no other command is started until it ends")]
     Busy {
         /// The earlier command.
         command: String,
@@ -192,7 +195,8 @@ pub enum ExecError {
     Gone(ContainerName),
     /// There is neither a shell nor `kill`, and the API's signal would disarm the restart policy.
     #[error(
-        "container `{container}` has neither `sh` nor `kill`, and the API's {signal} would disarm its restart policy"
+        "container `{container}` has neither `sh` nor `kill`, and {signal} through the API would disable its restart \
+         policy"
     )]
     WouldDisarm {
         /// Which.
@@ -239,7 +243,7 @@ impl ExecError {
 }
 
 fn said(output: &str) -> String {
-    if output.is_empty() { String::new() } else { format!("; it said: {}", one_line(output)) }
+    if output.is_empty() { String::new() } else { format!("; output: {}", one_line(output)) }
 }
 
 /// A daemon's words as one short line without control characters.

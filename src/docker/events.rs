@@ -91,11 +91,13 @@ impl Docker {
                 Ok(()) => AGAIN,
                 Err(DockerError::Off) => return,
                 Err(error @ DockerError::Refused { .. }) => {
-                    log::warn!("docker: events are not to be had: {error}; a container that is replaced looks sick");
+                    log::warn!(
+                        "docker: cannot subscribe to Docker events: {error}; a replaced container looks like a failing one"
+                    );
                     REFUSED
                 }
                 Err(error) => {
-                    log::debug!("docker: events are not to be had: {error}");
+                    log::debug!("docker: cannot subscribe to Docker events: {error}");
                     AGAIN
                 }
             };

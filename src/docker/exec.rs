@@ -229,7 +229,7 @@ fn check(command: &Command) -> Result<(), ExecError> {
         return Err(ExecError::BadCommand("it is empty".into()));
     }
     if words.clone().any(|word| word.contains('\0')) {
-        return Err(ExecError::BadCommand(format!("`{}` has a NUL", command.label())));
+        return Err(ExecError::BadCommand(format!("`{}` contains a NUL byte", command.label())));
     }
     Ok(())
 }

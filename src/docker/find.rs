@@ -30,7 +30,7 @@ impl Docker {
         if let (None, Some(project)) = (&scope.project, &chosen.project)
             && self.pinned_project.set(project.clone()).is_ok()
         {
-            log::info!("docker: the edge has no compose project of its own; from now on it heals `{project}` alone");
+            log::info!("docker: the edge belongs to no Compose project; from now on it heals only `{project}`");
         }
         let answer = match self.inspect(&chosen.id).await {
             Err(DockerError::Refused { status: 404, .. }) => {
@@ -149,8 +149,8 @@ pub(super) fn choose<'c>(
 
 fn foreign(address: SocketAddr, candidate: &Candidate) -> FindError {
     let owner = match &candidate.project {
-        Some(project) => format!("the compose project `{project}`"),
-        None => "no compose project".into(),
+        Some(project) => format!("the Compose project `{project}`"),
+        None => "no Compose project".into(),
     };
     FindError::Foreign { address, container: candidate.name.clone(), owner }
 }

@@ -67,8 +67,8 @@ fn a_backend_is_found_inside_the_edges_own_project_only() {
         ("172.18.0.99:80",   "nobody",   "gone"),
         ("172.18.0.2:80",    "manager",  "own"),
         ("172.18.0.99:80",   "manager",  "gone"),                  // the edge never heals itself
-        ("172.18.0.7:8000",  "backend",  "foreign: the compose project `blog`"),
-        ("172.18.0.8:8000",  "backend",  "foreign: no compose project"),
+        ("172.18.0.7:8000",  "backend",  "foreign: the Compose project `blog`"),
+        ("172.18.0.8:8000",  "backend",  "foreign: no Compose project"),
     ];
     for (address, server, expected) in rows {
         assert_eq!(chosen(&stack(), &in_container(), address, server), expected, "{address} of {server}");
@@ -97,7 +97,7 @@ fn on_a_host_only_addresses_and_published_ports_count() {
     let rows = [
         ("172.18.0.3:8000",  "backend",  "shop-backend-1"),
         ("172.18.0.7:8000",  "backend",  "blog-backend-1"),        // the caller pins the first project found
-        ("172.18.0.8:8000",  "stray",    "foreign: no compose project"),
+        ("172.18.0.8:8000",  "stray",    "foreign: no Compose project"),
         ("127.0.0.1:8001",   "localhost", "shop-backend-1"),
         ("127.0.0.1:8002",   "localhost", "shop-backend-2"),
         ("127.0.0.1:8003",   "localhost", "gone"),
@@ -107,6 +107,6 @@ fn on_a_host_only_addresses_and_published_ports_count() {
         assert_eq!(chosen(&all, &host, address, server), expected, "{address} of {server}");
     }
     let pinned = Scope { project: Some("shop".into()), ..host };
-    assert_eq!(chosen(&all, &pinned, "172.18.0.7:8000", "backend"), "foreign: the compose project `blog`");
+    assert_eq!(chosen(&all, &pinned, "172.18.0.7:8000", "backend"), "foreign: the Compose project `blog`");
     assert_eq!(chosen(&all, &pinned, "172.18.0.99:3306", "database"), "shop-database-1");
 }

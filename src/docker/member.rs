@@ -42,7 +42,10 @@ impl Docker {
             other => other?,
         };
         if !meant.iter().any(|server| is_of(chosen, &answer, server, address)) {
-            return Err(stranger(format!("container `{}` has the address, and is none of its servers", chosen.name)));
+            return Err(stranger(format!(
+                "container `{}` has the address, but is not one of its servers",
+                chosen.name
+            )));
         }
         read(&answer, &chosen.name)
     }
@@ -79,8 +82,8 @@ impl Docker {
     async fn member_scope(&self) -> Result<Scope, FindError> {
         let scope = self.scope().await?;
         if scope.project.is_none() {
-            let why = "it knows no compose project of its own: start it by the project's compose file, \
-                       or set COMPOSE_PROJECT_NAME";
+            let why = "it belongs to no Compose project: start it from the project's Compose file, or set \
+            COMPOSE_PROJECT_NAME";
             return Err(Refusal { why: why.into(), again_in: None }.into());
         }
         Ok(Scope { reach: Reach::Host, ..scope })

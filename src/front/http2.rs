@@ -71,7 +71,7 @@ pub(super) async fn serve<'w>(worker: &'w Worker, client: Client<'w>) {
     .await;
     if state.has_flooded() {
         worker.shared.relay.metrics.turned_away(Turned::Flood);
-        log::debug!("an HTTP/2 connection of {} floods and is closed", peer.socket);
+        log::debug!("HTTP/2 connection from {} closed: flood of control frames", peer.socket);
     }
 }
 

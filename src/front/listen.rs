@@ -19,7 +19,7 @@ pub struct Endpoint {
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Another process listens there.
-    #[error("cannot listen on {0}: the address is in use; stop what listens there, or change `listen`")]
+    #[error("cannot listen on {0}: the address is in use; stop the process that listens there, or change `listen`")]
     InUse(SocketAddr),
     /// The port is below 1024 and the process may not have it.
     #[error("cannot listen on {0}: permission denied; use a port from 1024, or grant CAP_NET_BIND_SERVICE")]

@@ -172,7 +172,7 @@ async fn accept(worker: &Rc<Worker>, listener: &tokio::net::TcpListener, index: 
             Err(error) if is_one_connections(&error) => continue,
             Err(error) => {
                 if let Some(more) = troubles.admit() {
-                    log::error!("no connection can be taken: {error}; {more} more like it since the last line");
+                    log::error!("cannot accept connections: {error}; {more} similar suppressed");
                 }
                 tokio::time::sleep(BREATH).await;
                 continue;
@@ -186,7 +186,7 @@ async fn accept(worker: &Rc<Worker>, listener: &tokio::net::TcpListener, index: 
                 worker.shared.relay.metrics.turned_away(reason);
                 if let Some(more) = troubles.admit() {
                     let (client, limit) = (client.to_canonical(), reason.as_str());
-                    log::warn!("{client} turned away by limits.{limit}; {more} more like it since the last line");
+                    log::warn!("{client} rejected (limits.{limit}); {more} similar suppressed");
                 }
                 continue;
             }

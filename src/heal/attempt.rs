@@ -82,7 +82,7 @@ impl Attempt {
         let id = journal.open(patient.upstream(), patient.address(), &container, self.asked_by, &self.cause());
         let (before, whom) = (patient.tally(), patient.whom());
         let Some(_alone) = tools.at_work.enter(&container.id) else {
-            log::info!("{}: another ladder is at work in its container", self.who());
+            log::info!("{}: another heal is running in its container", self.who());
             journal.close(id, Outcome::Postponed, started.elapsed());
             return Report { outcome: Outcome::Postponed, past: self.past, acted: false, id, asked_by: self.asked_by };
         };
@@ -111,14 +111,14 @@ impl Attempt {
     }
 
     fn cause(&self) -> String {
-        if self.patient.is_up() { "an operator asks for it".to_owned() } else { self.patient.cause() }
+        if self.patient.is_up() { "requested by an operator".to_owned() } else { self.patient.cause() }
     }
 
     async fn drain(&self, journal: &Journal, id: u64) {
         let started = Instant::now();
         let in_flight = self.patient.in_flight();
         let (who, upstream) = (self.who(), self.patient.upstream());
-        log::info!("{who}: starts, {}; out of rotation of {upstream}, {in_flight} in flight", self.cause());
+        log::info!("{who}: starts: {}; out of rotation in {upstream}, draining {in_flight} requests", self.cause());
         // What hangs will not finish what it has; waiting would only keep it out for longer. Out it is since it is sick.
         let since = self.patient.sick_since().map_or(started, |since| since.min(started));
         let hangs = || self.patient.is_silent() && DRAIN_SILENT < since.elapsed();
@@ -127,7 +127,7 @@ impl Attempt {
         }
         let (left, took) = (self.patient.in_flight(), started.elapsed());
         if left != 0 {
-            log::warn!("{who}: {left} still in flight after {took:.1?} of draining; they may be lost");
+            log::warn!("{who}: {left} requests still in flight after draining for {took:.1?}; they may be lost");
         }
         journal.edit(id, |entry| {
             (entry.in_flight, entry.in_flight_after_drain, entry.drain_ms) = (in_flight, left, millis(took));
@@ -146,7 +146,7 @@ impl Attempt {
             }
             let place = format!("step {}/{} {step}", index + 1, steps.len());
             if let Some(why) = self.reason_to_skip(step, index, steps.len()) {
-                log::info!("{}: {place}: skipped, {why}", self.who());
+                log::info!("{}: {place}: skipped: {why}", self.who());
                 journal.edit(id, |entry| entry.steps.push(skipped(step, &why)));
                 self.patient.count_step(step, StepResult::Skipped);
                 continue;
@@ -180,7 +180,7 @@ impl Attempt {
                 Next::Fails => {}
                 Next::Stop(outcome) => return (outcome, acted),
                 Next::Passed(after) => {
-                    log::info!("{}: {place}: the check passes, {:.2}s after", self.who(), after.as_secs_f64());
+                    log::info!("{}: {place}: the check passes after {:.2}s", self.who(), after.as_secs_f64());
                     return (Outcome::Healed, acted);
                 }
             }
@@ -198,7 +198,7 @@ impl Attempt {
     /// A second reload while the first still waits for hung workers does nothing for 26 s; the next step is quicker.
     fn reason_to_skip(&self, step: &Step, index: usize, steps: usize) -> Option<String> {
         if self.past.unrunnable.contains(&step.to_string()) {
-            return Some("it cannot run in this container, as was seen before".to_owned());
+            return Some("an earlier heal showed that it cannot run in this container".to_owned());
         }
         if index + 1 == steps || !matches!(step, Step::Preset(Preset::GunicornReload)) {
             return None;
@@ -206,7 +206,7 @@ impl Attempt {
         let age = self.past.reloaded?.elapsed();
         let ago = age.as_secs();
         (age < RELOAD_PAUSE)
-            .then(|| format!("one was sent {ago} s ago and the master may still wait for its old workers"))
+            .then(|| format!("a reload was sent {ago} s ago and the master may still wait for its old workers"))
     }
 
     /// Asks the check, never the step, whether it helped.
@@ -254,11 +254,13 @@ impl Attempt {
         let (who, seconds) = (self.who(), took.as_secs_f64());
         match outcome {
             Outcome::Healed => log::info!("{who}: healed in {seconds:.2}s, back in rotation"),
-            Outcome::Recovered => log::info!("{who}: recovered by itself, nothing done"),
-            Outcome::Failed => log::error!("{who}: every step was tried in {seconds:.1}s and the check still fails"),
-            Outcome::Unrunnable => log::error!("{who}: none of its steps can run in this container"),
-            Outcome::Postponed => log::warn!("{who}: nothing done; looked at again soon"),
-            Outcome::Left => log::info!("{who}: the backend left its upstream meanwhile"),
+            Outcome::Recovered => log::info!("{who}: recovered before any step ran"),
+            Outcome::Failed => {
+                log::error!("{who}: failed: all steps tried in {seconds:.1}s, and the check still fails");
+            }
+            Outcome::Unrunnable => log::error!("{who}: failed: no step can run in this container"),
+            Outcome::Postponed => log::warn!("{who}: postponed, will retry"),
+            Outcome::Left => log::info!("{who}: the backend left its upstream during the heal"),
             Outcome::Running | Outcome::Interrupted => {}
         }
     }

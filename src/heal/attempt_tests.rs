@@ -181,7 +181,7 @@ async fn a_second_reload_within_half_a_minute_is_not_sent() {
     let recently = Instant::now().checked_sub(Duration::from_secs(12));
     let ran = run(vec![], Some("gunicorn kill workers"), recently).await;
     assert_eq!(ran.performed, ["gunicorn kill workers in backend-1"]);
-    assert!(ran.journal.entries()[0].steps[0].outcome.starts_with("skipped: one was sent 12 s ago"));
+    assert!(ran.journal.entries()[0].steps[0].outcome.starts_with("skipped: a reload was sent 12 s ago"));
     assert_eq!(ran.report.past.reloaded, recently);
 
     let long_ago = Instant::now().checked_sub(Duration::from_secs(31));

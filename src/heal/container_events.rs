@@ -51,7 +51,7 @@ impl Rounds {
         if self.plans.hold(patient, now) {
             let (upstream, backend) = &key;
             log::info!(
-                "backend {backend} of {upstream}: container {} is being stopped; no new requests until it is back",
+                "backend {backend} of {upstream}: container {} is stopping; no new requests until it is back",
                 seen.container
             );
         }

@@ -79,17 +79,20 @@ impl Rounds {
     fn drill_target(&self, name: &str, now: Instant) -> Result<(Pool, Arc<dyn Patient>), String> {
         let pool = self.free_pool(name)?;
         if pool.spec.check.is_none() {
-            return Err(format!("upstream `{name}` has no check, so nothing would notice"));
+            return Err(format!("upstream `{name}` has no check, so no failure would be detected"));
         }
         if now.saturating_duration_since(self.started) < EDGE_GRACE {
-            return Err(format!("the edge started less than {EDGE_GRACE:?} ago and heals nothing yet"));
+            return Err(format!(
+                "the edge started less than {EDGE_GRACE:?} ago and does not heal yet; try again shortly"
+            ));
         }
         let up: Vec<_> = pool.patients.iter().filter(|one| one.is_in_rotation()).collect();
         let others = pool.spec.heal.as_ref().map_or(1, |heal| heal.min_up.max(1)) as usize;
         match up.last() {
             Some(patient) if others < up.len() => Ok((pool.clone(), Arc::clone(patient))),
             _ => Err(format!(
-                "a drill takes one backend away, and {others} others must be up meanwhile: `{name}` has {} up",
+                "a drill takes one backend out of rotation, and {others} others must be up during this: `{name}` has \
+                 {} up",
                 up.len()
             )),
         }
@@ -107,7 +110,7 @@ impl Drill {
         let (began, before) = (Instant::now(), self.patient.tally());
         let last = self.tools.journal.newest(|_| true).map_or(0, |entry| entry.id);
         let address = self.patient.address();
-        log::info!("drill: backend {address} of {} pretends to be sick", self.pool.spec.name);
+        log::info!("drill: simulating a failing check on backend {address} of {}", self.pool.spec.name);
         let pretence = self.patient.pretend_sick();
         let mut shown = Drilled {
             backend: address.to_string(),
@@ -135,7 +138,7 @@ impl Drill {
         shown.requests = requests.saturating_sub(before.requests);
         shown.failed = failed.saturating_sub(before.failed);
         shown.held = held.saturating_sub(before.held);
-        log::info!("drill: backend {address} of {} is done with", self.pool.spec.name);
+        log::info!("drill: ended on backend {address} of {}", self.pool.spec.name);
         shown
     }
 
@@ -162,7 +165,7 @@ impl Drill {
                     shown.back_ms = Some(now);
                 }
             }
-            other => shown.problem = Some(format!("the heal ended as `{}`", other.word())),
+            other => shown.problem = Some(format!("the heal ended with `{}`", other.word())),
         }
     }
 
@@ -180,10 +183,10 @@ impl Drill {
         let address = self.patient.address().to_string();
         let idle = self.tools.journal.idle().into_iter().find(|idle| idle.backend == address);
         match (shown.detected_ms, &shown.heal, idle) {
-            (None, ..) => format!("nobody noticed in {limit:?}"),
-            (_, None, Some(idle)) => format!("it was not healed: {}", idle.reason),
-            (_, None, None) => format!("it was not healed in {limit:?}"),
-            (_, Some(_), _) => format!("it was not back in {limit:?}"),
+            (None, ..) => format!("the failure was not detected within {limit:?}"),
+            (_, None, Some(idle)) => format!("not healed: {}", idle.reason),
+            (_, None, None) => format!("not healed within {limit:?}"),
+            (_, Some(_), _) => format!("not back in rotation within {limit:?}"),
         }
     }
 }

@@ -100,7 +100,7 @@ fn broken(note: impl Into<String>) -> Said {
 pub async fn examine(docker: &Docker, container: &ContainerRef, steps: &[Step]) -> Vec<Finding> {
     let finding = |step: &Step, (verdict, note)| Finding { about: step.to_string(), verdict, note };
     if !matches!(container.state, ContainerState::Running | ContainerState::Unknown) {
-        let note = format!("`{}` is {}: nothing can be run in it now", container.name, container.state);
+        let note = format!("`{}` is {}: no command can run in it now", container.name, container.state);
         return steps.iter().map(|step| finding(step, doubtful(note.clone()))).collect();
     }
     let patient = Examined { docker, container, facts: look(docker, container, steps).await };
@@ -162,15 +162,15 @@ impl Examined<'_> {
     }
 
     async fn command(&self, facts: &Facts, argv: &[String]) -> Said {
-        let Some((program, arguments)) = argv.split_first() else { return broken("it is empty") };
+        let Some((program, arguments)) = argv.split_first() else { return broken("the command is empty") };
         if !facts.programs.contains(program) {
-            return broken(format!("`{program}` is not in this image: it would end with code 127"));
+            return broken(format!("`{program}` is not in this image: it would exit with code 127"));
         }
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         match program.rsplit('/').next().unwrap_or_default() {
             "kill" => match without_signal(&arguments) {
                 (signal, rest) if rest == ["1"] => facts.signal_named(signal),
-                _ => works(format!("`{program}` is there")),
+                _ => works(format!("`{program}` exists")),
             },
             "pkill" => {
                 let (signal, rest) = without_signal(&arguments);
@@ -181,12 +181,10 @@ impl Examined<'_> {
                     self.systemd(facts, unit).await.unwrap_or_else(|error| broken(error.to_string()))
                 }
                 _ if facts.pid1 != "systemd" => facts.no_systemd(),
-                _ => doubtful(format!("`{program}` is there; what it is told was not looked into")),
+                _ => doubtful(format!("`{program}` exists; its arguments were not checked")),
             },
-            "sh" | "bash" | "dash" | "ash" => {
-                doubtful(format!("`{program}` is there; what it is told was not looked into"))
-            }
-            _ => works(format!("`{program}` is there")),
+            "sh" | "bash" | "dash" | "ash" => doubtful(format!("`{program}` exists; its arguments were not checked")),
+            _ => works(format!("`{program}` exists")),
         }
     }
 
@@ -195,14 +193,16 @@ impl Examined<'_> {
         let found = match self.run(&Command::new([&["pgrep"], arguments].concat())).await {
             Ok(found) if matches!(found.code, 0 | 1) => found,
             Ok(found) => {
-                return doubtful(format!("whom it reaches cannot be told: pgrep says {}", found.stderr.trim()));
+                return doubtful(format!("cannot determine its target processes: pgrep says {}", found.stderr.trim()));
             }
-            Err(ExecError::NotFound { .. }) => return doubtful("whom it reaches cannot be told: there is no `pgrep`"),
+            Err(ExecError::NotFound { .. }) => {
+                return doubtful("cannot determine its target processes: there is no `pgrep`");
+            }
             Err(error) => return broken(error.to_string()),
         };
         let pids: Vec<&str> = found.stdout.split_whitespace().filter(|pid| pid.parse::<u32>().is_ok()).collect();
         if pids.is_empty() {
-            return broken("no process matches it now: it would end with code 1");
+            return broken("no process matches it now: it would exit with code 1");
         }
         if pids == ["1"] {
             return facts.signal_named(signal);
@@ -236,14 +236,14 @@ impl Examined<'_> {
                 let kills = *preset == Preset::GunicornKillWorkers;
                 Ok(match found.code {
                     0 if kills && !found.stdout.contains("workers") => broken("gunicorn has no workers"),
-                    0 => works(format!("gunicorn runs: {}", found.stdout.trim())),
+                    0 => works(format!("gunicorn is running: {}", found.stdout.trim())),
                     _ => broken(found.stderr.trim()),
                 })
             }
             Preset::UvicornReload | Preset::UvicornKillWorkers => {
                 let found = self.run(&preset::look_at_uvicorn()).await?;
                 Ok(match found.code {
-                    0 => works(format!("uvicorn runs: {}", found.stdout.trim())),
+                    0 => works(format!("uvicorn is running: {}", found.stdout.trim())),
                     _ => broken(found.stderr.trim()),
                 })
             }
@@ -256,11 +256,11 @@ impl Examined<'_> {
     async fn supervisor(&self, program: &str) -> Result<Said, ExecError> {
         let found = self.run(&preset::find_supervisor()).await?;
         let Some(daemon) = preset::daemons(&found.stdout).into_iter().next() else {
-            return Ok(broken("no supervisord runs here"));
+            return Ok(broken("supervisord is not running"));
         };
         let told = match self.run(&preset::tell_supervisor(&daemon, "status", program)).await {
             Err(ExecError::NotFound { .. }) => {
-                return Ok(broken("supervisord runs, and there is no `supervisorctl` command to tell it"));
+                return Ok(broken("supervisord is running, but there is no `supervisorctl` command"));
             }
             other => other?,
         };
@@ -273,21 +273,21 @@ impl Examined<'_> {
     /// The first daemon that listens is the one that is told.
     async fn pm2(&self, app: &str) -> Result<Said, ExecError> {
         let found = self.run(&preset::find_pm2()).await?;
-        let mut last = broken("no PM2 daemon runs here");
+        let mut last = broken("the PM2 daemon is not running");
         for daemon in preset::daemons(&found.stdout) {
             // `describe` knows no `all`, and `ls` no names.
             let verb = if app == "all" { "ls" } else { "describe" };
             let told = match self.run(&preset::tell_pm2(&daemon, verb, app)).await {
                 Ok(told) => told,
                 Err(ExecError::NotFound { .. }) => {
-                    return Ok(broken("PM2 runs, and there is no `pm2` command to tell it"));
+                    return Ok(broken("PM2 is running, but there is no `pm2` command"));
                 }
                 Err(error) => return Err(error),
             };
             last = match told.code {
                 preset::PM2_NOT_LISTENING => broken(told.stderr.trim()),
-                0 => return Ok(works(format!("PM2 runs, and knows `{app}`"))),
-                _ => return Ok(broken(format!("PM2 runs, and has no app called `{app}`"))),
+                0 => return Ok(works(format!("PM2 is running and knows `{app}`"))),
+                _ => return Ok(broken(format!("PM2 is running, but has no app named `{app}`"))),
             };
         }
         Ok(last)
@@ -296,12 +296,12 @@ impl Examined<'_> {
 
 impl Facts {
     fn no_systemd(&self) -> Said {
-        broken(format!("PID 1 is `{}` and not systemd, so there are no units", self.pid1))
+        broken(format!("PID 1 is `{}`, not systemd, so there are no units", self.pid1))
     }
 
     fn signal_named(&self, name: &str) -> Said {
         let Some(signal) = Signal::parse(name) else {
-            return doubtful(format!("whether PID 1, `{}`, handles {name} was not looked at", self.pid1));
+            return doubtful(format!("not checked whether PID 1, `{}`, handles {name}", self.pid1));
         };
         self.signal(signal)
     }
@@ -309,13 +309,13 @@ impl Facts {
     fn signal(&self, signal: Signal) -> Said {
         let (name, pid1) = (signal.name(), &self.pid1);
         if signal == Signal::Kill {
-            return broken("the kernel keeps KILL from a container's own PID 1; list `restart` instead");
+            return broken("the kernel ignores KILL sent to PID 1 from inside its container; list `restart` instead");
         }
         if self.takes >> (signal.number() - 1) & 1 == 1 {
             let how = if PASS_ON.contains(&pid1.as_str()) { "passes it on" } else { "handles it" };
             return works(format!("{name} goes to PID 1, `{pid1}`, which {how}"));
         }
-        broken(format!("PID 1 is `{pid1}`, which does not handle {name}: it would be swallowed"))
+        broken(format!("PID 1 is `{pid1}`, which does not handle {name}: it would be ignored"))
     }
 }
 
@@ -374,24 +374,23 @@ fn reached(family: &str) -> Said {
     let remedy = match name.get(..8).unwrap_or(name) {
         "gunicorn" => "`heal: gunicorn`",
         "uvicorn" => "`heal: uvicorn`",
-        _ => "a pattern for the first alone",
+        _ => "a pattern that matches only the first",
     };
     doubtful(format!(
-        "reaches `{name}` (PID {pid}) and its workers too ({pids}), which may end at once with the requests in them; {remedy} \
-         spares them"
+        "reaches `{name}` (PID {pid}) and its workers too ({pids}), which may end at once with the requests in them; use {remedy} to spare them"
     ))
 }
 
 fn restart() -> Said {
-    works("restarts the whole container, since the file lists it")
+    works("restarts the whole container, as listed in the file")
 }
 
 /// Steps where the image has no shell.
 fn without_shell(step: &Step) -> Said {
     match step {
-        Step::Signal(_) => doubtful("there is no shell: whether PID 1 handles the signal cannot be told"),
-        Step::Exec(_) => doubtful("there is no shell: whether the program is there cannot be told"),
-        Step::Preset(_) => broken("there is no shell in this image, which this needs"),
+        Step::Signal(_) => doubtful("there is no shell: cannot determine whether PID 1 handles the signal"),
+        Step::Exec(_) => doubtful("there is no shell: cannot determine whether the program exists"),
+        Step::Preset(_) => broken("there is no shell in this image, and this step needs one"),
         Step::Restart => restart(),
     }
 }
@@ -441,7 +440,7 @@ mod tests {
             ("1 0 gunicorn\n",                               Verdict::Works,    "reaches `gunicorn` (PID 1)"),
             ("7 1 gunicorn\n8 1 gunicorn\n",                 Verdict::Works,    "and 1 more"),
             ("1 0 gunicorn\n8 1 gunicorn\n9 1 gunicorn\n",   Verdict::Doubtful, "workers too (8 9)"),
-            ("5 1 my app\n8 5 my app\n",                     Verdict::Doubtful, "a pattern for"),
+            ("5 1 my app\n8 5 my app\n",                     Verdict::Doubtful, "a pattern that matches only"),
             ("7 1 python3\nabove 1 uvicorn\n",                Verdict::Doubtful, "only workers of `uvicorn` (PID 1)"),
             ("7 1 gunicorn\nabove 1 sh\n8 1 gunicorn\n",      Verdict::Works,    "and 1 more"),
             ("",                                             Verdict::Broken,   "just ended"),

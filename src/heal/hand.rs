@@ -84,7 +84,7 @@ impl HealHandle {
     }
 
     async fn ask<T>(&self, errand: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Errand) -> Result<T, String> {
-        const ENDING: &str = "the edge is ending";
+        const ENDING: &str = "the edge is stopping";
         let (reply, answer) = oneshot::channel();
         self.0.send(errand(reply)).await.map_err(|_| ENDING.to_owned())?;
         answer.await.map_err(|_| ENDING.to_owned())?
@@ -115,10 +115,10 @@ impl Rounds {
 
     fn pause(&self, upstream: Option<&str>, span: Option<Duration>) -> Result<(), String> {
         let name = upstream.map(|name| self.pool(name)).transpose()?.map(|pool| pool.spec.name.clone());
-        let shown = name.as_ref().map_or_else(|| "every upstream".to_owned(), ToString::to_string);
+        let shown = name.as_ref().map_or_else(|| "all upstreams".to_owned(), ToString::to_string);
         match span {
-            Some(span) => log::info!("healing of {shown} is paused for {span:?} by an operator"),
-            None => log::info!("healing of {shown} goes on, an operator says"),
+            Some(span) => log::info!("healing of {shown} paused for {span:?} by an operator"),
+            None => log::info!("healing of {shown} resumed by an operator"),
         }
         self.tools.journal.pause(name.as_ref(), span.map(|span| SystemTime::now() + span));
         Ok(())
@@ -135,8 +135,8 @@ impl Rounds {
             let all: Vec<_> = present().map(|one| one.address().to_string()).collect();
             let all = all.join(", ");
             return Err(match backend {
-                Some(address) => format!("`{name}` has no backend {address}; it has: {all}"),
-                None => format!("no backend of `{name}` is sick; to heal one all the same, name it: {all}"),
+                Some(address) => format!("`{name}` has no backend {address}; its backends are: {all}"),
+                None => format!("no backend of `{name}` is failing; to heal one anyway, give its address: {all}"),
             });
         }
         Ok((pool, targets))
@@ -151,8 +151,8 @@ impl Rounds {
         match targets.len() {
             0 => Err(format!("`{name}` has no backend")),
             count if count <= min_up as usize && !is_held => Err(format!(
-                "`{name}` has {count} backends, and `min_up` wants {min_up} up beside the one that is reloaded; add a replica, or \
-                 set `hold` so that the requests of an only one wait"
+                "`{name}` has {count} backends, and `min_up` requires {min_up} others up during a reload; add a \
+                 replica, or set `hold` so that requests are queued while an only one reloads"
             )),
             _ => Ok((pool, targets)),
         }
@@ -244,9 +244,9 @@ impl Series {
         match outcome {
             Outcome::Healed | Outcome::Recovered | Outcome::Left => Ok(()),
             _ if self.asked_by == AskedBy::Reload => {
-                Err(format!("{address}: the step did not work, so the others were left alone"))
+                Err(format!("{address}: the step failed; the other backends were not reloaded"))
             }
-            _ => Err(format!("{address}: its ladder did not help")),
+            _ => Err(format!("{address}: no step helped")),
         }
     }
 
@@ -265,7 +265,7 @@ impl Series {
                 return Ok(());
             }
             if OTHERS_WITHIN < started.elapsed() {
-                return Err(format!("{}: only {up} others are up, and `min_up` is {enough}", patient.address()));
+                return Err(format!("{}: only {up} others are up; `min_up` requires {enough}", patient.address()));
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }

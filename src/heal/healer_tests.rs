@@ -44,7 +44,7 @@ async fn two_backends_in_one_container_are_one_heal() {
     bench.round().await;
     assert_eq!(bench.surgeon.performed().len(), 1);
     assert!(
-        bench.reasons().iter().any(|reason| reason.contains("its container is healed for")),
+        bench.reasons().iter().any(|reason| reason.contains("its container is being healed for")),
         "{:?}",
         bench.reasons()
     );
@@ -107,7 +107,7 @@ async fn a_backend_broken_for_good_is_given_up() {
         bench.round().await;
     }
     assert_eq!(bench.surgeon.performed().len(), 3, "the budget");
-    assert!(bench.reasons()[0].contains("given up"), "{:?}", bench.reasons());
+    assert!(bench.reasons()[0].contains("healing stopped"), "{:?}", bench.reasons());
     assert_eq!((bench.journal.totals().failed, bench.journal.totals().given_up), (3, 1));
 }
 
@@ -150,7 +150,7 @@ async fn a_container_that_is_stopped_is_drained_and_not_healed() {
     a.set_up(false);
     bench.round().await;
     assert!(bench.surgeon.performed().is_empty());
-    assert!(bench.reasons()[0].contains("a plan and no sickness"), "{:?}", bench.reasons());
+    assert!(bench.reasons()[0].contains("planned stop or replacement"), "{:?}", bench.reasons());
 
     // It is started again, and its check passes only after a while.
     let actions = bench.rounds.on_seen(&seen("10.0.0.1", Happening::Starts), Instant::now());
@@ -227,7 +227,7 @@ async fn commands_say_what_is_wrong_with_them() {
         let upstream = name.to_owned();
         command::<Work>(&mut bench, |reply| Errand::Reload { upstream, reply }).await.unwrap_err()
     };
-    assert!(reload("nope").await.contains("there are: api, page"));
+    assert!(reload("nope").await.contains("the upstreams are: api, page"));
     assert!(reload("page").await.contains("no `heal`"));
     assert!(reload("api").await.contains("add a replica"), "the only one is not taken away");
     let mut heal = async |backend: Option<&str>| {
@@ -239,7 +239,7 @@ async fn commands_say_what_is_wrong_with_them() {
     let work = heal(Some("10.0.0.1:80")).await.unwrap();
     assert_eq!(work.heals[0].steps[0].result, StepResult::Helped, "a step although it is up");
     let drill = command(&mut bench, |reply| Errand::Drill { upstream: "api".into(), reply }).await.unwrap_err();
-    assert!(drill.contains("must be up meanwhile"), "{drill}");
+    assert!(drill.contains("must be up during this"), "{drill}");
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ impl Plans {
     pub(super) fn back(&mut self, key: &Key, turn: u64) {
         if self.held.get(key).is_some_and(|planned| planned.turn == turn) {
             self.held.remove(key);
-            log::info!("backend {} of {}: its container is back, and so is it", key.1, key.0);
+            log::info!("backend {} of {}: container restarted; backend back in rotation", key.1, key.0);
         }
     }
 

@@ -44,7 +44,7 @@ impl Rounds {
         if let Reason::NeverPassed(definition) = reason
             && self.told.insert(definition.clone())
         {
-            log::warn!("heal {}: nothing done: {reason}", definition.upstream);
+            log::warn!("heal {}: not healed: {reason}", definition.upstream);
         }
     }
 }

@@ -24,7 +24,7 @@ async fn what_never_passed_its_check_is_not_healed_but_by_hand() {
     bench.round().await;
     assert!(bench.surgeon.performed().is_empty());
     let why = "no backend of `api` has ever passed its check on port 81 (tcp within 1s), so the file may be wrong; \
-               correct `servers` or `check`, or heal it by hand: `remora heal api`";
+               correct `servers` or `check`, or heal it manually: `remora heal api`";
     assert_eq!(bench.reasons(), [format!("10.0.0.1:81: {why}"), format!("10.0.0.2:81: {why}")]);
     assert_eq!(bench.rounds.told.len(), 1, "the log says it once");
 

@@ -160,7 +160,10 @@ impl Rounds {
         let decision = policy::decide(&self.cases.get(key)?.record, spec, &view, now);
         if let (Decision::Heal, Some(Need::Sick(need))) = (&decision, view.need) {
             let (upstream, backend) = key;
-            log::info!("heal backend {backend} of {upstream}: `{need}` is not up, but others of {upstream} are well");
+            log::info!(
+                "heal backend {backend} of {upstream}: healing although `{need}` is not up: other backends of \
+                 {upstream} pass their checks"
+            );
         }
         if !self.settle(key, decision, now) {
             return None;
@@ -260,7 +263,7 @@ impl Rounds {
             Reason::GaveUp | Reason::NeverPassed(_) => {}
             // At the start everyone is new, and whoever stops a container has been told so.
             Reason::EdgeStarted | Reason::Planned => log::debug!("heal backend {backend} of {upstream}: {reason}"),
-            _ if is_new => log::info!("heal backend {backend} of {upstream}: nothing done: {reason}"),
+            _ if is_new => log::info!("heal backend {backend} of {upstream}: not healed: {reason}"),
             _ => {}
         }
         self.tools.journal.set_idle(upstream, *backend, Some(reason.to_string()), is_new);
@@ -274,7 +277,7 @@ impl Rounds {
 
     /// Loudly: in the log, the metrics and to the webhook.
     fn tell_gave_up(&self, (upstream, backend): &Key, why: policy::GaveUp) {
-        log::error!("heal backend {backend} of {upstream}: gave up: {why}");
+        log::error!("heal backend {backend} of {upstream}: healing stopped: {why}");
         self.tools.ward.gave_up(upstream);
         self.tools.journal.gave_up(upstream, *backend, &why.to_string());
     }

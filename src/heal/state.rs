@@ -136,17 +136,17 @@ impl Rounds {
         }
         let names: Vec<_> = pools.iter().map(|pool| pool.spec.name.as_str()).collect();
         let name: String = name.escape_debug().take(64).collect();
-        Err(format!("there is no upstream `{name}`; there are: {}", names.join(", ")))
+        Err(format!("there is no upstream `{name}`; the upstreams are: {}", names.join(", ")))
     }
 
     /// The upstream, where it can be worked on now.
     pub(super) fn free_pool(&self, name: &str) -> Result<Pool, String> {
         let pool = self.pool(name)?;
         if pool.spec.heal.is_none() {
-            return Err(format!("upstream `{name}` has no `heal`: nothing says how its processes are reloaded"));
+            return Err(format!("upstream `{name}` has no `heal`, so there is no step to run"));
         }
         if self.by_hand.contains(&pool.spec.name) {
-            return Err(format!("another command is at work on `{name}`; try again when it has ended"));
+            return Err(format!("a manual command is running on `{name}`; try again when it has ended"));
         }
         let busy = pool.patients.iter().find(|one| {
             let case = self.cases.get(&key(one));

@@ -105,7 +105,7 @@ pub async fn run_step(
             Ok(match docker.signal(container, *signal, limit).await? {
                 SentBy::Exec(outcome) => Done::from(outcome),
                 SentBy::Api => {
-                    let output = "sent by the API: the image has neither `sh` nor `kill`".into();
+                    let output = "sent through the Docker API: the image has neither `sh` nor `kill`".into();
                     Done { code: None, output, took: started.elapsed() }
                 }
             })
@@ -140,7 +140,7 @@ async fn perform_pm2(
 ) -> Result<Done, ExecError> {
     let started = Instant::now();
     let found = docker.exec(container, &preset::find_pm2(), limit).await?;
-    let mut last = Done { code: Some(3), output: "no PM2 daemon runs here".into(), took: found.took };
+    let mut last = Done { code: Some(3), output: "the PM2 daemon is not running".into(), took: found.took };
     for daemon in preset::daemons(&found.stdout) {
         let rest = limit.saturating_sub(started.elapsed()).max(Duration::from_secs(1));
         let outcome = docker.exec(container, &preset::tell_pm2(&daemon, verb, app), rest).await?;
@@ -165,7 +165,7 @@ async fn perform_supervisor(
     let started = Instant::now();
     let found = docker.exec(container, &preset::find_supervisor(), limit).await?;
     let Some(daemon) = preset::daemons(&found.stdout).into_iter().next() else {
-        return Ok(Done { code: Some(3), output: "no supervisord runs here".into(), took: found.took });
+        return Ok(Done { code: Some(3), output: "supervisord is not running".into(), took: found.took });
     };
     let rest = limit.saturating_sub(started.elapsed()).max(Duration::from_secs(1));
     let outcome = docker.exec(container, &preset::tell_supervisor(&daemon, "restart", program), rest).await?;

@@ -9,9 +9,9 @@ use super::*;
 use crate::config::model::{Preset, Step};
 
 const NEED_SICK: &str =
-    "10.0.0.2:80: it needs `database`, which is not up, and no other backend of its upstream is well";
-const NEED_JUST_BACK: &str =
-    "10.0.0.2:80: it needs `database`, which came back less than 10s ago; no other backend of its upstream was well";
+    "10.0.0.2:80: it needs `database`, which is not up, and no other backend of its upstream passes its check";
+const NEED_JUST_BACK: &str = "10.0.0.2:80: it needs `database`, which came back less than 10s ago; \
+                              no other backend of its upstream passed its check";
 
 #[tokio::test]
 async fn a_database_is_healed_before_those_who_need_it() {

@@ -9,9 +9,7 @@ pub(super) fn check_method(method: &str) -> Result<(), BadHead> {
         "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" => Ok(()),
         "CONNECT" => Err(BadHead::with(StatusCode::METHOD_NOT_ALLOWED, "CONNECT is not allowed")),
         "TRACE" => Err(BadHead::with(StatusCode::METHOD_NOT_ALLOWED, "TRACE is not allowed")),
-        _ if METHOD_MAX < method.len() => {
-            Err(BadHead::with(StatusCode::NOT_IMPLEMENTED, "the request method is not known"))
-        }
+        _ if METHOD_MAX < method.len() => Err(BadHead::with(StatusCode::NOT_IMPLEMENTED, "unknown request method")),
         _ if method.bytes().all(is_method_byte) => Ok(()),
         _ => Err(BadHead::bad("the request method is malformed")),
     }
@@ -20,11 +18,11 @@ pub(super) fn check_method(method: &str) -> Result<(), BadHead> {
 pub(super) fn not_http(error: httparse::Error, bytes: &[u8]) -> BadHead {
     match error {
         httparse::Error::TooManyHeaders => TOO_MANY,
-        httparse::Error::HeaderName => BadHead::bad("a header field's name is malformed"),
-        httparse::Error::HeaderValue => BadHead::bad("a header field's value is malformed"),
+        httparse::Error::HeaderName => BadHead::bad("a header name is malformed"),
+        httparse::Error::HeaderValue => BadHead::bad("a header value is malformed"),
         httparse::Error::NewLine => BARE_LF,
         httparse::Error::Version if has_other_version(bytes) => {
-            BadHead::with(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "this version of HTTP is not supported here")
+            BadHead::with(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "this HTTP version is not supported")
         }
         httparse::Error::Version => BadHead::bad("the request line is malformed"),
         httparse::Error::Status | httparse::Error::Token => BadHead::bad("the request line is malformed"),
@@ -47,7 +45,7 @@ pub(super) fn check_coding(value: &[u8]) -> Result<(), BadHead> {
     if value.eq_ignore_ascii_case(b"chunked") {
         return Ok(());
     }
-    let why = "the only transfer coding that is understood is `chunked`";
+    let why = "the only supported transfer coding is `chunked`";
     Err(BadHead::with(StatusCode::NOT_IMPLEMENTED, why))
 }
 

@@ -255,7 +255,7 @@ impl Chunked {
 }
 
 fn expect(byte: u8, wanted: u8) -> Result<(), BadChunk> {
-    if byte == wanted { Ok(()) } else { Err(BadChunk("a chunk does not end where it says")) }
+    if byte == wanted { Ok(()) } else { Err(BadChunk("a chunk's data does not match its size")) }
 }
 
 /// RFC 9110, section 5.6.2.

@@ -97,7 +97,7 @@ impl RequestHead {
         let status = httparse::ParserConfig::default().parse_request_with_uninit_headers(&mut parsed, bytes, slots);
         let length = match status {
             Ok(Status::Complete(length)) => length,
-            Ok(Status::Partial) => return Err(BadHead::bad("the request head is cut off")),
+            Ok(Status::Partial) => return Err(BadHead::bad("the request head is incomplete")),
             Err(error) => return Err(not_http(error, bytes)),
         };
         let method = parsed.method.unwrap_or_default();
@@ -144,7 +144,7 @@ impl RequestHead {
                     chunked += 1;
                 }
                 Known::Host if !self.authority.is_empty() => return Err(BadHead::bad("Host is given twice")),
-                Known::Host if !is_host(value) => return Err(BadHead::bad("Host is not a host name")),
+                Known::Host if !is_host(value) => return Err(BadHead::bad("Host is not a valid host name")),
                 Known::Host => self.authority = field.value,
                 Known::Connection => {
                     for item in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
@@ -154,7 +154,7 @@ impl RequestHead {
                             _ if item.eq_ignore_ascii_case(b"upgrade") => upgrade = true,
                             b"" => {}
                             _ if Known::of(item).is_vital() => {
-                                return Err(BadHead::bad("Connection names a field that must stay"));
+                                return Err(BadHead::bad("Connection lists a header that must not be removed"));
                             }
                             _ => self.nominates = true,
                         }
@@ -170,12 +170,12 @@ impl RequestHead {
             (0, None | Some(0)) => Framing::None,
             (0, Some(length)) => Framing::Length(length),
             (1, None) if is_11 => Framing::Chunked,
-            (1, None) => return Err(BadHead::bad("HTTP/1.0 has no Transfer-Encoding")),
+            (1, None) => return Err(BadHead::bad("Transfer-Encoding is not allowed in HTTP/1.0")),
             (1, Some(_)) => return Err(BadHead::bad("Content-Length and Transfer-Encoding are both given")),
             _ => return Err(BadHead::bad("Transfer-Encoding is given twice")),
         };
         if self.authority.is_empty() && is_11 {
-            return Err(BadHead::bad("the request names no host"));
+            return Err(BadHead::bad("the request has no host"));
         }
         self.keep_alive = !close && (is_11 || keep);
         self.expects_continue = expects && is_11 && self.framing != Framing::None;

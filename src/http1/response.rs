@@ -79,11 +79,11 @@ impl ResponseHead {
         self.length = match status {
             Ok(Status::Complete(length)) => length,
             Ok(Status::Partial) => return Ok(false),
-            Err(_) => return Err(BadAnswer("the answer is not HTTP")),
+            Err(_) => return Err(BadAnswer("the response is not HTTP")),
         };
         self.status = parsed.code.unwrap_or_default();
         if self.status < 100 {
-            return Err(BadAnswer("the answer has no status"));
+            return Err(BadAnswer("the response has no status"));
         }
         self.reason = Span::of(parsed.reason.unwrap_or_default().as_bytes(), bytes);
         self.fields.clear();
@@ -106,12 +106,12 @@ impl ResponseHead {
                 Known::ContentLength => {
                     let number = body_length(value)?;
                     if length.replace(number).is_some_and(|other| other != number) {
-                        return Err(BadAnswer("the answer has two lengths"));
+                        return Err(BadAnswer("the response has two lengths"));
                     }
                 }
                 Known::TransferEncoding => {
                     if chunked || !value.eq_ignore_ascii_case(b"chunked") {
-                        return Err(BadAnswer("the answer has a transfer coding other than chunked"));
+                        return Err(BadAnswer("the response has a transfer coding other than chunked"));
                     }
                     chunked = true;
                 }
@@ -128,7 +128,7 @@ impl ResponseHead {
             }
         }
         if chunked && length.is_some() {
-            return Err(BadAnswer("the answer has a length and chunks"));
+            return Err(BadAnswer("the response has both Content-Length and Transfer-Encoding"));
         }
         let bodyless = to_head || matches!(self.status, 100..=199 | 204 | 304);
         self.framing = match length {
@@ -191,7 +191,7 @@ impl<'a> ResponseView<'a> {
 }
 
 fn body_length(value: &[u8]) -> Result<u64, BadAnswer> {
-    const BAD: BadAnswer = BadAnswer("the answer's length is not a number");
+    const BAD: BadAnswer = BadAnswer("the response's Content-Length is not a number");
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(BAD);
     }

@@ -39,7 +39,7 @@ impl BadHead {
 }
 
 pub(super) const TOO_MANY: BadHead =
-    BadHead::with(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request has too many header fields");
+    BadHead::with(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request has too many headers");
 const TOO_LARGE: BadHead = BadHead::with(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request head is too large");
 pub(super) const TOO_LONG: BadHead = BadHead::with(StatusCode::URI_TOO_LONG, "the request target is too long");
 pub(super) const BARE_LF: BadHead = BadHead::bad("a line ends without a carriage return");

@@ -56,7 +56,7 @@ impl RequestHead {
                 Known::ContentLength => length = Some(body_length(value.as_bytes())?),
                 Known::Expect => expects |= value.as_bytes().eq_ignore_ascii_case(b"100-continue"),
                 known if known.is_hop_by_hop() && known != Known::Te => {
-                    return Err(BadHead::bad("HTTP/2 has no headers of a connection"));
+                    return Err(BadHead::bad("connection-specific headers are not allowed in HTTP/2"));
                 }
                 // Its crumbs become one below.
                 Known::Other if *name == header::COOKIE => continue,
@@ -66,10 +66,10 @@ impl RequestHead {
         }
         self.join_cookies(bytes, parts);
         self.framing = match length {
-            Some(0) if has_body => return Err(BadHead::bad("the request has a body, and says that it has none")),
+            Some(0) if has_body => return Err(BadHead::bad("the request has a body, but Content-Length is 0")),
             Some(0) => Framing::None,
             Some(length) if has_body => Framing::Length(length),
-            Some(_) => return Err(BadHead::bad("the request has no body, and says that it has one")),
+            Some(_) => return Err(BadHead::bad("the request has no body, but Content-Length is not 0")),
             None if has_body => Framing::Chunked,
             None => Framing::None,
         };
@@ -95,10 +95,10 @@ impl RequestHead {
                 return Err(BadHead::bad("Host and :authority differ"));
             }
             (Some(value), _) | (None, Some(value)) => value,
-            (None, None) => return Err(BadHead::bad("the request names no host")),
+            (None, None) => return Err(BadHead::bad("the request has no host")),
         };
         if !is_host(value) {
-            return Err(BadHead::bad("Host is not a host name"));
+            return Err(BadHead::bad("Host is not a valid host name"));
         }
         self.push(bytes, &header::HOST, Known::Host, value);
         self.authority = self.fields.last().map(|field| field.value).unwrap_or_default();

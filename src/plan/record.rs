@@ -61,11 +61,11 @@ impl<'a> Record<'a> {
     fn warn(&self, reason: ErrorReason) {
         let Some(left_out) = self.route.warnings.admit() else { return };
         let reason = reason.as_str();
-        let more = if left_out == 0 { String::new() } else { format!("; {left_out} more like it since the last line") };
+        let more = if left_out == 0 { String::new() } else { format!("; {left_out} similar suppressed") };
         let cause = self.cause.unwrap_or(reason);
         let (status, path) = (self.entry.status, one_line(self.path));
         let (method, id) = (self.entry.method, self.entry.request_id.unwrap_or_default());
         let (method, id) = (String::from_utf8_lossy(method), String::from_utf8_lossy(id));
-        log::warn!(target: "remora::request", "{method} {path} answered {status} ({reason}): {cause}, request {id}{more}");
+        log::warn!(target: "remora::request", "{method} {path} failed with {status} ({reason}): {cause}, request {id}{more}");
     }
 }

@@ -20,10 +20,10 @@ pub struct Refusal {
 pub const UNREADABLE: Refusal =
     Refusal::new(StatusCode::BAD_REQUEST, "the request is malformed", ErrorReason::BadRequest);
 
-const TIMEOUT: &str = "the backend did not answer in time";
+const TIMEOUT: &str = "the backend timed out";
 const NOBODY: &str = "no backend is up; try again shortly";
 const UNREACHABLE: &str = "the backend cannot be reached";
-const UNDECIDED: &str = "it could not be found out whether this request is allowed; try again shortly";
+const UNDECIDED: &str = "cannot determine whether this request is allowed; try again shortly";
 
 impl Refusal {
     /// All three together.
@@ -38,12 +38,12 @@ impl Refusal {
 
     /// 400: the path can be read in two ways.
     pub const fn ambiguous() -> Self {
-        Self::bad_request("the path can be read in two ways")
+        Self::bad_request("ambiguous path encoding")
     }
 
     /// 404: no route of the file takes the request.
     pub const fn no_route() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "no route leads there", ErrorReason::NoRoute)
+        Self::new(StatusCode::NOT_FOUND, "no matching route", ErrorReason::NoRoute)
     }
 
     /// 413
@@ -59,7 +59,7 @@ impl Refusal {
     /// 431
     pub const fn too_many_fields() -> Self {
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        Self::new(status, "the request has too many header fields", ErrorReason::BadRequest)
+        Self::new(status, "the request has too many headers", ErrorReason::BadRequest)
     }
 
     /// 408
@@ -69,7 +69,7 @@ impl Refusal {
 
     /// 500
     pub const fn internal() -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the edge failed", ErrorReason::Internal)
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal proxy error", ErrorReason::Internal)
     }
 
     /// What the last backend did: 504 for what took too long, 502 for the rest.
@@ -79,9 +79,13 @@ impl Refusal {
             Failure::ConnectTimeout => Self::new(StatusCode::GATEWAY_TIMEOUT, UNREACHABLE, ErrorReason::ConnectTimeout),
             Failure::Refused => Self::new(StatusCode::BAD_GATEWAY, UNREACHABLE, ErrorReason::Refused),
             Failure::ConnectFailed => Self::new(StatusCode::BAD_GATEWAY, UNREACHABLE, ErrorReason::ConnectFailed),
-            Failure::Reset => Self::new(StatusCode::BAD_GATEWAY, "the backend broke off", ErrorReason::Reset),
+            Failure::Reset => Self::new(
+                StatusCode::BAD_GATEWAY,
+                "the backend closed the connection before it responded",
+                ErrorReason::Reset,
+            ),
             Failure::Status(_) | Failure::BadAnswer => {
-                Self::new(StatusCode::BAD_GATEWAY, "the backend's answer is not valid HTTP", ErrorReason::BadAnswer)
+                Self::new(StatusCode::BAD_GATEWAY, "the backend's response is not valid HTTP", ErrorReason::BadAnswer)
             }
         }
     }
@@ -110,7 +114,7 @@ impl Refusal {
 
     /// 503, for more than the backends can answer.
     pub const fn overloaded() -> Self {
-        let detail = "the service has more requests than it can answer; try again shortly";
+        let detail = "the service is overloaded; try again shortly";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail, ErrorReason::Overload)
     }
 

@@ -125,7 +125,7 @@ fn find(program: &Program, host: HostId, asked: &Asked<'_>) -> Result<Option<Rou
         return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "TRACE is not allowed", ErrorReason::BadRequest));
     }
     if asked.host.is_empty() && asked.needs_host {
-        return Err(Refusal::bad_request("the request names no host"));
+        return Err(Refusal::bad_request("the request has no host"));
     }
     let path = if asked.path == "*" && asked.method == "OPTIONS" { "/" } else { asked.path };
     let path = normal_path(path).map_err(|_| Refusal::ambiguous())?;

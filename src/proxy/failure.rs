@@ -54,7 +54,7 @@ pub(super) async fn answer(session: &mut Session, error: &Error, ctx: &mut Reque
     session.set_keepalive(None);
     let sent = send_error(session, ctx, refusal).await;
     if let Err(error) = &sent {
-        log::debug!("the client left before its error: {error}");
+        log::debug!("the client left before the error response: {error}");
     }
     FailToProxy { error_code: refusal.status.as_u16(), can_reuse_downstream: false }
 }

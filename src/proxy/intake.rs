@@ -46,7 +46,7 @@ pub(super) async fn take_in(
     meet_expectation(session, ctx).await?;
     let read = read_ahead(session, ctx, before, allowed, pace.pause);
     let Some(longest) = pace.longest(length) else { return read.await };
-    let late = |_| Error::explain(ErrorType::ReadTimedout, "the request's body").into_down();
+    let late = |_| Error::explain(ErrorType::ReadTimedout, "the request body").into_down();
     tokio::time::timeout(longest, read).await.map_err(late)?
 }
 
@@ -76,7 +76,7 @@ async fn read_ahead(
 /// The next part of the body.
 async fn next(session: &mut Session, limit: Duration) -> Result<Option<Bytes>> {
     let read = tokio::time::timeout(limit, session.read_request_body()).await;
-    let late = |_| Error::explain(ErrorType::ReadTimedout, "the request's body").into_down();
+    let late = |_| Error::explain(ErrorType::ReadTimedout, "the request body").into_down();
     read.map_err(late)?.map_err(|error| error.into_down())
 }
 

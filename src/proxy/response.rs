@@ -29,7 +29,7 @@ pub(super) fn judge(session: &Session, response: &ResponseHeader, ctx: &mut Requ
     let (backend, others) = (lease.backend().address(), (&**upstream, ctx.start));
     let outcome = Outcome::Status(status.as_u16());
     if ctx.attempts.after(outcome, backend, &upstream.spec().retry, safe, &others) == Next::Again {
-        return Err(Error::explain(ErrorType::HTTPStatus(status.as_u16()), "tried again elsewhere").into_up());
+        return Err(Error::explain(ErrorType::HTTPStatus(status.as_u16()), "retried on another backend").into_up());
     }
     Ok(())
 }

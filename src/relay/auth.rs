@@ -91,7 +91,7 @@ pub(super) async fn ask(scope: &RequestScope<'_, '_>, auth: &AuthSpec, upstream:
         Fault::Backend(failure) | Fault::NoBackend(Some(failure), false) => {
             (Refusal::auth_failed(failure), failure.to_string())
         }
-        _ => (Refusal::auth_unavailable(), asking.trail.cause.unwrap_or("no backend took the request").to_owned()),
+        _ => (Refusal::auth_unavailable(), asking.trail.cause.unwrap_or("no backend accepted the request").to_owned()),
     };
     let backend = asking.lease.as_ref().map(|lease| lease.backend().label().to_owned()).or(asking.trail.last_backend);
     let backend = backend.map_or_else(String::new, |label| format!("{label}: "));

@@ -37,7 +37,7 @@ pub fn process_changes(old: &ProcessSpec, new: &ProcessSpec) -> Vec<String> {
     let changed = rows.into_iter().filter(|(_, old, new)| old != new);
     let mut lines: Vec<_> = changed.map(|(name, old, new)| format!("{name}: changed from {old} to {new}")).collect();
     if is_hook_other {
-        lines.push("journal.webhook: changed to another address".to_owned());
+        lines.push("journal.webhook: changed to another URL".to_owned());
     }
     lines
 }
@@ -82,7 +82,7 @@ pub(super) fn restart_report(changes: &[String]) -> String {
     for change in changes {
         let _ = writeln!(report, "{change}");
     }
-    report.push_str("This is fixed while the process lives; restart it, for example: docker-compose restart manager");
+    report.push_str("This needs a restart, for example: docker-compose restart manager");
     report
 }
 
@@ -140,7 +140,7 @@ fn journal_file(journal: &JournalSpec) -> String {
 }
 
 fn hook(journal: &JournalSpec) -> String {
-    if journal.webhook.is_some() { "an address".to_owned() } else { "none".to_owned() }
+    if journal.webhook.is_some() { "a URL".to_owned() } else { "none".to_owned() }
 }
 
 /// What of the site half changed: `1 upstream changed (backend), 1 route added (/x)`; `nothing changed` when equal.
@@ -152,7 +152,7 @@ pub fn summary(old: &Site, new: &Site) -> String {
     let (before, after) = (by_label(old), by_label(new));
     compare(&mut parts, "route", &before, &after);
     if before == after && *routes != new.routes {
-        parts.push("routes in another order".to_owned());
+        parts.push("routes reordered".to_owned());
     }
     if *trusted_proxies != new.trusted_proxies {
         parts.push("trusted proxies changed".to_owned());
@@ -227,7 +227,7 @@ mod tests {
             (|new| new.log.level = log::LevelFilter::Debug, "log.level: changed from info to debug"),
             (|new| new.docker = DockerSpec::Off, "docker: changed from auto to off"),
             (|new| new.journal.file = JournalFile::Off, "journal: changed from auto to off"),
-            (|new| new.journal.webhook = Some("http://a".into()), "journal.webhook: changed from none to an address"),
+            (|new| new.journal.webhook = Some("http://a".into()), "journal.webhook: changed from none to a URL"),
             (|new| new.lane = LaneChoice::Full, "lane: changed from auto to full"),
             (|new| new.limits.body = ByteSize(1 << 20), "limits.body: changed from 10MiB to 1MiB"),
             (|new| new.limits.keepalive *= 2, "limits.keepalive: changed from 75s to 150s"),
@@ -251,7 +251,7 @@ mod tests {
         // Which one it was stays a secret.
         let (mut one, mut other) = (old.clone(), old.clone());
         (one.journal.webhook, other.journal.webhook) = (Some("https://a/x".into()), Some("https://a/y".into()));
-        assert_eq!(process_changes(&one, &other), ["journal.webhook: changed to another address"]);
+        assert_eq!(process_changes(&one, &other), ["journal.webhook: changed to another URL"]);
     }
 
     #[test]
@@ -266,7 +266,7 @@ mod tests {
         let mut turned = new.clone();
         turned.routes.reverse();
         turned.trusted_proxies.push("10.0.0.0/8".parse().unwrap());
-        assert_eq!(summary(&new, &turned), "routes in another order, trusted proxies changed");
+        assert_eq!(summary(&new, &turned), "routes reordered, trusted proxies changed");
         let more = (0..7).map(|index| route(&format!("/n{index}"), "backend"));
         new.routes = site([route("/", "backend"), route("/x", "backend")].into_iter().chain(more).collect()).routes;
         assert!(summary(&old, &new).ends_with("8 routes added (/n0, /n1, /n2, /n3, /n4 and 3 more)"));

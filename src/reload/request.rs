@@ -84,7 +84,7 @@ impl ReloadHandle {
             self.0.send(ReloadRequest { origin, answer: Some(answer) }).await.map_err(|_| stopping())?;
             answered.await.map_err(|_| stopping())?
         };
-        let late = || format!("no answer within {} s; the log tells how it ends", ANSWER_WITHIN.as_secs());
+        let late = || format!("timed out after {} s; the log will show the result", ANSWER_WITHIN.as_secs());
         timeout(ANSWER_WITHIN, asking).await.map_err(|_| late())?
     }
 }

@@ -130,7 +130,7 @@ impl<L: Load, P: Publish> Reloader<L, P> {
         }
         let summary = diff::summary(&self.running.site, &config.site);
         let publishing = timeout(PUBLISH_WITHIN, self.publisher.publish(config.clone())).await;
-        let late = |_| format!("building it took longer than {} s", PUBLISH_WITHIN.as_secs());
+        let late = |_| format!("applying it timed out after {} s", PUBLISH_WITHIN.as_secs());
         let published = publishing.map_err(late)?.map_err(|refusal| refusal.to_string())?;
         self.running = config;
         self.generation = published.generation;
@@ -144,7 +144,7 @@ impl<L: Load, P: Publish> Reloader<L, P> {
         match timeout(LOAD_WITHIN, reading).await {
             Ok(Ok(result)) => result,
             Ok(Err(panicked)) => Err(rejected(format!("reading the file failed: {panicked}"))),
-            Err(_) => Err(rejected(format!("reading the file took longer than {} s", LOAD_WITHIN.as_secs()))),
+            Err(_) => Err(rejected(format!("reading the file timed out after {} s", LOAD_WITHIN.as_secs()))),
         }
     }
 
@@ -160,14 +160,14 @@ impl<L: Load, P: Publish> Reloader<L, P> {
             Accepted::Changed(_) => {
                 self.metrics.config_in_force(self.generation);
                 self.metrics.reloaded(origin.as_str());
-                log::info!("{reloaded}, asked by {}", origin.as_str());
+                log::info!("{reloaded}, requested by {}", origin.as_str());
             }
             Accepted::Unchanged if origin == Origin::File && self.last.refusal().is_none() => {
-                log::debug!("the file was looked at and is the same");
+                log::debug!("file unchanged");
             }
             Accepted::Unchanged => {
                 self.metrics.reloaded(origin.as_str());
-                log::info!("{reloaded}, asked by {}", origin.as_str());
+                log::info!("{reloaded}, requested by {}", origin.as_str());
             }
         }
     }
@@ -178,7 +178,7 @@ impl<L: Load, P: Publish> Reloader<L, P> {
             return;
         }
         self.metrics.reload_refused(origin.as_str());
-        log::error!("refused, asked by {}:", origin.as_str());
+        log::error!("refused, requested by {}:", origin.as_str());
         for line in report.lines().filter(|line| !line.trim().is_empty()) {
             log::error!("{line}");
         }

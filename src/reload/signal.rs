@@ -9,7 +9,7 @@ pub(super) fn install() -> Option<Signal> {
     match signal(SignalKind::hangup()) {
         Ok(hangups) => Some(hangups),
         Err(error) => {
-            log::error!("SIGHUP cannot be received: {error}; use `remora reload`");
+            log::error!("cannot receive SIGHUP: {error}; use `remora reload`");
             None
         }
     }

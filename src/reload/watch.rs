@@ -132,7 +132,7 @@ impl Folders {
         let watcher = match notify::recommended_watcher(handler) {
             Ok(watcher) => Some(watcher),
             Err(error) => {
-                log::warn!("no file events ({error}); the files are looked at every {} s instead", POLL.as_secs());
+                log::warn!("cannot watch files ({error}); checking them every {} s instead", POLL.as_secs());
                 None
             }
         };
@@ -168,7 +168,7 @@ impl Folders {
             let watched = watcher.watch(&folder, RecursiveMode::NonRecursive);
             if let (Err(error), None) = (&watched, before) {
                 log::warn!(
-                    "no file events for {} ({error}); it is looked at every {} s",
+                    "cannot watch {} ({error}); checking it every {} s instead",
                     folder.display(),
                     POLL.as_secs()
                 );

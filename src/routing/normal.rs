@@ -11,13 +11,13 @@ pub enum NotNormal {
     #[error("the path has a `%` that is not followed by two hex digits")]
     BadEscape,
     /// A NUL, a backslash or another control character, raw or escaped.
-    #[error("the path has a NUL, a backslash or a control character")]
+    #[error("the path contains a NUL, a backslash or a control character")]
     Forbidden,
     /// `..` above the root.
     #[error("the path leads above the root")]
     AboveRoot,
     /// Not UTF-8 once decoded, or not starting with `/`.
-    #[error("the path is not text")]
+    #[error("the path is not valid UTF-8")]
     NotText,
 }
 

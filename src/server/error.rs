@@ -16,10 +16,10 @@ pub enum RunError {
     #[error(transparent)]
     Admin(#[from] AdminError),
     /// Two metrics have the same name.
-    #[error("the metrics cannot be set up")]
+    #[error("cannot set up the metrics")]
     Metrics(#[from] prometheus::Error),
     /// The journal of heals cannot be written.
-    #[error("the journal `{}` cannot be written: {cause}; change `journal:` or the folder's owner", path.display())]
+    #[error("cannot write the journal `{}`: {cause}; change `journal:` or the folder's owner", path.display())]
     Journal {
         /// The file.
         path: PathBuf,
@@ -27,6 +27,6 @@ pub enum RunError {
         cause: io::Error,
     },
     /// The system refused threads, signal handlers or a log.
-    #[error("the process cannot start")]
+    #[error("cannot start")]
     System(#[from] io::Error),
 }

@@ -163,7 +163,7 @@ fn open_journal(spec: &JournalSpec) -> Result<Journal, RunError> {
         }
         JournalFile::Auto => Journal::in_file(Path::new(USUAL_JOURNAL)).unwrap_or_else(|error| {
             if error.kind() != io::ErrorKind::NotFound {
-                log::warn!("heals are kept in memory alone: {USUAL_JOURNAL}: {error}");
+                log::warn!("heal history in memory only: {USUAL_JOURNAL}: {error}");
             }
             Journal::default()
         }),
@@ -198,15 +198,15 @@ async fn end(
     grace: Duration,
 ) {
     if signals.next().await == Ending::Fast {
-        log::info!("ending at once");
+        log::info!("stopping at once");
         return;
     }
-    log::info!("draining: {} in flight, {grace:?} at most", active.count());
+    log::info!("draining {} requests (timeout {grace:?})", active.count());
     stop.send_replace(true);
     tokio::select! {
         () = drained(active, connections) => log::info!("drained"),
-        () = tokio::time::sleep(grace) => log::warn!("ending with {} in flight", active.count()),
-        _ = signals.next() => log::warn!("ending at once with {} in flight", active.count()),
+        () = tokio::time::sleep(grace) => log::warn!("stopping with {} requests in flight", active.count()),
+        _ = signals.next() => log::warn!("stopping at once with {} requests in flight", active.count()),
     }
 }
 

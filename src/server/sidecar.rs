@@ -84,7 +84,7 @@ async fn serve(start: SidecarStart, metrics: Arc<Metrics>) -> Result<(), Sidecar
 
 fn tell(path: &Path, state: &Path) {
     let user = rustix::process::geteuid().as_raw();
-    log::info!("listening on {} for user {user} alone; counters in {}", path.display(), state.display());
+    log::info!("listening on {} for user {user} only; counters in {}", path.display(), state.display());
 }
 
 /// Puts a changed file in force: no more than to know it.

@@ -56,10 +56,10 @@ impl Source for View {
         let idle = self.journal.idle().into_iter();
         let waiting = |upstream: &Arc<Upstream>| {
             let held = upstream.held();
-            (held != 0).then(|| format!("{}: {held} requests wait for a backend", upstream.name()))
+            (held != 0).then(|| format!("{}: {held} requests queued for a backend", upstream.name()))
         };
         let overloaded = |upstream: &Arc<Upstream>| {
-            let words = "overloaded; what cannot be answered soon is refused";
+            let words = "overloaded; shedding excess requests with 503";
             upstream.is_overloaded().then(|| format!("{}: {words}", upstream.name()))
         };
         Status {
@@ -101,12 +101,12 @@ impl Source for View {
     async fn reload(&self) -> Result<Reloaded, String> {
         match &self.reload {
             Some(reload) => reload.handle().ask(Origin::Admin).await,
-            None => Err("this edge runs without a file".to_owned()),
+            None => Err("this edge runs without a configuration file".to_owned()),
         }
     }
 
     async fn errand(&self, errand: Errand) -> Result<serde_json::Value, String> {
-        let healer = self.healer.as_ref().ok_or("this edge does not heal: its file says `docker: off`")?;
+        let healer = self.healer.as_ref().ok_or("this edge does not heal: its configuration has `docker: off`")?;
         let done = match errand {
             Errand::Heal { upstream, backend } => serde_json::to_value(healer.heal(upstream, backend).await?),
             Errand::Reload { upstream } => serde_json::to_value(healer.reload(upstream).await?),
@@ -120,7 +120,7 @@ impl Source for View {
 impl View {
     fn pauses(&self) -> Vec<String> {
         let pause = |(upstream, until): (Option<String>, SystemTime)| {
-            format!("healing of {} is paused until {}", upstream.as_deref().unwrap_or("every upstream"), rfc3339(until))
+            format!("healing of {} is paused until {}", upstream.as_deref().unwrap_or("all upstreams"), rfc3339(until))
         };
         self.journal.pauses(SystemTime::now()).into_iter().map(pause).collect()
     }

@@ -47,8 +47,8 @@ impl Books {
         let entry = self.gate.begin(upstream, container.as_str(), step, terms, now())?;
         self.ledger.write(&entry).map_err(|error| {
             self.gate.end(container.as_str(), false, now());
-            log::error!("the counters of heals cannot be written, so nothing is done: {error}");
-            Refusal { why: format!("its counters cannot be written: {error}"), again_in: None }
+            log::error!("cannot write the heal counters, so no step is run: {error}");
+            Refusal { why: format!("cannot write its counters: {error}"), again_in: None }
         })
     }
 
@@ -59,7 +59,7 @@ impl Books {
         let written = self.ledger.write(&entry);
         let shortened = if self.ledger.is_long() { self.shorten() } else { Ok(()) };
         if let Err(error) = written.and(shortened) {
-            log::warn!("the counters of heals cannot be written: {error}");
+            log::warn!("cannot write the heal counters: {error}");
         }
     }
 

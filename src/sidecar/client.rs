@@ -73,13 +73,13 @@ impl Sidecar {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => match error.kind() {
                 io::ErrorKind::NotFound => format!("there is no socket at `{path}`"),
-                io::ErrorKind::ConnectionRefused => format!("nobody listens at `{path}`"),
+                io::ErrorKind::ConnectionRefused => format!("no process listens at `{path}`"),
                 io::ErrorKind::PermissionDenied => {
                     format!("no permission to open `{path}`; edge and sidecar must run as the same user")
                 }
                 _ => format!("`{path}`: {error}"),
             },
-            Err(_) => format!("`{path}` takes no connection"),
+            Err(_) => format!("`{path}` does not accept connections"),
         };
         Err(DockerError::NoSidecar(why))
     }
@@ -91,10 +91,10 @@ impl Sidecar {
         };
         match change {
             None => {}
-            Some(Change::Answers { again: false }) => log::info!("the sidecar answers; healing is on"),
-            Some(Change::Answers { again: true }) => log::info!("the sidecar answers again; healing is on"),
+            Some(Change::Answers { again: false }) => log::info!("the sidecar responds; healing is available"),
+            Some(Change::Answers { again: true }) => log::info!("the sidecar responds again; healing resumes"),
             Some(Change::Fails(error)) => {
-                log::warn!("{error}; sick backends are ejected, not healed, until it answers");
+                log::warn!("{error}; until it responds, failing backends are ejected, not healed");
             }
         }
     }
@@ -160,7 +160,7 @@ impl Surgeon for Sidecar {
     async fn watch(&self, tell: mpsc::Sender<Seen>) {
         while !tell.is_closed() {
             if let Err(error) = self.listen(&tell).await {
-                log::debug!("events are not to be had: {error}");
+                log::debug!("cannot subscribe to container events: {error}");
             }
             tokio::select! {
                 () = tokio::time::sleep(AGAIN) => {}
@@ -192,7 +192,7 @@ fn container_of(container: &wire::Container) -> Option<ContainerRef> {
 fn broke(error: NoLine) -> DockerError {
     DockerError::NoSidecar(match error {
         NoLine::Ended => "it closed the connection; its log says why".to_owned(),
-        NoLine::Late => "no answer in time".to_owned(),
-        NoLine::TooLong(_) | NoLine::Io(_) => format!("its answer broke off: {error}"),
+        NoLine::Late => "timed out".to_owned(),
+        NoLine::TooLong(_) | NoLine::Io(_) => format!("its response was cut off: {error}"),
     })
 }

@@ -100,8 +100,8 @@ impl Desk {
     fn standing(&self) -> Standing {
         let docker = match self.docker.status() {
             DockerStatus::Off => "off".to_owned(),
-            DockerStatus::Untried => "not asked yet".to_owned(),
-            DockerStatus::Answers => "answers".to_owned(),
+            DockerStatus::Untried => "not contacted yet".to_owned(),
+            DockerStatus::Answers => "responds".to_owned(),
             DockerStatus::Fails(why) => fitting(&why, 500),
         };
         Standing {
@@ -147,9 +147,9 @@ impl Desk {
             why: why.to_owned(),
         };
         let site = self.rules.current();
-        let spec = site.upstreams.get(&target.upstream).ok_or_else(|| stranger("it has no such upstream"))?;
+        let spec = site.upstreams.get(&target.upstream).ok_or_else(|| stranger("there is no such upstream"))?;
         if spec.heal.is_none() {
-            return Err(stranger("the upstream has no `heal` there"));
+            return Err(stranger("the upstream has no `heal`"));
         }
         if !self.questions.lock().take(Instant::now()) {
             let again_in = Some(Duration::from_secs(1));
@@ -164,7 +164,10 @@ impl Desk {
         let (spec, container) = self.locate(&target).await.map_err(|error| Failure::from(&error))?;
         let step = spec.heal.as_ref().and_then(|heal| Some((heal, heal.steps.get(index)?)));
         let Some((heal, step)) = step.filter(|(_, step)| sum(step) == asked) else {
-            let why = format!("its file has another `heal` for `{}`; both must read the same file", target.upstream);
+            let why = format!(
+                "its file has a different `heal` for `{}`; edge and sidecar must read the same file",
+                target.upstream
+            );
             return Err(self.refuse(&target, index, &Refusal { why, again_in: None }));
         };
         let shown = self.found.lock().get(&target).cloned();
@@ -207,7 +210,7 @@ impl Desk {
             let _ = tell.send(result.map_err(|error| Failure::from(&error)));
         });
         self.own(task);
-        told.await.unwrap_or_else(|_| Err(Failure::Silent("the sidecar ends".into())))
+        told.await.unwrap_or_else(|_| Err(Failure::Silent("the sidecar is stopping".into())))
     }
 
     fn own(&self, task: OwnedTask) {

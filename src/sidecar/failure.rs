@@ -176,7 +176,7 @@ impl Failure {
             Self::Refused { why, again_ms } => Refusal { why, again_in: again_ms.map(Duration::from_millis) }.into(),
             Self::Stranger { why } => Refusal { why, again_in: None }.into(),
             Self::Ambiguous { .. } | Self::Foreign { .. } | Self::Own => {
-                Refusal { why: format!("`{asked}` is no container of its servers any more"), again_in: None }.into()
+                Refusal { why: format!("`{asked}` is no longer a container of its servers"), again_in: None }.into()
             }
             Self::NoContainer => ExecError::Gone(asked.clone()),
             Self::Gone { container } => ExecError::Gone(name(container)),
@@ -209,7 +209,7 @@ impl Failure {
             Self::Silent(text) => DockerError::Silent(text),
             Self::Malformed(text) => DockerError::Malformed(text),
             Self::DockerRefused { status, message } => DockerError::Refused { status, message },
-            Self::NotARequest(why) => DockerError::NoSidecar(format!("it did not understand: {why}")),
+            Self::NotARequest(why) => DockerError::NoSidecar(format!("it cannot parse the request: {why}")),
             Self::Refused { .. }
             | Self::Stranger { .. }
             | Self::NoContainer
@@ -230,7 +230,7 @@ impl Failure {
 
 /// An answer to another question.
 pub(super) fn unexpected() -> DockerError {
-    DockerError::NoSidecar("its answer is not understood; are edge and sidecar of one version?".into())
+    DockerError::NoSidecar("cannot parse its response; do edge and sidecar have the same version?".into())
 }
 
 fn short(text: &str) -> String {

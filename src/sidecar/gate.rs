@@ -194,7 +194,7 @@ impl Gate {
             if id == container || running.upstream == upstream {
                 let place = if id == container { "this container" } else { "another container of this upstream" };
                 let again_in = Some(running.until.saturating_sub(now).min(REMEMBERED));
-                return Err(Refusal { why: format!("a step still runs in {place}"), again_in });
+                return Err(Refusal { why: format!("a step is still running in {place}"), again_in });
             }
         }
         Ok(())
@@ -232,7 +232,7 @@ impl Chart {
         }
         let Budget { count, window } = terms.budget;
         let again_in = counted().min().map(|oldest| (*oldest + window).saturating_sub(now));
-        Err(Refusal { why: format!("the budget of {count} heals in {window:?} is spent"), again_in })
+        Err(Refusal { why: format!("budget used ({count} heals in {window:?})"), again_in })
     }
 
     fn end(&mut self, acted: bool, at: Duration) {

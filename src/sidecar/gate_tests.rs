@@ -49,9 +49,9 @@ fn a_ladder_rises_and_the_next_one_waits() {
         (46,  "frontend", "a", 0, "cooling 30"),   // a container shared by two upstreams cools down for both
         (76,  "frontend", "a", 0, "ok"),
         (107, "backend",  "a", 0, "ok"),           // its third
-        (138, "backend",  "a", 0, "the 462"),      // and last within 600 s of the first
+        (138, "backend",  "a", 0, "budget 462"),   // and last within 600 s of the first
         (138, "frontend", "a", 1, "ok"),
-        (599, "backend",  "a", 0, "the 1"),
+        (599, "backend",  "a", 0, "budget 1"),
         (600, "backend",  "a", 0, "ok"),
     ]);
 }
@@ -88,8 +88,11 @@ fn one_step_at_a_time_in_a_container_and_in_an_upstream() {
     assert_eq!(gate.running(), 1);
     let again_in = Some(Duration::from_secs(50));
     let refused = |why: &str| Err(Refusal { why: why.into(), again_in });
-    assert_eq!(gate.may_begin(&name("frontend"), "a", &TERMS, at(10)), refused("a step still runs in this container"));
-    let why = "a step still runs in another container of this upstream";
+    assert_eq!(
+        gate.may_begin(&name("frontend"), "a", &TERMS, at(10)),
+        refused("a step is still running in this container")
+    );
+    let why = "a step is still running in another container of this upstream";
     assert_eq!(gate.may_begin(&name("backend"), "b", &TERMS, at(10)), refused(why));
     assert_eq!(gate.may_begin(&name("frontend"), "c", &TERMS, at(10)), Ok(()));
     gate.end("a", true, at(11));
@@ -137,7 +140,7 @@ fn the_next_process_knows_what_the_last_one_did() {
                 (162, "backend", "b", 1, "ok"), // the ladder goes on where nothing told its end
                 (163, "backend", "b", 0, "cooling 30"),
                 (170, "backend", "a", 0, "ok"),
-                (202, "backend", "a", 0, "the 398"),
+                (202, "backend", "a", 0, "budget 398"),
             ],
         );
     }

@@ -21,7 +21,7 @@ const READ_MAX: u64 = 16 * 1024 * 1024;
 pub enum LedgerError {
     /// The folder cannot be used.
     #[error(
-        "`{folder}` cannot keep the counters of heals: {cause}; name a folder with --state that this user may write"
+        "cannot keep the heal counters in `{folder}`: {cause}; give a folder with --state that this user may write"
     )]
     Folder {
         /// The folder.
@@ -31,11 +31,12 @@ pub enum LedgerError {
     },
     /// Everybody may replace what is in it.
     #[error(
-        "everybody may write to `{0}`, and so could reset the counters; name a folder of the sidecar's own with --state"
+        "`{0}` is writable by everyone, so anyone could reset the counters; give a folder of the sidecar's own with \
+         --state"
     )]
     OpenFolder(PathBuf),
     /// Another sidecar uses it.
-    #[error("another sidecar keeps its counters in `{0}`; end it, or name another folder with --state")]
+    #[error("another sidecar keeps its counters in `{0}`; stop it, or give another folder with --state")]
     Taken(PathBuf),
 }
 
@@ -120,7 +121,7 @@ fn read(bytes: &[u8]) -> Vec<Entry> {
         }
     }
     if bad != 0 {
-        log::warn!("{bad} lines of the counters of heals cannot be read and are left out");
+        log::warn!("cannot read {bad} lines of the heal counters; they are ignored");
     }
     entries
 }

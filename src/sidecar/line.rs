@@ -16,7 +16,7 @@ pub(super) enum NoLine {
     Ended,
     #[error("longer than {0} bytes")]
     TooLong(usize),
-    #[error("not in time")]
+    #[error("timed out")]
     Late,
     #[error(transparent)]
     Io(#[from] io::Error),

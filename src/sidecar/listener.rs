@@ -43,7 +43,7 @@ const EVENTS: usize = 64;
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// The folder is not there or cannot be used.
-    #[error("the folder of `{path}` cannot be used: {cause}; make it, for this user alone to write")]
+    #[error("cannot use the folder of `{path}`: {cause}; create it, writable by this user only")]
     Folder {
         /// The socket.
         path: PathBuf,
@@ -51,16 +51,16 @@ pub enum BindError {
         cause: io::Error,
     },
     /// Everybody may replace what is in the folder.
-    #[error("everybody may write to `{0}`, and so could take the socket's place; use a folder of the sidecar's own")]
+    #[error("`{0}` is writable by everyone, so anyone could replace the socket; use a folder of the sidecar's own")]
     OpenFolder(PathBuf),
     /// Something else is there.
-    #[error("`{0}` is there and is no socket; remove it, or name another path")]
+    #[error("`{0}` exists and is not a socket; remove it, or give another path")]
     NoSocket(PathBuf),
     /// Somebody listens.
-    #[error("a sidecar answers on `{0}` already")]
+    #[error("a sidecar is already running on `{0}`")]
     Taken(PathBuf),
     /// The system refused.
-    #[error("`{path}` cannot be listened on: {cause}")]
+    #[error("cannot listen on `{path}`: {cause}")]
     Socket {
         /// The socket.
         path: PathBuf,
@@ -149,7 +149,7 @@ pub(super) async fn run(listener: UnixListener, desk: Arc<Desk>) {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                door.close(&format!("no connection can be taken: {error}"));
+                door.close(&format!("cannot accept connections: {error}"));
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
@@ -180,8 +180,10 @@ impl Door {
     async fn attend(self: Arc<Self>, stream: UnixStream) {
         match stream.peer_cred() {
             Ok(peer) if peer.uid() == self.own => {}
-            Ok(peer) => return self.close(&format!("the peer is user {}, and only {} may ask", peer.uid(), self.own)),
-            Err(error) => return self.close(&format!("the peer is not known: {error}")),
+            Ok(peer) => {
+                return self.close(&format!("the peer is user {}; only user {} is allowed", peer.uid(), self.own));
+            }
+            Err(error) => return self.close(&format!("cannot determine the peer's user: {error}")),
         }
         let (read, mut write) = stream.into_split();
         // As small as a request: what is not read is not kept.
@@ -190,7 +192,7 @@ impl Door {
             let line = match line::read(&mut read, REQUEST_MAX, SILENCE).await {
                 Ok(line) => line,
                 Err(NoLine::Ended | NoLine::Late) => return,
-                Err(error) => return self.close(&format!("a request is {error}")),
+                Err(error) => return self.close(&format!("bad request: {error}")),
             };
             if !self.requests.lock().take(Instant::now()) {
                 let refusal = Refusal { why: "too many requests".to_owned(), again_in: Some(Duration::from_secs(1)) };
@@ -215,7 +217,7 @@ impl Door {
 
     /// Sends what happens until the other side ends, says anything more, or does not read.
     async fn watch(&self, mut read: BufReader<OwnedReadHalf>, mut write: OwnedWriteHalf) {
-        let Ok(_place) = self.watchers.try_acquire() else { return self.close("too many watch") };
+        let Ok(_place) = self.watchers.try_acquire() else { return self.close("too many watchers") };
         let (tell, mut events) = mpsc::channel(EVENTS);
         let desk = Arc::clone(&self.desk);
         let _watching = OwnedTask::spawn(async move { desk.watch(tell).await });
@@ -244,8 +246,8 @@ impl Door {
     fn close(&self, why: &str) {
         self.desk.closed.fetch_add(1, Ordering::Relaxed);
         match self.closed.admit() {
-            Some(0) => log::warn!("a connection was closed: {why}"),
-            Some(more) => log::warn!("a connection was closed: {why}; {more} more before it"),
+            Some(0) => log::warn!("connection closed: {why}"),
+            Some(more) => log::warn!("connection closed: {why}; {more} similar suppressed"),
             None => {}
         }
     }

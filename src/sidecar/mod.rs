@@ -66,7 +66,7 @@ impl Service {
             }
         };
         if tokio::time::timeout(grace, idle).await.is_err() {
-            log::warn!("ending while a step runs; it is counted, and ends by itself in its container");
+            log::warn!("stopping while a step runs; it is counted, and ends by itself in its container");
         }
     }
 }

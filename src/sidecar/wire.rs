@@ -78,7 +78,7 @@ struct RequestLine {
 pub(super) enum NoRequest {
     #[error("not a request")]
     Malformed,
-    #[error("only version {VERSION} is spoken here")]
+    #[error("only version {VERSION} is supported")]
     Version,
 }
 

@@ -28,7 +28,7 @@ impl Webhook {
     /// Posts a JSON text soon.
     pub fn post(&self, json: String) {
         if let Err(TrySendError::Full(_)) = self.0.try_send(json) {
-            log::warn!("webhook: {WAITING} notices wait already; one was dropped");
+            log::warn!("webhook: {WAITING} notices are already queued; one was dropped");
         }
     }
 }
@@ -45,18 +45,18 @@ fn post_all(address: &str, waiting: &Receiver<String>) {
         });
         if let Err(error) = result {
             // Without the address, which is often a secret.
-            log::warn!("webhook: a notice could not be posted: {}", one_cause(&error));
+            log::warn!("webhook: cannot post a notice: {}", one_cause(&error));
         }
     }
 }
 
 fn one_cause(error: &ureq::Error) -> String {
     match error {
-        ureq::Error::StatusCode(status) => format!("the answer was {status}"),
-        ureq::Error::Timeout(_) => format!("no answer in {WITHIN:?}"),
-        ureq::Error::HostNotFound => "its host is not known".to_owned(),
+        ureq::Error::StatusCode(status) => format!("the response status was {status}"),
+        ureq::Error::Timeout(_) => format!("timed out after {WITHIN:?}"),
+        ureq::Error::HostNotFound => "unknown host".to_owned(),
         ureq::Error::Io(error) => error.to_string(),
-        _ => "it cannot be reached that way".to_owned(),
+        _ => "the URL cannot be reached".to_owned(),
     }
 }
 

@@ -211,7 +211,7 @@ impl Report {
         let dropped = shared.dropped.get();
         let recently = self.at.is_some_and(|at| at.elapsed() < REPORT_EVERY);
         if self.told < dropped && !recently {
-            log::warn!(target: "log", "{name}: {} lines were dropped because the sink was blocked or closed", dropped - self.told);
+            log::warn!(target: "log", "{name}: {} lines were dropped because the output was blocked or closed", dropped - self.told);
             self.told = dropped;
             self.at = Some(Instant::now());
         }

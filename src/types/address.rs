@@ -22,7 +22,7 @@ pub enum InvalidAddress {
     #[error("the port of `{0}` is not 1 to 65535")]
     BadPort(String),
     /// It has a scheme or a path.
-    #[error("`{0}` is not `host:port`; leave out the scheme and the path")]
+    #[error("`{0}` is not `host:port`; omit the scheme and the path")]
     NotHostPort(String),
 }
 

@@ -14,14 +14,14 @@ pub struct IdentityField(HeaderName);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidIdentity {
     /// It is no token.
-    #[error("`{0}` is not the name of a header; write names such as `X-User-Id`")]
+    #[error("`{0}` is not a header name; write names such as `X-User-Id`")]
     NotToken(String),
     /// It has a `_`.
-    #[error("`{0}` has a `_`, which many servers read as `-`; write `{meant}`", meant = .0.replace('_', "-"))]
+    #[error("`{0}` contains `_`, which many servers read as `-`; write `{meant}`", meant = .0.replace('_', "-"))]
     Ambiguous(String),
     /// It belongs to the connection, the body or the choice of a route.
     #[error(
-        "`{0}` says how the request itself is sent and cannot come from elsewhere; remove it, or choose another name"
+        "`{0}` is part of how a request is sent and cannot be copied from a response; remove it, or choose another name"
     )]
     Framing(String),
     /// The edge sets it.

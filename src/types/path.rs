@@ -13,10 +13,10 @@ pub enum InvalidPath {
     #[error("`{0}` does not start with `/`")]
     NotAbsolute(String),
     /// It has a query or fragment.
-    #[error("`{0}` has a query or fragment; a route matches the path alone")]
+    #[error("`{0}` has a query or fragment; a route matches only the path")]
     HasQuery(String),
     /// It has a `*` elsewhere than as the last segment.
-    #[error("`{0}` has a `*` inside; only a last segment `/*` is understood, and it means the same as without")]
+    #[error("`{0}` has a `*` inside; only `/*` at the end is supported, and it means the same as without")]
     InnerWildcard(String),
     /// It has an empty, `.` or `..` segment, white space, `%`, or a control character.
     #[error("`{0}` is not in normal form: no empty, `.` or `..` segments, no white space, no `%`, no `\\`")]

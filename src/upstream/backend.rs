@@ -99,7 +99,7 @@ impl BackendState {
             Self::Down => "down",
             Self::Ejected => "ejected",
             Self::Healing => "healing",
-            Self::Held => "held",
+            Self::Held => "stopping",
             Self::Draining => "draining",
         }
     }

@@ -52,12 +52,12 @@ impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Refused => f.write_str("connection refused"),
-            Self::ConnectTimeout => f.write_str("no connection in time"),
-            Self::ConnectFailed => f.write_str("no connection"),
-            Self::Timeout => f.write_str("no answer in time"),
-            Self::Reset => f.write_str("connection closed before an answer"),
+            Self::ConnectTimeout => f.write_str("connection timed out"),
+            Self::ConnectFailed => f.write_str("connection failed"),
+            Self::Timeout => f.write_str("response timed out"),
+            Self::Reset => f.write_str("connection closed before a response"),
             Self::Status(status) => write!(f, "status {status}"),
-            Self::BadAnswer => f.write_str("not an HTTP answer"),
+            Self::BadAnswer => f.write_str("not an HTTP response"),
         }
     }
 }

@@ -160,7 +160,7 @@ impl Pool {
     /// Ejects a backend where requests pile up. They stay until a probe has failed too: where one passes nothing has
     /// happened.
     pub fn eject_hanging(&self, backend: &Backend, waiting: usize, silence: Duration) {
-        let why = format!("{waiting} requests unanswered, and nothing for {} ms", silence.as_millis());
+        let why = format!("{waiting} requests waiting, no response for {} ms", silence.as_millis());
         self.put_out(backend, true, false, &why);
         self.suspect(backend);
     }
@@ -175,7 +175,7 @@ impl Pool {
         if backend.state() != BackendState::Up || !has_better {
             return;
         }
-        let why = format!("{failure}, and {} requests unanswered", backend.in_flight());
+        let why = format!("{failure}; {} requests waiting", backend.in_flight());
         self.put_out(backend, true, true, &why);
     }
 
@@ -206,7 +206,7 @@ impl Pool {
         if backend.state() != BackendState::Up || !has_better {
             return;
         }
-        self.put_out(backend, false, true, &format!("{share} % of its answers are errors"));
+        self.put_out(backend, false, true, &format!("{share} % of its responses are errors"));
         backend.vitals().probe_now.notify_one();
     }
 
@@ -218,7 +218,7 @@ impl Pool {
         vitals.metrics.ejected();
         let (address, name) = (backend.address(), &self.spec.name);
         if until_a_probe {
-            log::warn!("backend {address} of {name} is ejected until a probe passes, {length:?} at most: {why}");
+            log::warn!("backend {address} of {name} is ejected until a probe passes, for {length:?} at most: {why}");
         } else {
             log::warn!("backend {address} of {name} is ejected for {length:?}: {why}");
         }

@@ -310,7 +310,8 @@ impl Pool {
         if is_overloaded {
             let waiting: usize = backends.iter().map(|backend| backend.waiting()).sum();
             log::warn!(
-                "upstream {name} is overloaded: {waiting} requests wait and probes behind them; what cannot be answered soon is refused"
+                "upstream {name} is overloaded: {waiting} requests waiting, and probes queued behind them; \
+                 shedding excess requests with 503"
             );
         } else {
             log::info!("upstream {name} is no longer overloaded");

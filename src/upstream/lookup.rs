@@ -20,13 +20,13 @@ pub enum Lookup {
 #[derive(Debug, thiserror::Error)]
 pub enum LookupError {
     /// It took longer than 10 s.
-    #[error("no name server answered in time")]
+    #[error("the name servers timed out")]
     TimedOut,
     /// What is said to be a name cannot be one.
-    #[error("that is no name")]
+    #[error("invalid name")]
     BadName,
     /// There is nobody to ask.
-    #[error("there is no name server")]
+    #[error("no name server is configured")]
     NoServer,
     /// `/etc/resolv.conf` cannot be read or names nobody.
     #[error("/etc/resolv.conf: {0}")]

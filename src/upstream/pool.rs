@@ -376,7 +376,7 @@ impl Pool {
         let name = &self.spec.name;
         match (before, now) {
             (_, Serving::FailOpen) if before != now => {
-                log::warn!("upstream {name}: every backend fails its check; they are tried all the same (fail open)");
+                log::warn!("upstream {name}: failing open: all checks fail, still sending traffic");
             }
             (_, Serving::Nobody) if before != now => log::error!("upstream {name}: no backend is up"),
             (Serving::FailOpen | Serving::Nobody, Serving::Up) => log::info!("upstream {name}: backends are up"),

@@ -41,10 +41,10 @@ impl NoBackend {
     /// A few words for logs and error bodies.
     pub fn words(self) -> &'static str {
         match self {
-            Self::Unresolved => "no server of the upstream resolves",
+            Self::Unresolved => "no server name of the upstream resolves",
             Self::AllDown => "no backend is up",
-            Self::AllTried => "every backend that is up was tried",
-            Self::Overloaded => "every backend has more than it can answer",
+            Self::AllTried => "all backends that are up were tried",
+            Self::Overloaded => "all backends are overloaded",
         }
     }
 }

@@ -130,16 +130,18 @@ fn tell(pool: &Pool, server: &ServerAddress, before: Option<&Vec<SocketAddr>>, a
     match (answer, before) {
         (Ok(Lookup::Found(_) | Lookup::HalfFound(_)), _) => {}
         (Ok(Lookup::Gone), None) => {
-            log::warn!("upstream {name}: {server} does not resolve yet (there is no such name); it joins when it does");
+            log::warn!("upstream {name}: cannot resolve {server} (no such name); will retry");
         }
         (Err(error), None) => {
-            log::warn!("upstream {name}: {server} does not resolve yet ({error}); it joins when it does");
+            log::warn!("upstream {name}: cannot resolve {server} ({error}); will retry");
         }
         (Ok(Lookup::Gone), Some(addresses)) if !addresses.is_empty() => {
-            log::warn!("upstream {name}: {server} is gone; its backends leave until the name is back");
+            log::warn!(
+                "upstream {name}: {server} no longer resolves (no such name); removing its backends until it does"
+            );
         }
         (Err(error), Some(addresses)) if !addresses.is_empty() => {
-            log::debug!("upstream {name}: {server} does not resolve ({error}); its last addresses stay");
+            log::debug!("upstream {name}: cannot resolve {server} ({error}); keeping its last addresses");
         }
         (Ok(Lookup::Gone) | Err(_), Some(_)) => {}
     }
@@ -151,7 +153,7 @@ pub(super) fn start_probes(pool: &Arc<Pool>, backend: &Arc<Backend>) -> Option<O
     match Probe::new(&check, backend.server(), backend.address()) {
         Ok(probe) => Some(OwnedTask::spawn(probe_on(pool.downgrade(), Arc::clone(backend), probe, check))),
         Err(error) => {
-            log::error!("upstream {}: {} cannot be probed: {error}", pool.spec.name, backend.address());
+            log::error!("upstream {}: cannot probe {}: {error}", pool.spec.name, backend.address());
             None
         }
     }
@@ -186,11 +188,9 @@ async fn probe_on(pool: Weak<Pool>, backend: Arc<Backend>, probe: Probe, check: 
         let Some(pool) = pool.upgrade() else { return };
         match result {
             Some(result) => pool.observe(&backend, result, took, hurried),
-            None => log::debug!(
-                "{} of {} could not be probed: nothing left here to ask with",
-                backend.address(),
-                pool.spec.name
-            ),
+            None => {
+                log::debug!("cannot probe {} of {}: the edge is out of resources", backend.address(), pool.spec.name);
+            }
         }
         drop(pool);
         let ended = Instant::now();

@@ -369,7 +369,7 @@ async fn neither_yes_nor_no_is_no() {
         let refused = edge.client().send(Method::GET, "/orders", &[ANNA, ("accept", "application/json")], "").await;
         assert_eq!(refused.status, 502, "{what}: {}", refused.body);
         assert!(!refused.headers.contains_key("location"), "{what}");
-        assert!(refused.body.contains("could not be found out"), "{what}: {}", refused.body);
+        assert!(refused.body.contains("cannot determine whether"), "{what}: {}", refused.body);
         assert_eq!(logged(&edge, "/orders").await["note"], "auth_failed", "{what}");
         assert!(edge.told("(auth_failed): auth upstream users: 127.0.0.1:"), "{what}: {:#?}", edge.log());
     }

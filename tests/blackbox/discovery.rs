@@ -207,7 +207,7 @@ async fn the_address_of_a_name_that_is_gone_gets_nothing_more_whoever_has_it_now
             async move { client.get("/held").await }
         });
         eventually("one is held", || async {
-            named.edge.metrics().await.contains("remora_upstream_held{upstream=\"held\"} 1")
+            named.edge.metrics().await.contains("remora_upstream_queued{upstream=\"held\"} 1")
         })
         .await;
         named.say("127.0.0.2 web.test\n127.0.0.3 api.invalid\n");

@@ -36,7 +36,7 @@ async fn a_backend_that_hangs_is_found_by_its_check() {
     let edge = TestEdge::start(&pool(&[&good, &bad], "")).await;
     eventually("both are up", || async { edge.states("pool").await == ["up", "up"] }).await;
     bad.hang(true);
-    eventually("it is down", || async { edge.logged("is down: no answer in time") }).await;
+    eventually("it is down", || async { edge.logged("is down: response timed out") }).await;
 }
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn when_all_fail_their_check_but_answer_they_are_tried_all_the_same() {
     for _ in 0..10 {
         assert_eq!(edge.client().get("/").await.status, 200);
     }
-    assert!(edge.told("fail open"));
+    assert!(edge.told("failing open"));
 }
 
 #[tokio::test]
@@ -86,7 +86,7 @@ async fn five_hundreds_eject_one_that_is_worse_than_its_siblings() {
     bad.answer_with(500);
     eventually("it is ejected", || async {
         edge.client().get("/").await;
-        edge.logged("of its answers are errors")
+        edge.logged("of its responses are errors")
     })
     .await;
     assert!(edge.states("pool").await.contains(&"ejected".into()));
@@ -120,7 +120,7 @@ async fn nobody_is_ejected_for_errors_that_a_needed_upstream_explains() {
     let _database = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
     eventually("it is ejected now", || async {
         edge.client().get("/").await;
-        edge.logged("of its answers are errors")
+        edge.logged("of its responses are errors")
     })
     .await;
 }
@@ -132,7 +132,7 @@ async fn one_that_errs_alone_is_ejected_whatever_its_upstream_needs() {
     bad.answer_with(500);
     eventually("it is ejected", || async {
         edge.client().get("/").await;
-        edge.logged("of its answers are errors")
+        edge.logged("of its responses are errors")
     })
     .await;
     assert!(edge.states("pool").await.contains(&"ejected".into()));
@@ -180,7 +180,7 @@ async fn a_backend_that_answers_nothing_is_out_before_its_check_has_fallen() {
     eventually("it is ejected", || async {
         // Its sibling answers meanwhile.
         let answered = tokio::time::timeout(Duration::from_millis(200), edge.client().get("/")).await;
-        answered.is_ok() && edge.logged("requests unanswered")
+        answered.is_ok() && edge.logged("requests waiting")
     })
     .await;
     for _ in 0..10 {

@@ -87,16 +87,16 @@ async fn it_starts_where_it_is_safe_and_says_what_is_wrong_elsewhere() {
         status.status.success() && text(&status.stdout).contains("Docker: there is no Docker socket"),
         "{status:?}"
     );
-    refused(&place, 1, "a sidecar answers on");
+    refused(&place, 1, "a sidecar is already running on");
     drop(running);
     assert!(place.socket().exists(), "a killed one leaves its socket, and the next one takes its place");
     drop(place.start().await);
 
     fs::set_permissions(place.folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    refused(&place, 1, "everybody may write to");
+    refused(&place, 1, "is writable by everyone");
     fs::set_permissions(place.folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
     fs::write(place.file(), SITE).unwrap();
-    refused(&place, 2, "names no sidecar; write `docker: { sidecar: /run/remora/heal.sock }`");
+    refused(&place, 2, "configures no sidecar; write `docker: { sidecar: /run/remora/heal.sock }`");
     fs::write(place.file(), "docker: { sidecar: heal.sock }\n").unwrap();
     refused(&place, 2, "is not an absolute path");
 }

@@ -383,7 +383,7 @@ async fn certificates_are_renewed_under_traffic_and_bad_ones_are_not_taken() {
 
     put(&certificate.key, &KeyPair::generate().unwrap().serialize_pem());
     edge.signal("HUP");
-    eventually("the refusal is logged", || async { edge.logged("certificate not taken: ") }).await;
+    eventually("the refusal is logged", || async { edge.logged("certificate not loaded: ") }).await;
     assert!(edge.told(&certificate.key.display().to_string()));
     assert_eq!(client.get(HOST).await.certificate, last);
     let taken = sent.load(Ordering::Relaxed);
@@ -422,7 +422,7 @@ async fn a_certificate_that_cannot_be_used_is_an_immediate_clear_exit() {
         (|_| {}, "cannot read the certificate"),
         (|made| put(&made.pem, "not a certificate"), "no certificate in"),
         (|made| std::fs::remove_file(&made.key).unwrap(), "cannot read the key"),
-        (|made| put(&made.key, &KeyPair::generate().unwrap().serialize_pem()), "is not that of the first certificate"),
+        (|made| put(&made.key, &KeyPair::generate().unwrap().serialize_pem()), "does not match the first certificate"),
     ];
     for (index, (harm, expected)) in rows.into_iter().enumerate() {
         if index != 0 {

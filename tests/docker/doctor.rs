@@ -42,12 +42,12 @@ async fn gunicorns_steps_are_judged_by_who_would_be_reached() {
             before.len() == 2
         });
         let is_first = how == "PID 1" || how == "python -m";
-        let hup = if is_first { (Works, "which handles it") } else { (Broken, "swallowed") };
+        let hup = if is_first { (Works, "which handles it") } else { (Broken, "ignored") };
         expect(
             how,
             &container,
             &[
-                (Step::Preset(Preset::GunicornReload), Works, "gunicorn runs: master"),
+                (Step::Preset(Preset::GunicornReload), Works, "gunicorn is running: master"),
                 (Step::Preset(Preset::GunicornKillWorkers), Works, "workers"),
                 (Step::Signal(Signal::Hup), hup.0, hup.1),
                 (exec("kill -HUP 1"), hup.0, hup.1),
@@ -57,8 +57,8 @@ async fn gunicorns_steps_are_judged_by_who_would_be_reached() {
                 (exec("pkill -HUP nothing-like-it"), Broken, "code 1"),
                 (exec("supervisorctl-of-old restart x"), Broken, "code 127"),
                 (Step::Preset(Preset::Systemd("mysql".into())), Broken, "`systemctl` is not in this image"),
-                (Step::Preset(Preset::Pm2Reload("app".into())), Broken, "no PM2 daemon"),
-                (Step::Restart, Works, "the file lists it"),
+                (Step::Preset(Preset::Pm2Reload("app".into())), Broken, "the PM2 daemon is not running"),
+                (Step::Restart, Works, "as listed in the file"),
             ],
         )
         .await;
@@ -74,7 +74,7 @@ async fn pm2_and_images_without_anything_are_judged() {
     let address = frontend.address(3000);
     eventually("the app answers", || get(address, "/health", Duration::from_secs(1)).is_ok());
     let app = |name: &str| Step::Preset(Preset::Pm2Reload(name.into()));
-    expect("PM2", &frontend, &[(app("app"), Works, "knows `app`"), (app("web"), Broken, "no app called `web`")]).await;
+    expect("PM2", &frontend, &[(app("app"), Works, "knows `app`"), (app("web"), Broken, "no app named `web`")]).await;
     let running = app_pid(&frontend);
     frontend.shell(&format!("kill -STOP {running}"));
     expect("PM2, frozen", &frontend, &[(app("app"), Works, "knows `app`")]).await;
@@ -82,7 +82,7 @@ async fn pm2_and_images_without_anything_are_judged() {
 
     let bare = Box::run("api", &[], &debian(), &["sleep", "3600"]);
     let gunicorn = Step::Preset(Preset::GunicornReload);
-    expect("Debian", &bare, &[(gunicorn.clone(), Broken, "no gunicorn runs here")]).await;
+    expect("Debian", &bare, &[(gunicorn.clone(), Broken, "gunicorn is not running")]).await;
     bare.shell("rm -f /bin/sh /usr/bin/sh");
     let hup = Step::Signal(Signal::Hup);
     expect("no shell", &bare, &[(gunicorn.clone(), Broken, "no shell"), (hup, Doubtful, "no shell")]).await;
@@ -108,7 +108,7 @@ async fn the_command_says_what_would_not_work_and_ends_with_1() {
         (output.status.code(), String::from_utf8(output.stdout).unwrap())
     };
     let well = doctor("gunicorn", &address.to_string(), false);
-    assert!(well.0 == Some(0) && well.1.contains("everything would work"), "{well:?}");
+    assert!(well.0 == Some(0) && well.1.contains("all checks passed"), "{well:?}");
     let (code, said) = doctor("[signal: HUP, gunicorn]", &address.to_string(), true);
     assert_eq!(code, Some(1), "{said}");
     let cases: serde_json::Value = serde_json::from_str(&said).unwrap();
@@ -117,7 +117,7 @@ async fn the_command_says_what_would_not_work_and_ends_with_1() {
     assert_eq!(verdicts[..2], ["works", "broken"], "{said}");
 
     let nowhere = doctor("gunicorn", "127.0.0.1:9", false);
-    assert!(nowhere.0 == Some(1) && nowhere.1.contains("takes no connection"), "{nowhere:?}");
+    assert!(nowhere.0 == Some(1) && nowhere.1.contains("does not accept connections"), "{nowhere:?}");
     let unknown = doctor("gunicorn", "no-such-name.invalid:80", false);
     assert!(unknown.0 == Some(1) && unknown.1.contains("does not resolve"), "{unknown:?}");
     std::fs::remove_dir_all(&folder).unwrap();

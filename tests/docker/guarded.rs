@@ -86,7 +86,7 @@ async fn what_the_proxy_forbids_is_said_once_and_given_up() {
     edge.grace();
     freeze(&sick);
     assert_eq!(edge.ended("sick")["result"], "unrunnable", "{}", edge.log());
-    eventually("it is given up", || edge.says("gave up") == 1);
+    eventually("it is given up", || edge.says(": healing stopped: ") == 1);
     assert_eq!(edge.ladder("sick").1, 1);
     assert!(edge.says("refused (403)") <= 2, "not once a probe: {}", edge.log());
 }

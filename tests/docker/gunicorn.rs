@@ -103,5 +103,5 @@ async fn where_no_gunicorn_runs_the_step_says_so() {
     let (docker, image) = (docker(), image(&["remora-backend:latest"]));
     let container = Box::run("backend", &["--entrypoint", "sleep"], &image, &["3600"]);
     let done = perform(&docker, &container, Preset::GunicornReload).await;
-    assert_eq!((done.code, done.output.as_str()), (Some(3), "no gunicorn runs here"));
+    assert_eq!((done.code, done.output.as_str()), (Some(3), "gunicorn is not running"));
 }

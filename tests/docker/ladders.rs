@@ -17,11 +17,11 @@ const TWO_PORTS: &str = "exec gunicorn -w 2 -b 0.0.0.0:80 -b 0.0.0.0:81 app:wsgi
 const CASES: [(&str, &str, &str, &[&str], &str); 7] = [
     // name      start     ladder                                                          rungs                              result
     ("swallowed", CHILD,   "[{ signal: HUP }, gunicorn]",                                  &["ok", "ok"],                    "healed"),
-    ("missing",  GUNICORN, "[{ exec: [no-such-program, -x] }, gunicorn]",                  &["is not in container", "ok"],   "healed"),
+    ("missing",  GUNICORN, "[{ exec: [no-such-program, -x] }, gunicorn]",                  &["was not found in container", "ok"],   "healed"),
     ("no-match", GUNICORN, "[{ exec: [pkill, -HUP, no-such-process] }, gunicorn]",         &["exit 1", "ok"],                "healed"),
-    ("hangs",    GUNICORN, "[{ exec: [sh, -c, \"trap '' TERM; sleep 600\"] }, gunicorn]",  &["ran past 2s", "ok"],           "healed"),
+    ("hangs",    GUNICORN, "[{ exec: [sh, -c, \"trap '' TERM; sleep 600\"] }, gunicorn]",  &["timed out after 2s", "ok"],           "healed"),
     ("in-vain",  GUNICORN, "[{ exec: [\"true\"] }, gunicorn]",                             &["ok", "ok"],                    "healed"),
-    ("nothing",  GUNICORN, "[{ exec: [no-such-program] }, { exec: [/etc/passwd] }]",       &["is not in", "may not be"],     "unrunnable"),
+    ("nothing",  GUNICORN, "[{ exec: [no-such-program] }, { exec: [/etc/passwd] }]",       &["was not found in", "is not executable"],     "unrunnable"),
     ("no-use",   GUNICORN, "[{ exec: [\"true\"] }]",                                       &["ok"],                          "failed"),
 ];
 
@@ -64,7 +64,7 @@ async fn each_way_a_rung_fails_leads_to_the_next_and_ends() {
         assert_eq!(containers[name].identity(), before[name], "{name}: the container is what it was");
     }
     // What cannot be run is not tried again; what does not help, as often as the budget says. And both end with a word.
-    crate::bench::eventually("two are given up", || edge.says("gave up") == 2);
+    crate::bench::eventually("two are given up", || edge.says(": healing stopped: ") == 2);
     assert_eq!((edge.ladder("nothing").1, edge.ladder("no-use").1), (1, 2), "{}", edge.log());
     assert_ne!(edge.state("no-use"), "up", "it is probed on");
     crate::bench::eventually("both backends are up", || edge.state("both") == "up");

@@ -94,7 +94,7 @@ async fn a_blocked_event_loop_is_replaced_without_waiting_for_it() {
         let done = run_step(&docker, &found, &Step::Preset(Preset::Pm2Reload("app".into())), LIMIT).await.unwrap();
         assert_eq!(
             (done.code, done.output.trim()),
-            (Some(0), &*format!("KILL to {before}, whose event loop stood still"))
+            (Some(0), &*format!("KILL to {before}, whose event loop is blocked"))
         );
         eventually("the app answers again", answers);
         println!("{what}: pm2 reload took {:?}, answers after {:?}", done.took, started.elapsed());
@@ -108,7 +108,7 @@ async fn where_no_pm2_runs_none_is_started() {
     let container = Box::run("frontend", &["--entrypoint", "sleep"], &image, &["3600"]);
     let found = container.found(&docker).await;
     let done = run_step(&docker, &found, &Step::Preset(Preset::Pm2Reload("app".into())), LIMIT).await.unwrap();
-    assert_eq!((done.code, done.output.as_str()), (Some(3), "no PM2 daemon runs here"));
+    assert_eq!((done.code, done.output.as_str()), (Some(3), "the PM2 daemon is not running"));
     assert_eq!(daemons(&container), 0);
 }
 

@@ -59,7 +59,7 @@ async fn the_lines_heal_as_they_are_typed() {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&doctor.stdout);
-    assert!(doctor.status.success() && said.contains("everything would work"), "{said}");
+    assert!(doctor.status.success() && said.contains("all checks passed"), "{said}");
 
     edge.grace();
     let before: Vec<String> = containers.iter().map(Box::identity).collect();
@@ -88,13 +88,13 @@ async fn the_doctor_says_where_they_would_do_harm_or_nothing() {
     let uvicorn = "exec uvicorn --workers 2 --host 0.0.0.0 --port 80 app:asgi";
     #[rustfmt::skip]
     let rows = [
-        (gunicorn, exec("pkill -HUP gunicorn"),                    Doubtful, "`heal: gunicorn` spares them"),
+        (gunicorn, exec("pkill -HUP gunicorn"),                    Doubtful, "use `heal: gunicorn` to spare them"),
         (gunicorn, Step::Preset(Preset::GunicornReload),           Works,    "gunicorn runs"),
-        (gunicorn, Step::Preset(Preset::UvicornReload),            Broken,   "no uvicorn runs here"),
-        (gunicorn, Step::Preset(Preset::Pm2Reload("app".into())),  Broken,   "no PM2 daemon runs here"),
+        (gunicorn, Step::Preset(Preset::UvicornReload),            Broken,   "uvicorn is not running"),
+        (gunicorn, Step::Preset(Preset::Pm2Reload("app".into())),  Broken,   "the PM2 daemon is not running"),
         (gunicorn, exec("systemctl restart mysql"),                Broken,   "not in this image"),
         (uvicorn,  exec("pkill -HUP uvicorn"),                     Works,    "handles it"),
-        (uvicorn,  Step::Preset(Preset::GunicornReload),           Broken,   "no gunicorn runs here"),
+        (uvicorn,  Step::Preset(Preset::GunicornReload),           Broken,   "gunicorn is not running"),
         (uvicorn,  exec("pkill -HUP python"),                      Doubtful, "only workers of `uvicorn`"),
     ];
     for start in [gunicorn, uvicorn] {

@@ -301,7 +301,7 @@ async fn a_killed_sidecar_remembers_what_it_did() {
     perform(&sidecar.surgeon(), &whom, 0, &exec(&["touch", "/healed"])).await.unwrap();
     let sidecar = sidecar.killed_and_started_again();
     let error = sidecar.surgeon().find(&whom).await.unwrap_err();
-    assert!(error.to_string().contains("cooling down; again in"), "{error}");
+    assert!(error.to_string().contains("cooling down; retry in"), "{error}");
 
     // The ladder goes on, and its second step is under way when the sidecar is killed.
     let known = backend.found(&crate::bench::docker()).await;
@@ -316,7 +316,7 @@ async fn a_killed_sidecar_remembers_what_it_did() {
     let error = done.unwrap_err();
     assert!(matches!(&error, ExecError::Docker(DockerError::NoSidecar(_))) && error.is_elsewhere(), "{error}");
     let error = sidecar.surgeon().find(&whom).await.unwrap_err();
-    assert!(error.to_string().contains("a step still runs in this container"), "{error}");
+    assert!(error.to_string().contains("a step is still running in this container"), "{error}");
     assert_eq!(execs(&backend, began), 2, "no step ran twice");
 }
 
@@ -332,7 +332,7 @@ async fn a_step_goes_on_and_counts_when_its_edge_is_killed() {
     let killed = tokio::time::timeout(Duration::from_secs(1), perform(&surgeon, &whom, 0, &step)).await;
     assert!(killed.is_err(), "the edge goes away while the step runs");
     let error = surgeon.find(&whom).await.unwrap_err();
-    assert!(error.to_string().contains("a step still runs in this container"), "{error}");
+    assert!(error.to_string().contains("a step is still running in this container"), "{error}");
     eventually("the step comes to its end", || backend.shell("ls /healed") == "/healed");
     tokio::time::sleep(Duration::from_millis(500)).await;
     let error = perform(&surgeon, &whom, 0, &step).await.unwrap_err();
@@ -380,7 +380,7 @@ async fn another_user_is_closed_out() {
     let mut log = String::new();
     child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
     assert_eq!(answer, "", "closed without a word");
-    assert!(log.contains("the peer is user 0, and only 65534 may ask"), "{log}");
+    assert!(log.contains("the peer is user 0; only user 65534 is allowed"), "{log}");
     assert!(
         own.status.success() && String::from_utf8_lossy(&own.stdout).contains("upstreams with a heal: 1"),
         "{own:?}"
@@ -434,7 +434,7 @@ async fn an_edited_file_counts_at_once_and_a_broken_one_does_not() {
     std::fs::write(&file, good.replace("/one", "/two")).unwrap();
     eventually("it is read again", || sidecar.log().contains("upstream changed (backend)"));
     let error = perform(&sidecar.surgeon(), &whom, 0, &exec(&["touch", "/one"])).await.unwrap_err();
-    assert!(error.to_string().contains("both must read the same file"), "{error}");
+    assert!(error.to_string().contains("edge and sidecar must read the same file"), "{error}");
     std::fs::write(&file, "docker: [").unwrap();
     eventually("it is refused", || sidecar.log().contains("is unchanged"));
     perform(&sidecar.surgeon(), &whom, 0, &exec(&["touch", "/two"])).await.unwrap();

@@ -66,8 +66,8 @@ async fn where_no_supervisord_runs_the_step_says_so() {
     for image in [slim(), programs()] {
         let (docker, container) = (docker(), Box::run("api", &[], &image, &["sleep", "3600"]));
         let done = cure(&docker, &container, Preset::Supervisor("web".into())).await;
-        assert_eq!((done.code, done.output.as_str()), (Some(3), "no supervisord runs here"));
+        assert_eq!((done.code, done.output.as_str()), (Some(3), "supervisord is not running"));
         let said = judged(&docker, &container, Step::Preset(Preset::Supervisor("web".into()))).await;
-        assert!(said.verdict == Verdict::Broken && said.note.contains("no supervisord"), "{said:?}");
+        assert!(said.verdict == Verdict::Broken && said.note.contains("supervisord is not running"), "{said:?}");
     }
 }

@@ -81,7 +81,7 @@ async fn a_reload_replaces_the_workers_and_loses_no_request() {
         std::thread::sleep(Duration::from_millis(300)); // the slow request is there
         let done = cure(&docker, &container, Preset::UvicornReload).await;
         println!("{how}: reload took {:?}: {}", done.took, done.output);
-        assert!(done.code == Some(0) && done.output.contains("its workers are new"), "{how}: {done:?}");
+        assert!(done.code == Some(0) && done.output.contains("all workers are new"), "{how}: {done:?}");
         assert_eq!(slow.join().unwrap().map(|(status, _)| status), Ok(200), "{how}: the slow request is answered");
         assert!(both(address).iter().all(|pid| !before.contains(pid)), "{how}: other workers");
         assert_eq!(container.identity(), identity, "{how}");
@@ -136,5 +136,5 @@ async fn a_uvicorn_that_would_die_of_it_is_not_touched() {
     }
     let (docker, container) = (docker(), Box::run("api", &[], &slim(), &["sleep", "3600"]));
     let done = cure(&docker, &container, Preset::UvicornReload).await;
-    assert_eq!((done.code, done.output.as_str()), (Some(3), "no uvicorn runs here"));
+    assert_eq!((done.code, done.output.as_str()), (Some(3), "uvicorn is not running"));
 }

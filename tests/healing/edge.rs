@@ -49,17 +49,17 @@ pub fn told(lines: &[Line], backend: SocketAddr, since: DateTime<Utc>) -> Told {
         let has = |words: &str| line.text.contains(words);
         if has(" is up") {
             told.up = seconds;
-        } else if told.out.is_none() && !has(" joined") && !has(" left") && !has("nothing done") {
+        } else if told.out.is_none() && !has(" joined") && !has(" left") && !has("not healed") {
             told.out = seconds;
         }
         if has(": starts") {
             told.heal_starts = told.heal_starts.or(seconds);
-        } else if has("the check passes") || has("recovered by itself") {
+        } else if has("the check passes") || has("recovered before any step") {
             told.healed = seconds;
         } else if let Some((_, step)) = line.text.split_once(": step ") {
             told.steps.push(step.to_owned());
         } else if let Some(word) =
-            ["every step was tried", "gave up", "nothing done"].into_iter().find(|word| has(word))
+            ["all steps tried", "healing stopped", "not healed"].into_iter().find(|word| has(word))
         {
             told.steps.extend(line.text.find(word).map(|at| line.text[at..].to_owned()));
         }

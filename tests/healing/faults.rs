@@ -218,7 +218,8 @@ async fn settle(
         report.problem("faults", "healed without a fault");
     }
     let tally = |word: &str| log.iter().filter(|line| line.text.contains(word)).count();
-    let ends = [": healed in", "every step was tried", "looked at again soon", "recovered by itself", "gave up"];
+    let ends =
+        [": healed in", "all steps tried", "postponed, will retry", "recovered before any step", ": healing stopped: "];
     let ends: Vec<String> = ends.iter().map(|word| format!("{} x \"{word}\"", tally(word))).collect();
     report.line("faults", &format!("{begun} ladders on {} containers: {}", ladders.len(), ends.join(", ")));
     for (service, _) in COUNTS {

@@ -59,7 +59,7 @@ pub async fn replacing_every_replica_costs_nothing(stack: &Stack) {
     })
     .await;
     assert_eq!(stack.status().await["heals"].as_array().unwrap().len(), heals, "a plan is no sickness");
-    assert!(stack.manager_log().contains("is being stopped; no new requests until it is back"));
+    assert!(stack.manager_log().contains("is stopping; no new requests until it is back"));
 }
 
 pub async fn a_paused_container_is_a_plan(stack: &Stack) {

@@ -43,7 +43,7 @@ pub async fn a_reader_of_a_tutorial_finds_everything(stack: &Stack) {
         Kind::Split => "sidecar",
     };
     let doctor = text(&stack.compose(&["exec", "-T", with_docker, "remora", "doctor"]).stdout);
-    assert!(doctor.contains("systemd knows `mysql`") && doctor.contains("everything would work"), "{doctor}");
+    assert!(doctor.contains("systemd knows `mysql`") && doctor.contains("all checks passed"), "{doctor}");
     eventually("Docker calls the manager healthy", || async {
         let manager = &stack.containers("manager")[0];
         Stack::docker(&["inspect", "--format", "{{.State.Health.Status}}", manager]) == "healthy"

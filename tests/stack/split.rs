@@ -16,7 +16,7 @@ pub async fn nothing_is_left_to_take_over(stack: &Stack) {
         ("mv /run/remora/heal.sock /run/remora/x", "Read-only file system"),
         ("touch /etc/remora/remora.yaml", "cannot touch"),
         ("ls /var/lib/remora/heals", "No such file"),
-        ("remora sidecar --state /tmp", "a sidecar answers on"),
+        ("remora sidecar --state /tmp", "a sidecar is already running on"),
     ];
     for (attempt, said) in attempts {
         let answer = stack.exec("manager", &["sh", "-c", attempt]);
@@ -25,8 +25,8 @@ pub async fn nothing_is_left_to_take_over(stack: &Stack) {
     let sidecar = stack.exec("sidecar", &["sh", "-c", "ls /sys/class/net; grep -E '^(Uid|CapEff)' /proc/1/status"]);
     assert_eq!(sidecar, "lo\nUid:\t10001\t10001\t10001\t10001\nCapEff:\t0000000000000000\n");
     let doctor = text(&stack.compose(&["exec", "-T", "manager", "remora", "doctor"]).stdout);
-    assert!(doctor.contains("answers on /run/remora/heal.sock; Docker: answers"), "{doctor}");
-    assert!(doctor.contains("exec sidecar remora doctor") && doctor.contains("takes connections"), "{doctor}");
+    assert!(doctor.contains("responds on /run/remora/heal.sock; Docker: responds"), "{doctor}");
+    assert!(doctor.contains("exec sidecar remora doctor") && doctor.contains("accepts connections"), "{doctor}");
     eventually("Docker calls the sidecar healthy", || async {
         let sidecar = &stack.containers("sidecar")[0];
         Stack::docker(&["inspect", "--format", "{{.State.Health.Status}}", sidecar]) == "healthy"
@@ -42,7 +42,7 @@ pub async fn without_its_sidecar_the_edge_serves(stack: &Stack) {
     let under_load = Instant::now();
     let load = Load::start(front(), "/api/notes/", 50);
     Stack::docker(&["exec", &container, "pkill", "-STOP", "-P", "1"]);
-    let is_told = || stack.manager_log().matches("sick backends are ejected").count();
+    let is_told = || stack.manager_log().matches("failing backends are ejected").count();
     eventually("it is told", || async { is_told() != 0 }).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     let up = stack.states("backend").await.iter().filter(|state| *state == "up").count();
@@ -54,7 +54,7 @@ pub async fn without_its_sidecar_the_edge_serves(stack: &Stack) {
     assert!(harmed < long, "{outcome}: nobody is harmed once it is out");
     Stack::docker(&["start", &sidecar]);
     // The scenarios that follow show that it heals again; here Gunicorn's own timeout may be quicker.
-    eventually("it is told", || async { stack.manager_log().contains("the sidecar answers again") }).await;
+    eventually("it is told", || async { stack.manager_log().contains("the sidecar responds again") }).await;
     eventually("everyone is up", || async { stack.states("backend").await == ["up"; 3] }).await;
     stack.cool_down().await;
 }

@@ -25,12 +25,12 @@ pub(super) fn auth(item: &Item, declared: &Declared, problems: &mut Problems) ->
         && matches!(word.as_str(), "off" | "false" | "no" | "none")
     {
         let problem = Problem::new(&item.place, format!("`auth` is {}", quoted(&word)));
-        return problems.add(problem.help("to ask nobody remove the key"));
+        return problems.add(problem.help("to allow every request, remove the key"));
     }
     let mut raw: RawAuth = open(item, FORM, problems)?;
-    let to = required(field!(raw.to, item), "to", item, "`to:` and the name of the upstream to ask", problems);
+    let to = required(field!(raw.to, item), "to", item, "`to:` and the name of the auth upstream", problems);
     let to = to.and_then(|to| target(&to, declared, problems));
-    let example = "`path:` and what to ask it for, such as `/verify`";
+    let example = "`path:` and the path to request, such as `/verify`";
     let path = required(field!(raw.path, item), "path", item, example, problems);
     let path = path.and_then(|path| asked_for(&path, problems));
     let pass = match field!(raw.pass, item) {
@@ -45,8 +45,8 @@ fn asked_for(item: &Item, problems: &mut Problems) -> Option<PathAndQuery> {
     let text = text(item, problems)?;
     if let Some((_, rest)) = text.split_once("://") {
         let path = rest.find('/').and_then(|start| rest.get(start..)).unwrap_or("/");
-        let problem = Problem::new(&item.place, format!("{} is an address and not a path", quoted(&text)));
-        return problems.add(problem.help(format!("write the path alone, `{path}`; `to` names the upstream")));
+        let problem = Problem::new(&item.place, format!("{} is a URL, not a path", quoted(&text)));
+        return problems.add(problem.help(format!("write only the path, `{path}`; `to` names the upstream")));
     }
     let path = request_target(item, &text, problems)?;
     PathAndQuery::try_from(path).map_or_else(|error| problems.tell(&item.place, &error), Some)

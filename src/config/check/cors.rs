@@ -66,7 +66,7 @@ fn origins(item: &Item, credentials: Option<&Place>, problems: &mut Problems) ->
     let items = one_or_many(item);
     if items.is_empty() {
         let problem = Problem::new(&item.place, format!("{} lists no origin", quoted(item.place.name())));
-        return problems.add(problem.help("list who may read answers, or remove `cors`"));
+        return problems.add(problem.help("list the origins that may read responses, or remove `cors`"));
     }
     let any = items.iter().find(|item| matches!(item.form(), Form::Text(text) if text == "*"));
     if let Some(any) = any {
@@ -80,14 +80,14 @@ fn origins(item: &Item, credentials: Option<&Place>, problems: &mut Problems) ->
 
 fn wildcard(any: &Item, count: usize, credentials: Option<&Place>, problems: &mut Problems) -> Option<Origins> {
     if let Some(place) = credentials {
-        let problem = Problem::new(place, "`credentials` cannot be allowed to every origin, `*`: browsers refuse it");
+        let problem = Problem::new(place, "`credentials` cannot be combined with the origin `*`: browsers refuse it");
         return problems.add(problem.help("list the origins that need credentials, or remove `credentials`"));
     }
     if count == 1 {
         return Some(Origins::Any);
     }
-    let problem = Problem::new(&any.place, "`*` stands for every origin, yet others are listed beside it");
-    problems.add(problem.help("keep `*` alone, or remove it"))
+    let problem = Problem::new(&any.place, "`*` already allows every origin, but others are listed too");
+    problems.add(problem.help("keep only `*`, or remove it"))
 }
 
 fn origin(item: &Item, problems: &mut Problems) -> Option<Origin> {
@@ -104,16 +104,16 @@ fn origin(item: &Item, problems: &mut Problems) -> Option<Origin> {
 fn origin_help(text: &str) -> String {
     let usual = "write a scheme and a host, such as `https://app.example.com`";
     if text.contains('*') {
-        return "wildcards inside an origin are not understood; list each origin, or write `\"*\"`".into();
+        return "wildcards inside an origin are not supported; list each origin, or write `\"*\"`".into();
     }
     if matches!(text, "off" | "false" | "no" | "none") {
-        return "for no CORS remove the key".into();
+        return "to disable CORS, remove the key".into();
     }
     if matches!(text, "on" | "true" | "yes" | "any" | "all") {
-        return "write who may read answers: `https://app.example.com`, or `\"*\"` for anyone".into();
+        return "write the origin that may read responses: `https://app.example.com`, or `\"*\"` for any".into();
     }
     if text == "null" {
-        return "`null` is what sandboxed pages send and proves nothing; list the real origins".into();
+        return "sandboxed pages send `null`, so it identifies no site; list the real origins".into();
     }
     let Some((scheme, rest)) = text.split_once("://") else {
         return match Origin::parse(&format!("https://{text}")) {
@@ -123,7 +123,7 @@ fn origin_help(text: &str) -> String {
     };
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     match Origin::parse(&format!("{scheme}://{host}")) {
-        Ok(meant) => format!("an origin has no path: write `{meant}`"),
+        Ok(meant) => format!("an origin has no path; write `{meant}`"),
         Err(_) => usual.into(),
     }
 }
@@ -151,7 +151,7 @@ fn header_names(listed: &Item, problems: &mut Problems) -> Option<Vec<HeaderName
         match HeaderName::from_bytes(text.as_bytes()) {
             Ok(name) if text != "*" => Some(name),
             Ok(_) | Err(_) => {
-                let problem = Problem::new(&item.place, format!("{} is not the name of a header", quoted(&text)));
+                let problem = Problem::new(&item.place, format!("{} is not a header name", quoted(&text)));
                 problems.add(problem.help("write names such as `Content-Type`"))
             }
         }

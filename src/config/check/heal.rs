@@ -23,16 +23,18 @@ pub(super) fn heal(item: Option<Item>, check: Option<&Item>, problems: &mut Prob
     match check.map(Item::form) {
         Some(Form::Text(text)) if text == "off" => {
             let problem = Problem::new(&item.place.of_key(), "`heal` needs a check, and `check` is `off`");
-            problems.add::<()>(problem.help(
-                "the check tells that a repair is due and that it worked: write `check: /health` or `check: tcp`",
-            ));
+            problems.add::<()>(
+                problem.help(
+                    "the check decides when to heal and whether it worked: write `check: /health` or `check: tcp`",
+                ),
+            );
         }
         None => {
             let problem = Problem::new(
                 &item.place.of_key(),
-                "`heal` goes by the TCP check alone, which a hung process still passes",
+                "`heal` relies on the TCP check alone, which a hung process still passes",
             );
-            problems.warn(problem.help("add `check: /health`, or `check: tcp` if that is meant"));
+            problems.warn(problem.help("add `check: /health`, or `check: tcp` if that is intended"));
         }
         Some(_) => {}
     }
@@ -101,12 +103,15 @@ fn budget(item: &Item, problems: &mut Problems) -> Option<Budget> {
     });
     let Some((count, window)) = parts else {
         let problem = Problem::new(&item.place, format!("{} is not a budget", quoted(&text)));
-        return problems.add(problem.help("write so many in such a time: `3/10m`"));
+        return problems.add(problem.help("use COUNT/PERIOD, such as `3/10m`"));
     };
     let longest = Duration::from_millis(24 * HOUR);
     if (1..=100).contains(&count) && (Duration::from_secs(1)..=longest).contains(&window) {
         return Some(Budget { count, window });
     }
-    let problem = Problem::new(&item.place, format!("`budget` is {}; it must be 1 to 100 in 1s to 24h", quoted(&text)));
-    problems.add(problem.help("to never heal, write `heal: off`"))
+    let problem = Problem::new(
+        &item.place,
+        format!("`budget` is {}; the count must be 1 to 100 and the period 1s to 24h", quoted(&text)),
+    );
+    problems.add(problem.help("to disable healing, write `heal: off`"))
 }

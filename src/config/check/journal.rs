@@ -43,6 +43,6 @@ fn webhook(item: &Item, problems: &mut Problems) -> Option<String> {
         return Some(text);
     }
     // Not the text itself: it is often a secret.
-    let problem = Problem::new(&item.place, "`webhook` is not an address of the web");
-    problems.add(problem.help("write it whole, such as `https://hooks.example.com/remora`"))
+    let problem = Problem::new(&item.place, "`webhook` is not an HTTP URL");
+    problems.add(problem.help("give the full URL, such as `https://hooks.example.com/remora`"))
 }

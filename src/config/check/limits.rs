@@ -56,6 +56,6 @@ fn uri(item: Option<Item>, header_size: Option<ByteSize>, problems: &mut Problem
     let head = header_size.unwrap_or(HEAD_MAX);
     let found = size_within(item.clone(), ByteSize(256)..=HEAD_MAX, usual.uri.min(head), problems)?;
     let Some(item) = item.filter(|_| head < found) else { return Some(found) };
-    let problem = Problem::new(&item.place, format!("`uri` is {found}, larger than `header_size`, {head}"));
+    let problem = Problem::new(&item.place, format!("`uri` is {found}, larger than `header_size` ({head})"));
     problems.add(problem.help(format!("lower `uri` to at most {head}, or raise `header_size`")))
 }

@@ -29,14 +29,14 @@ pub(super) fn steps(line: &str) -> Result<Vec<Step>, Refused> {
         "restart" => return Ok(vec![Step::Restart]),
         "systemd" | "supervisor" | "signal" | "exec" => {
             return Err(refused(
-                format!("`{line}` needs to be told what"),
+                format!("`{line}` needs an argument"),
                 format!("write `{{ {line}: … }}`, as in {}", example(line)),
             ));
         }
         _ => {}
     }
     if let Some(syntax) = shell_syntax(line) {
-        let help = "there is no shell: write the command alone, or `exec: [sh, -c, \"…\"]` if you mean a shell";
+        let help = "there is no shell: write only the command, or `exec: [sh, -c, \"…\"]` if you need a shell";
         return Err(refused(format!("{} uses shell syntax, `{syntax}`", quoted(line)), help));
     }
     let words = shlex::split(line).unwrap_or_default();
@@ -73,7 +73,7 @@ fn command(line: &str, words: &[&str]) -> Result<Step, Refused> {
         ["systemctl", "restart", unit] => named(unit, Preset::Systemd),
         ["supervisorctl", "restart", program] => named(program, Preset::Supervisor),
         [tool @ ("pm2" | "systemctl" | "supervisorctl"), "restart" | "reload"] => {
-            Err(refused(format!("{} does not say what", quoted(line)), format!("add a name: `{tool} restart app`")))
+            Err(refused(format!("{} names no target", quoted(line)), format!("add one: `{tool} restart app`")))
         }
         ["docker" | "docker-compose", ..] => Err(refused(
             format!("{} would run inside the container, where there is no Docker", quoted(line)),
@@ -99,7 +99,8 @@ fn command(line: &str, words: &[&str]) -> Result<Step, Refused> {
 fn one_word(word: &str) -> Result<Step, Refused> {
     let number = word.parse::<f64>().is_ok();
     if number || matches!(word, "reload" | "auto" | "default" | "true" | "yes" | "on" | "false" | "no" | "none") {
-        let help = "write `gunicorn`, `pm2 reload app`, `{ systemd: mysql }` or another step; `heal: off` for none";
+        let help =
+            "write `gunicorn`, `pm2 reload app`, `{ systemd: mysql }` or another step; `heal: off` disables healing";
         return Err(refused(format!("{} does not say how to heal", quoted(word)), help));
     }
     match nearest(word, WORDS) {

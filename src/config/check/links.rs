@@ -63,7 +63,9 @@ fn tell(circle: &[&UpstreamName], declared: &Declared, problems: &mut Problems) 
     let shown: Vec<String> = circle.iter().chain([first]).map(|name| format!("`{name}`")).collect();
     let place = declared.place(first.as_str()).map(|place| place.key("needs"));
     if let Some(place) = place {
-        let problem = Problem::new(&place.of_key(), format!("these upstreams need each other: {}", shown.join(" → ")));
-        problems.add::<()>(problem.help("remove one of the needs: healing starts with what needs nothing"));
+        let problem = Problem::new(&place.of_key(), format!("circular `needs`: {}", shown.join(" → ")));
+        problems.add::<()>(
+            problem.help("remove one entry from a `needs`: healing starts with the upstream that needs nothing"),
+        );
     }
 }

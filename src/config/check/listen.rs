@@ -25,7 +25,7 @@ pub(super) fn listen(item: Option<Item>, folder: &Path, problems: &mut Problems)
     for (index, spec) in found.iter().enumerate() {
         let same = found.iter().take(index).position(|earlier| overlap(earlier.as_ref(), spec.as_ref()));
         if let (Some(first), Some(item)) = (same.and_then(|first| items.get(first)), items.get(index)) {
-            let problem = Problem::new(&item.place, "this address is listened on twice");
+            let problem = Problem::new(&item.place, "this address is listed twice");
             problems.add::<()>(problem.other("first listed", &first.place).help("remove one of the two"));
         }
     }
@@ -86,7 +86,7 @@ fn address_help(text: &str) -> String {
     match host {
         _ if text.parse::<Ipv4Addr>().is_ok() => format!("add a port: `{text}:80`"),
         "localhost" => format!("write `127.0.0.1:{port}`"),
-        "*" => format!("write `{port}`: a port alone is every address"),
+        "*" => format!("write `{port}`: a port alone means every address"),
         _ => format!("write {FORMS}"),
     }
 }
@@ -107,7 +107,7 @@ fn tls(item: &Item, folder: &Path, problems: &mut Problems) -> Option<TlsSpec> {
             for extra in [certificate, key].into_iter().flatten() {
                 let problem = Problem::new(
                     &extra.place.of_key(),
-                    format!("{} stands beside `certificates`", quoted(extra.place.name())),
+                    format!("{} cannot be combined with `certificates`", quoted(extra.place.name())),
                 );
                 problems.add::<()>(problem.help("move this certificate and its key into the list"));
             }
@@ -121,7 +121,7 @@ fn tls(item: &Item, folder: &Path, problems: &mut Problems) -> Option<TlsSpec> {
 fn certificates(item: &Item, folder: &Path, problems: &mut Problems) -> Option<Vec<CertificateSpec>> {
     let items = one_or_many(item);
     if items.is_empty() {
-        let problem = Problem::new(&item.place, "there is no certificate in this list");
+        let problem = Problem::new(&item.place, "this list is empty");
         return problems.add(problem.help(format!("write {TLS_FORMS}")));
     }
     let read = |item: &Item| {

@@ -50,7 +50,7 @@ fn short(item: &Item, text: &str, problems: &mut Problems) -> Option<Option<Chec
         other => {
             let (problem, help) = match other {
                 "docker" => ("`check: docker` is not available yet".to_owned(), format!("write {FORMS}")),
-                "http" => ("`http` names no path".to_owned(), "write the path to ask for: `check: /health`".to_owned()),
+                "http" => ("`http` names no path".to_owned(), "write the path to request: `check: /health`".to_owned()),
                 other => (format!("{} is not a check", quoted(other)), not_check(other)),
             };
             problems.add(Problem::new(&item.place, problem).help(help))
@@ -66,23 +66,23 @@ fn greeting(word: &str) -> Option<CheckKind> {
 fn not_check(text: &str) -> String {
     if let Some((_, rest)) = text.split_once("://") {
         let path = rest.find('/').and_then(|start| rest.get(start..)).unwrap_or("/");
-        return format!("write the path alone, `{path}`: every server is asked for it");
+        return format!("write only the path, `{path}`: it is requested from every server");
     }
     if matches!(text, "false" | "no" | "none") {
         return "write `off`".into();
     }
     if matches!(text, "on" | "true" | "yes") {
-        return "write what to ask for, such as `/health`, or `tcp`".into();
+        return "write a path to request, such as `/health`, or `tcp`".into();
     }
     match text {
-        "mariadb" => return "write `mysql`: they say the same".into(),
+        "mariadb" => return "write `mysql`: the protocol is the same".into(),
         "postgresql" => return "write `postgres`".into(),
-        "valkey" => return "write `redis`: they say the same".into(),
+        "valkey" => return "write `redis`: the protocol is the same".into(),
         _ => {}
     }
     match nearest(text, ["tcp", "off", "mysql", "postgres", "redis"]) {
         Some(near) => format!("did you mean `{near}`?"),
-        None if HostPattern::parse(text).is_ok() => format!("for a path write `/{text}`; else `tcp` or `off`"),
+        None if HostPattern::parse(text).is_ok() => format!("for a path write `/{text}`; otherwise `tcp` or `off`"),
         None => format!("write {FORMS}"),
     }
 }
@@ -98,7 +98,7 @@ fn long(item: &Item, problems: &mut Problems) -> Option<CheckSpec> {
     {
         let problem = Problem::new(
             &item.place,
-            format!("`timeout` is {}, longer than `every`, {}", brief(timeout), brief(every)),
+            format!("`timeout` is {}, longer than `every` ({})", brief(timeout), brief(every)),
         );
         problems.add::<()>(problem.help(format!("lower `timeout` to at most {}, or raise `every`", brief(every))));
     }
@@ -141,11 +141,11 @@ fn kind(mut raw: RawCheck, item: &Item, problems: &mut Problems) -> Option<Check
             problems.add(Problem::new(&tcp.place, "`tcp: false` checks nothing").help("write `check: off`"))
         }
         (Some(_), Some(tcp)) => {
-            let problem = Problem::new(&tcp.place.of_key(), "a check is either `http` or `tcp`");
+            let problem = Problem::new(&tcp.place.of_key(), "a check has either `http` or `tcp`, not both");
             problems.add(problem.help("remove one of the two; an HTTP check also opens a connection"))
         }
         (None, None) => {
-            let problem = Problem::new(&item.place.of_key(), "this check does not say what to ask");
+            let problem = Problem::new(&item.place.of_key(), "this check has neither `http` nor `tcp`");
             problems.add(problem.help("add `http: /health` or `tcp: true`"))
         }
     }
@@ -157,8 +157,10 @@ pub(super) fn request_target(item: &Item, path: &str, problems: &mut Problems) -
     if sound && path.len() <= 2_000 && path.parse::<http::Uri>().is_ok() {
         return Some(path.to_owned());
     }
-    let problem = Problem::new(&item.place, format!("{} is not a path that can be asked for", quoted(path)));
-    problems.add(problem.help("write an absolute path, such as `/health`, without spaces; other characters as `%20`"))
+    let problem = Problem::new(&item.place, format!("{} is not a path that can be requested", quoted(path)));
+    problems.add(problem.help(
+        "write an absolute path, such as `/health`, with spaces and other special characters percent-encoded (`%20`)",
+    ))
 }
 
 fn host_field(item: &Item, problems: &mut Problems) -> Option<String> {
@@ -184,15 +186,15 @@ fn statuses(item: &Item, problems: &mut Problems) -> Option<StatusRanges> {
         let found = text.split(',').map(|part| status_range(part.trim())).collect::<Option<Vec<_>>>();
         let Some(found) = found else {
             let problem =
-                Problem::new(&item.place, format!("{} is neither a status nor a range of statuses", quoted(&text)));
-            ranges.push(problems.add(problem.help("write `200`, `200-399` or `200,204`; statuses are 100 to 599")));
+                Problem::new(&item.place, format!("{} is neither a status code nor a range of them", quoted(&text)));
+            ranges.push(problems.add(problem.help("write `200`, `200-399` or `200,204`; status codes are 100 to 599")));
             continue;
         };
         ranges.extend(found.into_iter().map(Some));
     }
     let ranges = all(ranges)?;
     if ranges.is_empty() {
-        return problems.add(Problem::new(&item.place, "`expect` lists no status").help("write `200-399`"));
+        return problems.add(Problem::new(&item.place, "`expect` lists no status code").help("write `200-399`"));
     }
     Some(StatusRanges(ranges))
 }

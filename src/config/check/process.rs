@@ -71,7 +71,7 @@ fn admin(item: Option<Item>, problems: &mut Problems) -> Option<Option<SocketAdd
     }
     let message = format!("{} is not a loopback address", quoted(&text));
     let help = format!(
-        "write `127.0.0.1:{}`: whoever reaches the admin address can reload and heal, and it asks for no password",
+        "write `127.0.0.1:{}`: anyone who can reach the admin address can reload and heal; it has no password",
         address.port()
     );
     problems.add(Problem::new(&item.place, message).help(help))
@@ -119,7 +119,7 @@ fn docker(item: Option<Item>, problems: &mut Problems) -> Option<DockerSpec> {
     });
     let Some(sidecar) = sidecar else {
         let Some(path) = docker else {
-            let problem = Problem::new(&item.place, "`docker` names no socket");
+            let problem = Problem::new(&item.place, "`docker` has neither `socket` nor `sidecar`");
             return problems.add(problem.help(format!("write {DOCKER_FORMS}")));
         };
         return path.map(DockerSpec::Socket);
@@ -141,7 +141,7 @@ fn socket_path(item: &Item, help: &str, problems: &mut Problems) -> Option<PathB
     let message = if !path.starts_with('/') {
         format!("{said} is not an absolute path")
     } else if SOCKET_PATH_MAX < path.len() {
-        format!("{said} is longer than the {SOCKET_PATH_MAX} bytes that the path of a socket may have")
+        format!("{said} is longer than {SOCKET_PATH_MAX} bytes, the limit for a socket path")
     } else {
         return Some(PathBuf::from(path));
     };
@@ -161,14 +161,14 @@ fn network(item: &Item, problems: &mut Problems) -> Option<IpNet> {
         Ok(net) => {
             if net.prefix_len() == 0 {
                 let problem =
-                    Problem::new(&item.place, format!("{} believes every client's `X-Forwarded-For`", quoted(&text)));
-                problems.warn(problem.help("name the network of the proxies in front"));
+                    Problem::new(&item.place, format!("{} trusts every client's `X-Forwarded-For`", quoted(&text)));
+                problems.warn(problem.help("list only the networks of the proxies in front"));
             }
             Some(net.trunc())
         }
         Err(_) => {
             let problem = Problem::new(&item.place, format!("{} is not a network", quoted(&text)));
-            problems.add(problem.help("write an address and a length, such as `10.0.0.0/8`, or one address"))
+            problems.add(problem.help("write an address and a prefix length, such as `10.0.0.0/8`, or one address"))
         }
     }
 }

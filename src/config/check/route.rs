@@ -88,7 +88,7 @@ pub(super) fn duplicates(routes: &[Placed], problems: &mut Problems) {
     for route in routes {
         if let Some(first) = seen.get(&(&route.host, &route.path)) {
             let host = route.host.as_ref().map(ToString::to_string).unwrap_or_default();
-            let problem = Problem::new(&route.place, format!("a route for `{host}{}` exists already", route.path));
+            let problem = Problem::new(&route.place, format!("a route for `{host}{}` already exists", route.path));
             let help = "remove one of the two; `/api`, `/api/` and `/api/*` mean the same";
             problems.add::<()>(problem.other("first defined", first).help(help));
         } else {
@@ -101,7 +101,7 @@ fn match_of_key(key: &str, item: &Item, problems: &mut Problems) -> Option<Match
     let place = item.place.of_key();
     if key.contains("://") {
         let problem = Problem::new(&place, format!("{} has a scheme", quoted(key)));
-        return problems.add(problem.help("leave out the scheme: write `app.example.com/path`"));
+        return problems.add(problem.help("omit the scheme: write `app.example.com/path`"));
     }
     let (host, path) = match key.find('/') {
         Some(start) => key.split_at(start),
@@ -113,7 +113,7 @@ fn match_of_key(key: &str, item: &Item, problems: &mut Problems) -> Option<Match
     }
     let host = host_of(host, &place, problems);
     if !key.contains(['/', '.', ':', '*']) && key != "localhost" && host.is_some() {
-        let problem = Problem::new(&place, format!("{} matches the host of that name", quoted(key)));
+        let problem = Problem::new(&place, format!("{} is taken as a host name", quoted(key)));
         problems.warn(problem.help(format!("for a path write `/{key}`")));
     }
     Some((Some(host?), path?))
@@ -124,7 +124,7 @@ fn host_of(text: &str, place: &Place, problems: &mut Problems) -> Option<HostPat
         Ok(host) => Some(host),
         Err(_) if text == "*" => {
             let problem = Problem::new(place, "`*` is not a host");
-            problems.add(problem.help("leave out the host to match any"))
+            problems.add(problem.help("omit the host to match any host"))
         }
         Err(error) => problems.tell(place, &error),
     }
@@ -137,7 +137,7 @@ fn listed(item: &Item, declared: &Declared, problems: &mut Problems) -> Option<P
     let (host, path) = (field!(raw.host, item), field!(raw.path, item));
     let matched = if host.is_none() && path.is_none() {
         problems
-            .add(Problem::new(&item.place, "this route names neither a host nor a path").help(format!("write {FORM}")))
+            .add(Problem::new(&item.place, "this route has neither `host` nor `path`").help(format!("write {FORM}")))
     } else {
         let host = match host {
             Some(host) => text(&host, problems).and_then(|text| host_of(&text, &host.place, problems)).map(Some),
@@ -170,15 +170,17 @@ fn route(item: &Item, matched: Option<Match>, declared: &Declared, problems: &mu
             })
         }
         Form::Nothing if item.is_empty() => {
-            let problem = Problem::new(&item.place, format!("the route {} goes nowhere", quoted(item.place.name())));
-            problems.add(problem.help("name an upstream behind it"))
+            let problem = Problem::new(&item.place, format!("the route {} has no upstream", quoted(item.place.name())));
+            problems.add(problem.help("write an upstream's name after it"))
         }
         Form::Map | Form::List(_) | Form::Nothing => {
             let mut raw: RawRoute = open(item, "the name of an upstream, or `{ to: backend, strip: true }`", problems)?;
             for extra in [field!(raw.host, item), field!(raw.path, item)].into_iter().flatten() {
-                let message =
-                    format!("{} stands beside a key that is the route's host and path", quoted(extra.place.name()));
-                let help = "write both as the key, `app.example.com/api:`, or make `routes` a list";
+                let message = format!(
+                    "{} cannot be used here: the route's key already gives its host and path",
+                    quoted(extra.place.name())
+                );
+                let help = "write both in the key, `app.example.com/api:`, or make `routes` a list";
                 problems.add::<()>(Problem::new(&extra.place.of_key(), message).help(help));
             }
             long(raw, item, matched, declared, problems)

@@ -13,7 +13,7 @@ use super::leaf::{all, number, required};
 
 /// Most servers of one upstream.
 const SERVERS_MAX: usize = 1_000;
-const FORMS: &str = "`backend:8000`, a list of such, or a list of `{ address: backend:8000, weight: 2 }`";
+const FORMS: &str = "`backend:8000`, a list of servers, or a list of `{ address: backend:8000, weight: 2 }`";
 
 /// One server or several.
 pub(super) fn servers(item: &Item, problems: &mut Problems) -> Option<Vec<ServerSpec>> {
@@ -27,7 +27,7 @@ pub(super) fn servers(item: &Item, problems: &mut Problems) -> Option<Vec<Server
     }
     if SERVERS_MAX < items.len() {
         let problem = Problem::new(&item.place, format!("there are more than {SERVERS_MAX} servers in one upstream"));
-        return problems.add(problem.help("one name may resolve to many addresses"));
+        return problems.add(problem.help("a single name may resolve to many addresses"));
     }
     let found: Vec<_> = items.iter().map(|item| server(item, problems)).collect();
     duplicates(&items, &found, problems);
@@ -46,7 +46,9 @@ fn duplicates(items: &[Item], found: &[Option<ServerSpec>], problems: &mut Probl
         if let Some(first) = seen.insert(&server.address, &item.place) {
             let problem = Problem::new(&item.place, format!("the server `{}` is listed twice", server.address));
             problems.add::<()>(
-                problem.other("first listed", first).help("remove one; for a larger share give it a `weight`"),
+                problem
+                    .other("first listed", first)
+                    .help("remove one; for a larger share of requests, set its `weight`"),
             );
         }
     }
@@ -80,7 +82,7 @@ fn address(item: &Item, text: &str, problems: &mut Problems) -> Option<ServerAdd
         |error| {
             let several: Vec<&str> = text.split([',', ' ']).map(str::trim).filter(|part| !part.is_empty()).collect();
             if 1 < several.len() {
-                let problem = Problem::new(&item.place, format!("{} is several servers in one text", quoted(text)));
+                let problem = Problem::new(&item.place, format!("{} is several servers in one string", quoted(text)));
                 return problems.add(problem.help(format!("write a list: `[{}]`", several.join(", "))));
             }
             if let Some(meant) = without_url(text) {

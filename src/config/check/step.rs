@@ -26,7 +26,7 @@ pub(super) fn steps(item: &Item, problems: &mut Problems) -> Option<Vec<Step>> {
     if STEPS_MAX < found.len() {
         let problem =
             Problem::new(&item.place, format!("there are {} steps; at most {STEPS_MAX} are allowed", found.len()));
-        return problems.add(problem.help("keep the few that are known to work"));
+        return problems.add(problem.help("keep only those that are known to work"));
     }
     Some(found)
 }
@@ -49,7 +49,7 @@ fn long(item: &Item, problems: &mut Problems) -> Option<Step> {
     let count = item.entries().len();
     let mut raw: RawStep = open(item, FORMS, problems)?;
     if count != 1 {
-        let problem = Problem::new(&item.place, format!("a step has one key, this has {count}"));
+        let problem = Problem::new(&item.place, format!("a step has one key; this one has {count}"));
         return problems.add(problem.help("make each a step of its own: `- signal: HUP`"));
     }
     let mut preset = |item: Option<Item>, preset: fn(String) -> Preset| {
@@ -85,7 +85,7 @@ fn signal(item: &Item, problems: &mut Problems) -> Option<Signal> {
         return Some(signal);
     }
     let names = Signal::ALL.map(Signal::name);
-    let problem = Problem::new(&item.place, format!("{} is not a signal that may be sent", quoted(&text)));
+    let problem = Problem::new(&item.place, format!("{} is not a signal that can be sent", quoted(&text)));
     problems.add(match nearest(&text, names) {
         Some(near) => problem.help(format!("did you mean `{near}`?")),
         None => problem.help(format!("write one of {}", names.join(", "))),
@@ -101,8 +101,8 @@ fn argv(item: &Item, problems: &mut Problems) -> Option<Vec<String>> {
     let message = match words.first() {
         None => "`exec` is an empty list".to_owned(),
         Some(program) if program.trim().is_empty() => "`exec` names no program".to_owned(),
-        Some(_) if ARGUMENTS_MAX < words.len() => format!("`exec` has more than {ARGUMENTS_MAX} words"),
-        Some(_) if words.iter().any(|word| word.contains('\0')) => "`exec` has a zero byte in it".to_owned(),
+        Some(_) if ARGUMENTS_MAX < words.len() => format!("`exec` has more than {ARGUMENTS_MAX} arguments"),
+        Some(_) if words.iter().any(|word| word.contains('\0')) => "`exec` contains a NUL byte".to_owned(),
         Some(_) => return Some(words),
     };
     problems.add(

@@ -113,7 +113,7 @@ fn balance(item: Option<Item>, problems: &mut Problems) -> Option<Balance> {
     };
     if matches!(word.as_str(), "least_conn" | "p2c" | "ip_hash" | "hash" | "sticky") {
         let problem = Problem::new(&item.place, format!("`balance: {word}` is not available yet"));
-        return problems.add(problem.help("write `round_robin`, which also follows weights, or remove the key"));
+        return problems.add(problem.help("write `round_robin`, which also applies weights, or remove the key"));
     }
     choice(&Item { value: word.into(), place: item.place }, &[("round_robin", Balance::RoundRobin)], problems)
 }
@@ -174,7 +174,7 @@ fn retry(item: Option<Item>, problems: &mut Problems) -> Option<RetrySpec> {
 fn retry_on(item: &Item, problems: &mut Problems) -> Option<RetryOn> {
     let items = one_or_many(item);
     if items.is_empty() {
-        let problem = Problem::new(&item.place, "`on` is an empty list, so nothing would be tried again");
+        let problem = Problem::new(&item.place, "`on` is an empty list, so nothing would be retried");
         return problems.add(problem.help("write `retry: off`, or list `connect` and `reset`"));
     }
     let mut on = RetryOn { connect: false, reset: false, timeout: false, statuses: Vec::new() };
@@ -191,13 +191,10 @@ fn retry_on(item: &Item, problems: &mut Problems) -> Option<RetryOn> {
             (_, Ok(status)) if (500..=599).contains(&status) => on.statuses.push(status),
             _ => {
                 sound = false;
-                let problem =
-                    Problem::new(&item.place, format!("{} is nothing that can be tried again", quoted(&text)));
+                let problem = Problem::new(&item.place, format!("{} is not a retryable condition", quoted(&text)));
                 let help = match nearest(&text, ["connect", "reset", "timeout"]) {
                     Some(near) => format!("did you mean `{near}`?"),
-                    None => {
-                        "write `connect`, `reset`, `timeout` or a status from 500 to 599, each by its number".into()
-                    }
+                    None => "write `connect`, `reset`, `timeout` or a status code from 500 to 599".into(),
                 };
                 problems.add::<()>(problem.help(help));
             }

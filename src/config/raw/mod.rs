@@ -18,7 +18,7 @@ pub(super) use upstream::{RawCheck, RawHeal, RawRetry, RawServer, RawStep, RawTi
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "File")]
 pub(super) struct RawFile {
-    /// Where requests go: a path, a host, or a host and path, and the upstream for it. The longest path wins.
+    /// Routes: a path, a host, or a host and path, and its upstream. The longest path wins.
     #[schemars(with = "form::Routes")]
     pub routes: Option<Value>,
     /// Named groups of servers.
@@ -39,32 +39,33 @@ pub(super) struct RawFile {
     /// What is logged and how.
     #[schemars(with = "RawLog")]
     pub log: Option<Value>,
-    /// Where the Docker daemon is reached: `auto` (default), `off`, a socket, or a sidecar.
+    /// How to reach the Docker daemon: `auto` (default), `off`, a socket, or a sidecar.
     #[schemars(with = "form::Docker")]
     pub docker: Option<Value>,
-    /// Where heals are written down and who is told of them: `auto` (default), `off`, a file, or the long form.
+    /// Where heals are recorded and posted: `auto` (default), `off`, a file, or the long form.
     #[schemars(with = "form::Journal")]
     pub journal: Option<Value>,
-    /// Limits towards clients.
+    /// Limits for clients.
     #[schemars(with = "RawLimits")]
     pub limits: Option<Value>,
-    /// The way requests take: `auto` (default), or `full`: each through Pingora's proxy, to compare and to find faults.
+    /// How requests are processed: `auto` (default), or `full`: HTTP/1.1 through Pingora's proxy, for comparison and
+    /// troubleshooting.
     #[schemars(with = "form::Lane")]
     pub lane: Option<Value>,
     /// How long requests in flight may take to finish at a stop. Default 8s.
     #[schemars(with = "form::Duration")]
     pub shutdown: Option<Value>,
-    /// Networks of proxies in front, whose `X-Forwarded-*` fields are believed, such as `10.0.0.0/8`. Default none.
+    /// Networks of proxies in front, whose `X-Forwarded-*` headers are trusted, such as `10.0.0.0/8`. Default none.
     #[schemars(with = "form::OneOrMany<form::Text>")]
     pub trusted_proxies: Option<Value>,
 }
 
-/// What an included file may say.
+/// The keys of an included file.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "Fragment")]
 pub(super) struct RawFragment {
-    /// Where requests go.
+    /// Routes.
     #[schemars(with = "form::Routes")]
     pub routes: Option<Value>,
     /// Named groups of servers.
@@ -80,7 +81,7 @@ pub(super) struct RawListen {
     /// A port, or an address such as `127.0.0.1:8443`.
     #[schemars(with = "form::ListenAddress")]
     pub address: Option<Value>,
-    /// TLS, which ends here: a certificate and its key, a list of them, or the long form. Default none.
+    /// TLS, which the edge terminates: a certificate and its key, a list of them, or the long form. Default none.
     #[schemars(with = "form::Tls")]
     pub tls: Option<Value>,
 }
@@ -96,10 +97,10 @@ pub(super) struct RawTls {
     /// PEM file of the certificate's key, without a passphrase.
     #[schemars(with = "form::Text")]
     pub key: Option<Value>,
-    /// Several, chosen by the host names in them; the first is for clients that ask for none of these.
+    /// Several, chosen by the host names in them; the first is for all other host names.
     #[schemars(with = "form::OneOrMany<RawCertificate>")]
     pub certificates: Option<Value>,
-    /// Oldest version that is spoken: 1.2 (default) or 1.3.
+    /// Minimum TLS version: 1.2 (default) or 1.3.
     #[schemars(with = "form::TlsVersion")]
     pub min: Option<Value>,
 }
@@ -122,7 +123,7 @@ pub(super) struct RawCertificate {
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "Log")]
 pub(super) struct RawLog {
-    /// Form of the access log on standard output: `combined` (default), `json` or `off`.
+    /// Format of the access log on standard output: `combined` (default), `json` or `off`.
     #[schemars(with = "form::AccessLog")]
     pub access: Option<Value>,
     /// Level of the error log on standard error: `error`, `warn`, `info` (default), `debug`, `trace` or `off`.
@@ -130,38 +131,39 @@ pub(super) struct RawLog {
     pub level: Option<Value>,
 }
 
-/// Where heals are written down and who is told of them.
+/// Where heals are recorded and posted.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "JournalLong")]
 pub(super) struct RawJournal {
-    /// `auto` (default: `/var/lib/remora/heals.jsonl`, where that folder is there), `off`, or an absolute path.
+    /// `auto` (default: `/var/lib/remora/heals.jsonl`, if that folder exists), `off`, or an absolute path.
     #[schemars(with = "form::Text")]
     pub file: Option<Value>,
-    /// An `http:` or `https:` address to which every heal that ended, and everyone given up, is posted as JSON. Default none.
+    /// URL to which each heal that ended, and each backend on which healing stopped, is posted as JSON. Default none.
     #[schemars(with = "form::Text")]
     pub webhook: Option<Value>,
 }
 
-/// Where the Docker daemon is reached: by its socket, or by way of a sidecar.
+/// How to reach the Docker daemon: by its socket, or through a sidecar.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "DockerSocket", extend("anyOf" = [{ "required": ["socket"] }, { "required": ["sidecar"] }]))]
 pub(super) struct RawDocker {
-    /// Path of the daemon's socket; beside `sidecar`, the sidecar's own way to it. Default the usual place.
+    /// Path of the daemon's socket; with `sidecar`, the one that the sidecar uses. Default `DOCKER_HOST`, else
+    /// `/var/run/docker.sock`.
     #[schemars(with = "form::Text")]
     pub socket: Option<Value>,
-    /// Path of the socket of `remora sidecar`, which holds Docker's in the edge's stead.
+    /// Path of the socket of `remora sidecar`, which holds the Docker socket instead of the edge.
     #[schemars(with = "form::Text")]
     pub sidecar: Option<Value>,
 }
 
-/// Limits towards clients.
+/// Limits for clients.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "Limits")]
 pub(super) struct RawLimits {
-    /// Largest request body; 413 beyond. Default 10MiB; 0 is no limit.
+    /// Largest request body; 413 beyond. Default 10MiB; 0 = unlimited.
     #[schemars(with = "form::Size")]
     pub body: Option<Value>,
     /// How long a client's idle connection is kept. Default 75s.
@@ -170,25 +172,25 @@ pub(super) struct RawLimits {
     /// Largest pause between two reads of a request, or two writes of a response. Default 60s.
     #[schemars(with = "form::Duration")]
     pub client_timeout: Option<Value>,
-    /// Longest a whole request head may take from its first byte; also a TLS handshake. 100ms to 1h, default 20s.
+    /// Timeout of a whole request head from its first byte; also of a TLS handshake. 100ms to 1h, default 20s.
     #[schemars(with = "form::Duration")]
     pub header_timeout: Option<Value>,
-    /// Largest request line and header fields together, 1KiB to 60KiB; 431 beyond. Default 32KiB.
+    /// Largest request line and headers together, 1KiB to 60KiB; 431 beyond. Default 32KiB.
     #[schemars(with = "form::Size")]
     pub header_size: Option<Value>,
-    /// Most header fields of a request, 10 to 256; 431 beyond. Default 100.
+    /// Most headers of a request, 10 to 256; 431 beyond. Default 100.
     #[schemars(with = "form::Number<10, 256>")]
     pub headers: Option<Value>,
     /// Largest request target, 256B to `header_size`; 414 beyond. Default 8KiB.
     #[schemars(with = "form::Size")]
     pub uri: Option<Value>,
-    /// Least bytes a second of a request body in and an answer out, after 5s. Default 240B; 0 is none.
+    /// Least bytes per second of a request body and of a response, after 5s. Default 240B; 0 = no limit.
     #[schemars(with = "form::Size")]
     pub min_rate: Option<Value>,
-    /// Most requests on one connection. Default 10000; 0 is no limit.
+    /// Most requests on one connection. Default 10000; 0 = unlimited.
     #[schemars(with = "form::Number<0, 1_000_000_000>")]
     pub requests: Option<Value>,
-    /// Age after which a client's connection is closed at the end of a request. Default 1h; 0 is no limit.
+    /// Age after which a client's connection is closed at the end of a request. Default 1h; 0 = unlimited.
     #[schemars(with = "form::Duration")]
     pub lifetime: Option<Value>,
     /// Most client connections at a time, 1 to 1000000, or `auto` (default): what the open-file limit allows.
@@ -204,10 +206,10 @@ pub(super) struct RawLimits {
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "Route", extend("required" = ["to"]))]
 pub(super) struct RawRoute {
-    /// Host it is for, `app.example.com` or `*.example.com`; only in a list of routes. Default any.
+    /// Host it matches, `app.example.com` or `*.example.com`; only in a list of routes. Default any.
     #[schemars(with = "form::Text")]
     pub host: Option<Value>,
-    /// Path it covers, on whole segments; only in a list of routes. Default `/`.
+    /// Path it matches, on whole segments; only in a list of routes. Default `/`.
     #[schemars(with = "form::Text")]
     pub path: Option<Value>,
     /// Upstream that requests go to.
@@ -216,16 +218,16 @@ pub(super) struct RawRoute {
     /// Remove the route's path before the request is passed on. Default false.
     #[schemars(with = "form::Flag")]
     pub strip: Option<Value>,
-    /// The route's own CORS; else its upstream's.
+    /// The route's own CORS. Default the upstream's.
     #[schemars(with = "form::Cors")]
     pub cors: Option<Value>,
-    /// Form of error bodies: `auto` (default; JSON where the client asks for it), `json` or `html`.
+    /// Format of error bodies: `auto` (default; JSON where the client asks for it), `json` or `html`.
     #[schemars(with = "form::Errors")]
     pub errors: Option<Value>,
     /// The route's own limits.
     #[schemars(with = "RawRouteLimits")]
     pub limits: Option<Value>,
-    /// Whom to ask before a request goes on. Default nobody.
+    /// The upstream that allows or refuses each request. Default none.
     #[schemars(with = "RawAuth")]
     pub auth: Option<Value>,
 }
@@ -235,16 +237,16 @@ pub(super) struct RawRoute {
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "Auth", extend("required" = ["to", "path"]))]
 pub(super) struct RawAuth {
-    /// Upstream that is asked.
+    /// The auth upstream.
     #[schemars(with = "form::Text")]
     pub to: Option<Value>,
-    /// Absolute path that it is asked for by GET; may have a query.
+    /// Absolute path that is requested from it by GET; may have a query.
     #[schemars(with = "form::Path")]
     pub path: Option<Value>,
-    /// Headers of its answer that are set on the request, such as `X-User-Id`; a client's own are removed. Default none.
+    /// Headers of its response that are set on the request, such as `X-User-Id`; a client's own are removed. Default none.
     #[schemars(with = "form::OneOrMany<form::Text>")]
     pub pass: Option<Value>,
-    /// How long it may take in all, 10ms to 1m. Default 5s.
+    /// Timeout of the whole check, 10ms to 1m. Default 5s.
     #[schemars(with = "form::Duration")]
     pub timeout: Option<Value>,
 }
@@ -254,7 +256,7 @@ pub(super) struct RawAuth {
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "RouteLimits")]
 pub(super) struct RawRouteLimits {
-    /// Largest request body; 413 beyond; 0 is no limit.
+    /// Largest request body; 413 beyond; 0 = unlimited.
     #[schemars(with = "form::Size")]
     pub body: Option<Value>,
 }
@@ -264,13 +266,13 @@ pub(super) struct RawRouteLimits {
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "CorsLong", extend("required" = ["origins"]))]
 pub(super) struct RawCors {
-    /// Who may read answers: origins such as `https://app.example.com`, or `*`.
+    /// Origins that may read responses, such as `https://app.example.com`, or `*`.
     #[schemars(with = "form::OneOrMany<form::Text>")]
     pub origins: Option<Value>,
     /// Methods a page may use. Default GET, HEAD, POST, PUT, PATCH, DELETE.
     #[schemars(with = "form::OneOrMany<form::Text>")]
     pub methods: Option<Value>,
-    /// Request headers a page may send, or `*` (default): what it asks for.
+    /// Request headers a page may send, or `*` (default): any that it asks for.
     #[schemars(with = "form::OneOrMany<form::Text>")]
     pub headers: Option<Value>,
     /// Response headers a page may read. Default none.
@@ -279,7 +281,7 @@ pub(super) struct RawCors {
     /// Allow cookies and other credentials; never with `*`. Default false.
     #[schemars(with = "form::Flag")]
     pub credentials: Option<Value>,
-    /// How long a browser may keep a preflight's answer. Default 10m.
+    /// How long a browser may keep a preflight's response. Default 10m.
     #[schemars(with = "form::Duration")]
     pub max_age: Option<Value>,
 }

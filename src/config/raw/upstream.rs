@@ -14,29 +14,29 @@ pub(in crate::config) struct RawUpstream {
     /// Servers as `host:port`; a name may resolve to several addresses.
     #[schemars(with = "form::Servers")]
     pub servers: Option<Value>,
-    /// How requests are spread: `round_robin`.
+    /// How requests are balanced: `round_robin`.
     #[schemars(with = "form::Balance")]
     pub balance: Option<Value>,
-    /// How health is found out: `tcp` (default), a path such as `/health`, `off`, or the long form.
+    /// The health check: `tcp` (default), a path such as `/health`, `off`, or the long form.
     #[schemars(with = "form::Check")]
     pub check: Option<Value>,
-    /// Upstreams whose sickness explains this one's: while one of them is sick nobody is healed,
-    /// unless another backend of this upstream is well.
+    /// Upstreams that this one depends on: while one of them is down, no backend of this one is healed,
+    /// unless another one of its backends passes the check.
     #[schemars(with = "form::OneOrMany<form::Text>")]
     pub needs: Option<Value>,
-    /// Deadlines towards the servers.
+    /// Timeouts of requests to the servers.
     #[schemars(with = "RawTimeouts")]
     pub timeouts: Option<Value>,
-    /// When another server is tried, or `off`.
+    /// When a request is retried on another server, or `off`.
     #[schemars(with = "form::Retry")]
     pub retry: Option<Value>,
-    /// How long a new request waits when no server is up. Default 0: answered 503 at once.
+    /// How long requests are queued while no server is up. Default 0: 503 at once.
     #[schemars(with = "form::Duration")]
     pub hold: Option<Value>,
-    /// CORS for every route that ends here and has none of its own.
+    /// CORS for every route to this upstream that has none of its own.
     #[schemars(with = "form::Cors")]
     pub cors: Option<Value>,
-    /// How a sick server is repaired inside its container: a step, a list of steps, the long form, or `off` (default).
+    /// How a failing server is healed inside its container: a step, a list of steps, the long form, or `off` (default).
     #[schemars(with = "form::Heal")]
     pub heal: Option<Value>,
     /// Request body that is read before a server is chosen. Default 1MiB; 0 streams from the first byte.
@@ -65,13 +65,13 @@ pub(in crate::config) struct RawServer {
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "CheckLong", extend("oneOf" = [{ "required": ["http"] }, { "required": ["tcp"] }]))]
 pub(in crate::config) struct RawCheck {
-    /// Path to ask for with GET.
+    /// Path to request with GET.
     #[schemars(with = "form::Path")]
     pub http: Option<Value>,
-    /// `true`: only open a connection; `mysql`, `postgres` or `redis`: and wait until the database speaks.
+    /// `true`: only open a connection; `mysql`, `postgres` or `redis`: also wait for the database's greeting or response.
     #[schemars(with = "form::TcpCheck")]
     pub tcp: Option<Value>,
-    /// `Host` to send. Default the server's own name.
+    /// `Host` header to send. Default the server's own name.
     #[schemars(with = "form::Text")]
     pub host: Option<Value>,
     /// Statuses that pass, `200` or `200-399`. Default 200-399.
@@ -80,7 +80,7 @@ pub(in crate::config) struct RawCheck {
     /// Pause between two probes, 100ms to 1h. Default 2s.
     #[schemars(with = "form::Duration")]
     pub every: Option<Value>,
-    /// Deadline of a probe, 10ms to 1m and not longer than `every`. Default 1s, or `every` where that is shorter.
+    /// Timeout of a probe, 10ms to 1m and not longer than `every`. Default 1s, or `every` where that is shorter.
     #[schemars(with = "form::Duration")]
     pub timeout: Option<Value>,
     /// Failures in a row that take a server down, 1 to 100. Default 3.
@@ -91,7 +91,7 @@ pub(in crate::config) struct RawCheck {
     pub rise: Option<Value>,
 }
 
-/// Deadlines towards the servers.
+/// Timeouts of requests to the servers.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "Timeouts")]
@@ -110,28 +110,28 @@ pub(in crate::config) struct RawTimeouts {
     pub idle: Option<Value>,
 }
 
-/// When another server is tried.
+/// When a request is retried on another server.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "RetryLong")]
 pub(in crate::config) struct RawRetry {
-    /// Further attempts after the first, 0 to 10. Default 2.
+    /// Most retries of a request, 0 to 10. Default 2.
     #[schemars(with = "form::Number<0, 10>")]
     pub attempts: Option<Value>,
-    /// What is tried again: `connect`, `reset`, `timeout`, and statuses 500 to 599. Default connect and reset.
+    /// What is retried: `connect`, `reset`, `timeout`, and statuses 500 to 599. Default connect and reset.
     #[schemars(with = "form::OneOrMany<form::RetryOn>")]
     pub on: Option<Value>,
-    /// Retries as a share of requests. Default 20%.
+    /// Largest share of requests that may be retries. Default 20%.
     #[schemars(with = "form::Percent")]
     pub budget: Option<Value>,
 }
 
-/// A repair in its long form.
+/// A heal in its long form.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "HealLong", extend("required" = ["steps"]))]
 pub(in crate::config) struct RawHeal {
-    /// Tried in order until the check passes.
+    /// Steps, tried in order until the check passes.
     #[schemars(with = "form::OneOrMany<form::Step>")]
     pub steps: Option<Value>,
     /// How long requests in flight may take to finish before a step. Default 5s.
@@ -143,23 +143,23 @@ pub(in crate::config) struct RawHeal {
     /// Pause before the same server is healed again. Default 30s.
     #[schemars(with = "form::Duration")]
     pub cooldown: Option<Value>,
-    /// Repairs allowed in a time. Default 3/10m.
+    /// Heals allowed in a period, COUNT/PERIOD. Default 3/10m.
     #[schemars(with = "form::Budget")]
     pub budget: Option<Value>,
     /// A server that still serves is not healed when fewer than this many others are up. Default 1.
     #[schemars(with = "form::Number<0, 1000>")]
     pub min_up: Option<Value>,
-    /// Deadline of one command. Default 15s.
+    /// Timeout of one command. Default 15s.
     #[schemars(with = "form::Duration")]
     pub timeout: Option<Value>,
 }
 
-/// One step of a repair, with exactly one key.
+/// One step of a heal, with exactly one key.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "StepLong", extend("minProperties" = 1, "maxProperties" = 1))]
 pub(in crate::config) struct RawStep {
-    /// A signal to the container's first process: HUP, INT, QUIT, TERM, KILL, USR1, USR2 or WINCH.
+    /// A signal to the container's PID 1: HUP, INT, QUIT, TERM, KILL, USR1, USR2 or WINCH.
     #[schemars(with = "form::Signal")]
     pub signal: Option<Value>,
     /// A command and its arguments as a list; there is no shell.

@@ -150,7 +150,7 @@ fn odd_but_allowed_settings_are_warned_of() {
     std::fs::remove_dir_all(&folder).unwrap();
     assert_eq!(warnings.len(), 5, "{warnings:#?}");
     assert!(warnings.iter().all(|warning| warning.contains("remora.yaml:")), "{warnings:#?}");
-    for part in ["no file matches", "believes every", "for a path write `/api`", "TCP check alone", "does nothing"] {
+    for part in ["no file matches", "trusts every", "for a path write `/api`", "TCP check alone", "does nothing"] {
         assert!(warnings.iter().any(|warning| warning.contains(part)), "{part} in {warnings:#?}");
     }
 }

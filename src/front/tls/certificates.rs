@@ -168,7 +168,7 @@ impl Loaded {
         log::info!("certificate {file} for {}, valid until {valid_until}", self.pair.shown_names());
         self.warn_of_time();
         if needs_name && self.pair.names.is_empty() {
-            log::warn!("certificate {file} names no host, so no client is shown it; put it first or remove it");
+            log::warn!("certificate {file} names no host, so it is never used; put it first or remove it");
         }
     }
 
@@ -186,7 +186,7 @@ impl Loaded {
             Tell::Never => false,
         };
         if told {
-            log::warn!("certificate not taken: {text}; the old one stays");
+            log::warn!("certificate not loaded: {text}; the old one stays in use");
             self.told = Some(text);
         }
     }

@@ -61,7 +61,7 @@ async fn a_bad_new_certificate_is_refused_and_the_old_one_stays() {
         assert_eq!(told(acceptor.certificates()), Some(error));
     };
     files.put("a.pem", made(&["a.example"]).certificate);
-    refused("is not that of the first certificate");
+    refused("does not match the first certificate");
     assert_eq!(shown(&acceptor, "a.example").await, old.der);
     files.put("a.pem", "");
     refused("no certificate in");
@@ -134,7 +134,7 @@ async fn changed_files_are_found_and_a_bad_pair_is_told_once() {
     assert_eq!(told(&certificates), None, "the key may be on its way");
     sleep(POLL).await;
     let said = told(&certificates).unwrap();
-    assert!(said.contains("is not that of the first certificate"), "{said}");
+    assert!(said.contains("does not match the first certificate"), "{said}");
     assert_eq!(shown_in_memory(&acceptor).await, new.der);
     files.put("a.key", &last.key);
     shown_within(&acceptor, &last.der, look).await;

@@ -60,7 +60,7 @@ pub enum TlsError {
     #[error("no certificate in {}; it must be a PEM file with `-----BEGIN CERTIFICATE-----`", .0.display())]
     NoCertificate(PathBuf),
     /// The text of a file is not sound PEM, or what is in it is not such a certificate as is used today.
-    #[error("the {part} {} cannot be used: {why}", .file.display())]
+    #[error("cannot use the {part} {}: {why}", .file.display())]
     Unusable {
         /// Which of the two.
         part: Part,
@@ -73,18 +73,18 @@ pub enum TlsError {
     #[error("no private key in {}; it must be a PEM file with `-----BEGIN PRIVATE KEY-----`", .0.display())]
     NoKey(PathBuf),
     /// The key has a passphrase.
-    #[error("the key {} has a passphrase; write one without it: `openssl pkey -in key.pem -out plain.pem`", .0.display())]
+    #[error("the key {} has a passphrase; remove it: `openssl pkey -in key.pem -out plain.pem`", .0.display())]
     EncryptedKey(PathBuf),
     /// The key is of a kind that is not spoken here, or what is in the file is no key.
     #[error(
-        "the key {} cannot be used; it must be RSA of 2048 to 4096 bits, ECDSA with P-256 or P-384, or Ed25519",
+        "the key {} is not supported; it must be RSA of 2048 to 4096 bits, ECDSA with P-256 or P-384, or Ed25519",
         .0.display()
     )]
     UnsupportedKey(PathBuf),
     /// Certificate and key are not of each other.
     #[error(
-        "the key {} is not that of the first certificate in {}; name the two that belong together, and put the server's \
-         own certificate first in its file",
+        "the key {} does not match the first certificate in {}; give the two that belong together, and put the \
+         server's own certificate first in its file",
         .key.display(), .certificate.display()
     )]
     Mismatch {
@@ -110,7 +110,7 @@ pub enum TlsError {
         from: Moment,
     },
     /// The system gives no random numbers, or TLS has no version in common with itself.
-    #[error("TLS cannot be set up")]
+    #[error("cannot set up TLS")]
     Setup(#[source] Error),
 }
 
@@ -193,7 +193,7 @@ impl Pair {
         if parsed.version() != X509Version::V3 {
             let version = parsed.version().0 + 1;
             let why =
-                format!("it is of X.509 version {version}; make one of version 3, with its hosts as subjectAltName");
+                format!("it has X.509 version {version}; create one of version 3, with its hosts as subjectAltName");
             return Err(unusable(why));
         }
         let key = certified(chain, private_key(&contents.key, &spec.key)?, spec)?;

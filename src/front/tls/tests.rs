@@ -158,25 +158,25 @@ fn what_cannot_be_used_is_said_with_its_file() {
     let rows = [
         (Some(""), None, "no certificate in {}/a.pem; "),
         (Some(good.key.as_str()), None, "no certificate in {}/a.pem; "),
-        (Some("-----BEGIN CERTIFICATE-----\nAAAA"), None, "the certificate {}/a.pem cannot be used: "),
+        (Some("-----BEGIN CERTIFICATE-----\nAAAA"), None, "cannot use the certificate {}/a.pem: "),
         (
             Some("-----BEGIN CERTIFICATE-----\n????\n-----END CERTIFICATE-----\n"),
             None,
-            "the certificate {}/a.pem cannot be used: ",
+            "cannot use the certificate {}/a.pem: ",
         ),
-        (Some(&pem("CERTIFICATE", "AAAA")), None, "the certificate {}/a.pem cannot be used: "),
-        (Some(VERSION_1), None, "the certificate {}/a.pem cannot be used: it is of X.509 version 1; "),
+        (Some(&pem("CERTIFICATE", "AAAA")), None, "cannot use the certificate {}/a.pem: "),
+        (Some(VERSION_1), None, "cannot use the certificate {}/a.pem: it has X.509 version 1; "),
         (None, Some(""), "no private key in {}/a.key; "),
         (None, Some(&good.certificate), "no private key in {}/a.key; "),
         (None, Some(&pem("ENCRYPTED PRIVATE KEY", "AAAA")), "the key {}/a.key has a passphrase; "),
         (None, Some(&legacy), "the key {}/a.key has a passphrase; "),
-        (None, Some(&pem("PRIVATE KEY", "AAAA")), "the key {}/a.key cannot be used; "),
-        (None, Some("-----BEGIN PRIVATE KEY-----\nAAAA"), "the key {}/a.key cannot be used: "),
-        (None, Some(&other.key), "the key {}/a.key is not that of the first certificate in {}/a.pem; "),
+        (None, Some(&pem("PRIVATE KEY", "AAAA")), "the key {}/a.key is not supported; "),
+        (None, Some("-----BEGIN PRIVATE KEY-----\nAAAA"), "cannot use the key {}/a.key: "),
+        (None, Some(&other.key), "the key {}/a.key does not match the first certificate in {}/a.pem; "),
         (
             Some(&format!("{}{}", other.certificate, good.certificate)),
             None,
-            "the key {}/a.key is not that of the first",
+            "the key {}/a.key does not match the first",
         ),
     ];
     for (certificate, key, expected) in rows {

@@ -89,6 +89,7 @@ pub enum StepResult {
     /// The check passes after it.
     Helped,
     /// It ran and said it did its work, and the check still fails.
+    #[serde(rename = "no_effect", alias = "in_vain")]
     InVain,
     /// It ended with another exit code than 0, and the check still fails.
     ExitCode,
@@ -117,6 +118,7 @@ pub enum StepResult {
     /// Docker, or the sidecar, could not be asked.
     Unavailable,
     /// The sidecar did not want it now: its own limits stand against it.
+    #[serde(rename = "limited", alias = "held")]
     Held,
     /// It was left out, for a reason that stands beside it.
     Skipped,
@@ -127,7 +129,7 @@ impl StepResult {
     pub fn word(self) -> &'static str {
         match self {
             Self::Helped => "helped",
-            Self::InVain => "in_vain",
+            Self::InVain => "no_effect",
             Self::ExitCode => "exit_code",
             Self::NoMatch => "no_match",
             Self::NotFound => "not_found",
@@ -141,7 +143,7 @@ impl StepResult {
             Self::Gone => "gone",
             Self::NotStarted => "not_started",
             Self::Unavailable => "unavailable",
-            Self::Held => "held",
+            Self::Held => "limited",
             Self::Skipped => "skipped",
         }
     }
@@ -231,5 +233,13 @@ mod tests {
     fn output_cannot_play_with_a_terminal() {
         assert_eq!(shown("a\u{1b}[2Jb\r\nc"), "a\\u{1b}[2Jb\\r\nc");
         assert_eq!(shown(&"x".repeat(5_000)).chars().count(), OUTPUT_MAX + 1);
+    }
+
+    #[test]
+    fn a_result_is_written_as_its_word_and_read_under_the_word_before_too() {
+        for (result, before) in [(StepResult::InVain, "in_vain"), (StepResult::Held, "held")] {
+            assert_eq!(serde_json::to_value(result).unwrap(), result.word());
+            assert_eq!(serde_json::from_str::<StepResult>(&format!("\"{before}\"")).unwrap(), result);
+        }
     }
 }

@@ -69,7 +69,7 @@ impl LineFile {
         match written {
             Ok(()) => self.is_failing = false,
             Err(error) if !self.is_failing => {
-                log::warn!("the journal of heals cannot be written to {}: {error}", self.path.display());
+                log::warn!("cannot write the heal journal {}: {error}", self.path.display());
                 self.is_failing = true;
             }
             Err(_) => {}

@@ -203,7 +203,7 @@ impl Journal {
         let mut pages = self.0.lock();
         pages.totals.given_up += 1;
         if let Some(webhook) = &pages.webhook {
-            let text = format!("remora gave up healing {backend} of {upstream}: {why}");
+            let text = format!("remora stopped healing {backend} of {upstream}: {why}");
             let (upstream, backend) = (upstream.to_string(), backend.to_string());
             webhook.post(
                 json!({ "event": "gave_up", "text": text, "upstream": upstream, "backend": backend, "reason": why })

@@ -80,9 +80,15 @@ impl fmt::Display for GaveUp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Budget { ladders, window } => {
-                write!(f, "sick again after {ladders} heals in {window:?}; no more until it is up for {STABLE:?}")
+                write!(
+                    f,
+                    "budget used ({ladders} heals in {window:?}) and it fails again; still probing; healing resumes \
+                     when it has been up for {STABLE:?}"
+                )
             }
-            Self::Unrunnable => write!(f, "no step of its `heal` can run in its container; no more until it recovers"),
+            Self::Unrunnable => {
+                write!(f, "no step of its `heal` can run in its container; healing resumes when it recovers")
+            }
         }
     }
 }
@@ -91,41 +97,46 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Well => f.write_str("it is up"),
-            Self::NotSick => f.write_str("its check has not failed often enough"),
-            Self::GaveUp => write!(f, "given up; it is probed on, and healed again after {STABLE:?} of being up"),
+            Self::NotSick => f.write_str("its check has not failed `fall` times yet"),
+            Self::GaveUp => write!(
+                f,
+                "healing stopped: budget used, or no step can run; still probing; healing resumes when it has been up \
+                 for {STABLE:?}, or at once with `remora heal`"
+            ),
             Self::Paused(left) => write!(f, "healing is paused for {:.0} s more", left.as_secs_f64().ceil()),
-            Self::Planned => f.write_str("its container is being stopped or replaced, which is a plan and no sickness"),
-            Self::Overloaded => f.write_str("its upstream is overloaded, and a heal would only take capacity away"),
-            Self::ByHand => f.write_str("an operator's command is at work on its upstream"),
+            Self::Planned => f.write_str("planned stop or replacement of its container; not healing"),
+            Self::Overloaded => f.write_str("its upstream is overloaded, and a heal would only reduce its capacity"),
+            Self::ByHand => f.write_str("a manual command is running on its upstream"),
             Self::EdgeStarted => write!(f, "the edge started less than {EDGE_GRACE:?} ago"),
             Self::JustReloaded => write!(f, "the configuration changed less than {RELOAD_GRACE:?} ago"),
             Self::EverythingSick => f.write_str(
-                "suppressed: global: every upstream fell sick together, so it is the network, the host or the edge",
+                "suppressed: global: all upstreams failed together, so the cause is the network, the host or the edge",
             ),
             Self::NeedSick(name) => {
-                write!(f, "it needs `{name}`, which is not up, and no other backend of its upstream is well")
+                write!(f, "it needs `{name}`, which is not up, and no other backend of its upstream passes its check")
             }
             Self::NeedJustBack(name) => write!(
                 f,
-                "it needs `{name}`, which came back less than {SETTLE:?} ago; no other backend of its upstream was well"
+                "it needs `{name}`, which came back less than {SETTLE:?} ago; no other backend of its upstream passed \
+                 its check"
             ),
             Self::Sibling(address) => write!(f, "{address} of the same upstream is being healed first"),
             Self::MinUp { others, min_up } => {
-                write!(f, "it still answers requests, and {others} others are up where `min_up` wants {min_up}")
+                write!(f, "it still responds to requests; {others} others are up, and `min_up` requires {min_up}")
             }
             Self::NeverPassed(Definition { upstream, port, check }) => write!(
                 f,
-                "no backend of `{upstream}` has ever passed its check on port {port} ({check}), so the file may be wrong; \
-                 correct `servers` or `check`, or heal it by hand: `remora heal {upstream}`"
+                "no backend of `{upstream}` has ever passed its check on port {port} ({check}), so the file may be \
+                 wrong; correct `servers` or `check`, or heal it manually: `remora heal {upstream}`"
             ),
             Self::CoolingDown(pause) => write!(f, "cooling down for {:.0} s more", pause.as_secs_f64().ceil()),
             Self::NoDocker(why) => write!(f, "no Docker: {why}"),
             Self::NoContainer(why) => f.write_str(why),
             Self::ContainerIs(state) => write!(f, "its container is {state}"),
             Self::ContainerStarting(age, grace) => {
-                write!(f, "its container started {:.0} s ago and has {grace:?} to come up", age.as_secs_f64())
+                write!(f, "its container started {:.0} s ago and has {grace:?} to become healthy", age.as_secs_f64())
             }
-            Self::SameContainer(address) => write!(f, "its container is healed for {address}"),
+            Self::SameContainer(address) => write!(f, "its container is being healed for {address}"),
         }
     }
 }

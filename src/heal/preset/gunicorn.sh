@@ -28,7 +28,7 @@ for pid in $all; do
         *) masters="$masters $pid" ;;
     esac
 done
-if [ -z "$masters" ]; then echo "no gunicorn runs here" >&2; exit 3; fi
+if [ -z "$masters" ]; then echo "gunicorn is not running" >&2; exit 3; fi
 if [ "$1" = look ]; then
     echo "master$masters${workers:+, workers$workers}"
 elif [ "$1" = reload ]; then

@@ -45,7 +45,7 @@ const SYSTEMD: &str = r#"systemctl reset-failed "$1" >/dev/null 2>&1; exec syste
 
 /// Why a preset cannot be run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a name of {1}: 1 to 128 letters, digits and `{2}`, not starting with `-`")]
+#[error("`{0}` is not a valid name of {1}: 1 to 128 letters, digits and `{2}`, not starting with `-`")]
 pub(super) struct InvalidName(String, &'static str, &'static str);
 
 /// What a preset means.

@@ -43,7 +43,7 @@ kill_stuck() {
         if is_stuck "$process" && kill -KILL "$process"; then stuck="$stuck $process" last=$file; else others=yes; fi
     done
     if [ -z "$stuck" ]; then return 1; fi
-    echo "KILL to$stuck, whose event loop stood still"
+    echo "KILL to$stuck, whose event loop is blocked"
     if [ -n "$others" ]; then return 1; fi
     for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
         process "$last"

@@ -43,7 +43,7 @@ done 2>/dev/null
 if [ -z "$parent" ] && [ -n "$single" ]; then
     echo "uvicorn ($single) runs without --workers, or is older than 0.30: it cannot reload, and HUP would end it" >&2; exit 3
 elif [ -z "$parent" ]; then
-    echo "no uvicorn runs here" >&2; exit 3
+    echo "uvicorn is not running" >&2; exit 3
 fi
 old=$(workers)
 if [ "$1" = look ]; then
@@ -60,7 +60,7 @@ else
         sleep 0.2
         now=$(workers) left=""
         for pid in $old; do case " $now" in *" $pid "*) left="$left $pid" ;; esac; done
-        if [ -z "$left" ]; then echo "its workers are new"; exit 0; fi
+        if [ -z "$left" ]; then echo "all workers are new"; exit 0; fi
         if [ "$now" = "$seen" ]; then quiet=$((quiet + 1)); else quiet=0 seen=$now; fi
         if [ "$quiet" -ge 10 ]; then kill -KILL $left && echo "KILL to old workers$left, which did not end"; exit; fi
     done

@@ -11,6 +11,12 @@ const REQUEST_SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1
 const CHECK_SECONDS: [f64; 6] = [0.001, 0.005, 0.025, 0.1, 0.5, 2.0];
 const HEAL_SECONDS: [f64; 8] = [0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
+/// Metrics that were renamed, and the name each had before, under which it is still there for one release.
+pub(super) const RENAMED: [(&str, &str); 2] = [
+    ("remora_requests_queued_total", "remora_requests_held_total"),
+    ("remora_upstream_queued", "remora_upstream_held"),
+];
+
 /// What the whole process counts.
 pub(super) struct ProcessList {
     pub(super) requests_in_flight: IntGauge,
@@ -77,15 +83,15 @@ impl ProcessList {
         let cpu = CounterVec::new(Opts::new("process_cpu_seconds_total", "Processor time used, in user and kernel mode."), &[])?;
         on.register(Box::new(cpu.clone()))?;
         Ok(Self {
-            requests_in_flight: gauge(on, "remora_requests_in_flight", "Requests being answered now.")?,
+            requests_in_flight: gauge(on, "remora_requests_in_flight", "Requests in progress now.")?,
             connections: gauge(on, "remora_connections", "Client connections that are open now.")?,
-            connections_refused: counters(on, "remora_connections_refused_total", "Client connections refused, or cut for flooding, by reason.", &["reason"])?,
-            lanes: counters(on, "remora_lane_requests_total", "Requests by the lane they took: fast, or full (Pingora's proxy) where the file says so.", &["lane"])?,
+            connections_refused: counters(on, "remora_connections_refused_total", "Client connections refused, or closed for flooding, by reason.", &["reason"])?,
+            lanes: counters(on, "remora_lane_requests_total", "Requests by lane: fast, or full (Pingora's proxy, with `lane: full`).", &["lane"])?,
             config_generation: gauge(on, "remora_config_generation", "Generation of the configuration in force; 1 at the start.")?,
             last_reload_successful: gauge(on, "remora_config_last_reload_successful", "1 when the last reload was put in force, 0 when it was refused.")?,
             last_reload_success_seconds: seconds("remora_config_last_reload_success_timestamp_seconds", "When the configuration in force was loaded, Unix time.")?,
-            reloads: counters(on, "remora_reloads_total", "Reloads by what asked for them and how they ended.", &["origin", "result"])?,
-            log_lines_dropped: counters(on, "remora_log_lines_dropped_total", "Log lines lost because the sink was blocked or closed.", &["log"])?,
+            reloads: counters(on, "remora_reloads_total", "Reloads by origin and result.", &["origin", "result"])?,
+            log_lines_dropped: counters(on, "remora_log_lines_dropped_total", "Log lines lost because the output was blocked or closed.", &["log"])?,
             panics: counters(on, "remora_panics_total", "Panics caught; each is a bug.", &[])?.with_label_values(&[]),
             start_seconds: seconds("process_start_time_seconds", "When the process started, Unix time.")?,
             resident_bytes: gauge(on, "process_resident_memory_bytes", "Resident memory.")?,
@@ -102,12 +108,12 @@ impl RouteList {
     pub(super) fn register(on: &Registry) -> Result<Self> {
         let by = ["route", "upstream"];
         Ok(Self {
-            requests: counters(on, "remora_requests_total", "Requests answered, by class of status; `none` when the client left first.", &["route", "upstream", "class"])?,
-            duration: histograms(on, "remora_request_duration_seconds", "From the first byte of a request to the last of its answer.", &by, &REQUEST_SECONDS)?,
+            requests: counters(on, "remora_requests_total", "Requests by class of status; `none` when the client left first.", &["route", "upstream", "class"])?,
+            duration: histograms(on, "remora_request_duration_seconds", "From the first byte of a request to the last of its response.", &by, &REQUEST_SECONDS)?,
             request_bytes: counters(on, "remora_request_body_bytes_total", "Bytes of request bodies received.", &by)?,
             response_bytes: counters(on, "remora_response_body_bytes_total", "Bytes of response bodies sent.", &by)?,
             retries: counters(on, "remora_retries_total", "Further attempts on another backend.", &by)?,
-            held: counters(on, "remora_requests_held_total", "Requests that waited for a backend to come up.", &by)?,
+            held: counters(on, "remora_requests_queued_total", "Requests that were queued for a backend to come up.", &by)?,
             errors: counters(on, "remora_request_errors_total", "Requests that failed, by reason.", &["route", "upstream", "reason"])?,
         })
     }
@@ -117,13 +123,13 @@ impl RouteList {
 impl UpstreamList {
     pub(super) fn register(on: &Registry) -> Result<Self> {
         Ok(Self {
-            held: gauges(on, "remora_upstream_held", "Requests waiting now for a backend to come up.", &["upstream"])?,
-            overloaded: gauges(on, "remora_upstream_overloaded", "1 while every backend has more than it can answer.", &["upstream"])?,
-            shed: counters(on, "remora_upstream_shed_total", "Requests refused because every backend had more than it could answer.", &["upstream"])?,
+            held: gauges(on, "remora_upstream_queued", "Requests queued now for a backend to come up.", &["upstream"])?,
+            overloaded: gauges(on, "remora_upstream_overloaded", "1 while every backend has more requests than it can process.", &["upstream"])?,
+            shed: counters(on, "remora_upstream_shed_total", "Requests refused because of overload.", &["upstream"])?,
             resolve_failures: counters(on, "remora_upstream_resolve_failures_total", "Server names that could not be resolved.", &["upstream"])?,
-            heals: counters(on, "remora_heal_total", "Heal steps, by step and what came of it.", &["upstream", "step", "result"])?,
-            heal_duration: histograms(on, "remora_heal_duration_seconds", "Heals from taking a backend out of rotation to their end, by result.", &["upstream", "result"], &HEAL_SECONDS)?,
-            gave_up: counters(on, "remora_heal_gave_up_total", "Backends that healing was given up on.", &["upstream"])?,
+            heals: counters(on, "remora_heal_total", "Heal steps by step and result.", &["upstream", "step", "result"])?,
+            heal_duration: histograms(on, "remora_heal_duration_seconds", "Heals, from taking a backend out of rotation to their end, by result.", &["upstream", "result"], &HEAL_SECONDS)?,
+            gave_up: counters(on, "remora_heal_gave_up_total", "Times healing a backend stopped: its budget was used, or no step can run in its container.", &["upstream"])?,
         })
     }
 }
@@ -134,12 +140,12 @@ impl BackendList {
         let by = ["upstream", "backend"];
         Ok(Self {
             up: gauges(on, "remora_backend_up", "1 when the backend may get requests.", &by)?,
-            in_flight: gauges(on, "remora_backend_in_flight", "Requests the backend is answering now.", &by)?,
+            in_flight: gauges(on, "remora_backend_in_flight", "Requests in progress on the backend now.", &by)?,
             requests: counters(on, "remora_backend_requests_total", "Requests sent to the backend, retries included.", &by)?,
-            failures: counters(on, "remora_backend_failures_total", "Requests the backend failed, by kind.", &["upstream", "backend", "kind"])?,
+            failures: counters(on, "remora_backend_failures_total", "Requests that failed on the backend, by kind.", &["upstream", "backend", "kind"])?,
             checks: counters(on, "remora_backend_checks_total", "Health checks by result.", &["upstream", "backend", "result"])?,
             check_duration: histograms(on, "remora_backend_check_duration_seconds", "Duration of health checks.", &by, &CHECK_SECONDS)?,
-            ejections: counters(on, "remora_backend_ejections_total", "Times the backend was taken out of rotation on passive evidence.", &by)?,
+            ejections: counters(on, "remora_backend_ejections_total", "Times the backend was taken out of rotation because of failing requests.", &by)?,
         })
     }
 }

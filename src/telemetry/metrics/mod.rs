@@ -180,8 +180,17 @@ impl Metrics {
     pub fn render(&self) -> String {
         usage::read(&self.process);
         let mut text = String::new();
-        if let Err(error) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {
-            log::error!("metrics could not be written: {error}");
+        let mut families = self.registry.gather();
+        for (name, before) in list::RENAMED {
+            let renamed = families.iter().find(|family| family.get_name() == name).cloned();
+            families.extend(renamed.map(|mut family| {
+                family.set_name(before.to_owned());
+                family.set_help(format!("Deprecated: the same as {name}."));
+                family
+            }));
+        }
+        if let Err(error) = TextEncoder::new().encode_utf8(&families, &mut text) {
+            log::error!("cannot write the metrics: {error}");
         }
         text
     }
@@ -261,6 +270,24 @@ mod tests {
     }
 
     #[test]
+    fn what_was_renamed_is_still_there_under_its_old_name() {
+        let metrics = Metrics::new().unwrap();
+        let name = UpstreamName::parse("backend").unwrap();
+        let (routed, upstream) = (metrics.route(&route(None, "/api")), metrics.upstream(&name));
+        routed.held();
+        upstream.held_now().set(2);
+        let text = metrics.render();
+        for line in [
+            r#"remora_requests_queued_total{route="/api",upstream="backend"} 1"#,
+            r#"remora_requests_held_total{route="/api",upstream="backend"} 1"#,
+            r#"remora_upstream_queued{upstream="backend"} 2"#,
+            r#"remora_upstream_held{upstream="backend"} 2"#,
+        ] {
+            assert!(text.lines().any(|have| have == line), "{line} in\n{text}");
+        }
+    }
+
+    #[test]
     fn the_process_is_measured_when_someone_looks() {
         let text = Metrics::new().unwrap().render();
         for name in
@@ -300,7 +327,7 @@ mod tests {
         assert_eq!(second.requests(), 1, "a reload keeps what was counted");
         assert!(metrics.render().contains(r#"route="/api""#));
         let upstream = metrics.upstream(&name);
-        upstream.heal_step("gunicorn reload", "in_vain");
+        upstream.heal_step("gunicorn reload", "no_effect");
         upstream.heal_ended("failed", Duration::from_secs(3));
         let backend = metrics.backend(&name, "10.0.0.1:8000");
         drop((second, upstream, backend));
