@@ -60,7 +60,9 @@ pub(super) async fn serve<'w>(worker: &'w Worker, client: Client<'w>) {
     let mut life = Life::new(worker, Rc::clone(&state));
     poll_fn(|context| {
         let polled = life.poll(worker, &mut connection, context, |request, respond| {
-            streams.push(stream(worker, Rc::clone(&peer), request, respond));
+            let peer = Rc::clone(&peer);
+            // Its state is large: it is made in its place, and not carried there.
+            streams.push(async move { Box::pin(stream(worker, peer, request, respond)).await });
         });
         while let Poll::Ready(Some(())) = Pin::new(&mut streams).poll_next(context) {}
         if polled.is_ready() && streams.is_empty() {

@@ -30,7 +30,7 @@ pub(super) enum Reuse {
 /// A worker's idle connections by backend.
 #[derive(Debug, Default)]
 pub struct Pool {
-    idle: RefCell<HashMap<SocketAddr, VecDeque<Idle>>>,
+    idle: RefCell<HashMap<SocketAddr, VecDeque<Idle>, foldhash::fast::RandomState>>,
 }
 
 #[derive(Debug)]
