@@ -107,7 +107,8 @@ impl Worker {
         if self.relay.clock.watched() == 0 {
             self.pinned.borrow_mut().take();
         }
-        !self.relay.pool.is_empty()
+        let trims = self.relay.buffers.trim(now);
+        trims || !self.relay.pool.is_empty()
     }
 
     pub fn limits(&self) -> &LimitsSpec {

@@ -1,8 +1,9 @@
 //! Memory for bytes on their way, used again by each worker: a connection that waits holds none.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::Write as _;
 use std::ops::{Deref, DerefMut};
+use std::time::{Duration, Instant};
 
 /// Enough for a usual head.
 const SMALL: usize = 4 * 1024;
@@ -15,11 +16,18 @@ pub(super) const SPARE: usize = 2;
 /// Buffers of each size that are kept for later.
 const KEPT: usize = 64;
 
+/// Large buffers that are kept even where they were not used of late, and how often that is looked at.
+const KEPT_IDLE: usize = 4;
+const TRIM_EVERY: Duration = Duration::from_secs(5);
+
 /// A worker's spare buffers.
 #[derive(Debug, Default)]
 pub struct Buffers {
     small: RefCell<Vec<Box<[u8]>>>,
     large: RefCell<Vec<Box<[u8]>>>,
+    /// Large ones that were spare at every moment since the last trim.
+    unused: Cell<usize>,
+    trimmed: Cell<Option<Instant>>,
 }
 
 impl Buffers {
@@ -36,8 +44,23 @@ impl Buffers {
 
     /// A buffer for a part of a body.
     pub fn large(&self) -> Buffer<'_> {
-        let spare = self.large.borrow_mut().pop();
+        let mut large = self.large.borrow_mut();
+        let spare = large.pop();
+        self.unused.set(self.unused.get().min(large.len()));
+        drop(large);
         Buffer::new(self, spare.unwrap_or_else(|| vec![0; LARGE].into()))
+    }
+
+    /// Lets go of large ones that were spare for some seconds. True while there may be more to let go of.
+    pub fn trim(&self, now: Instant) -> bool {
+        let mut large = self.large.borrow_mut();
+        if self.trimmed.get().is_none_or(|last| TRIM_EVERY <= now.saturating_duration_since(last)) {
+            self.trimmed.set(Some(now));
+            let left = large.len() - self.unused.get().min(large.len());
+            large.truncate(left.max(KEPT_IDLE));
+            self.unused.set(large.len());
+        }
+        KEPT_IDLE < large.len()
     }
 }
 
@@ -258,6 +281,22 @@ mod tests {
         assert!(!grown.grow(3 * SMALL));
         grown.used(10);
         assert!(grown.grow(3 * SMALL) && grown.room().len() == 10);
+    }
+
+    #[test]
+    fn large_buffers_that_nobody_uses_go() {
+        let (buffers, start) = (Buffers::default(), Instant::now());
+        let used: Vec<_> = (0..20).map(|_| buffers.large()).collect();
+        drop(used);
+        assert!(buffers.trim(start), "they were used a moment ago");
+        let used: Vec<_> = (0..8).map(|_| buffers.large()).collect();
+        drop(used);
+        assert!(buffers.trim(start + TRIM_EVERY / 2));
+        assert_eq!(buffers.large.borrow().len(), 20, "not looked at yet");
+        assert!(buffers.trim(start + TRIM_EVERY));
+        assert_eq!(buffers.large.borrow().len(), 8, "those that were used stay");
+        assert!(!buffers.trim(start + TRIM_EVERY * 2));
+        assert_eq!(buffers.large.borrow().len(), KEPT_IDLE);
     }
 
     #[test]

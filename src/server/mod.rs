@@ -1,6 +1,7 @@
 //! The composition root: builds every part, starts it in order, and ends it in order. Reads like a list.
 
 mod error;
+mod memory;
 mod publish;
 mod renew;
 mod sidecar;
@@ -116,6 +117,8 @@ async fn serve(
     let certificates = doors.bound.certificates();
     let renewals: Vec<_> = certificates.iter().map(|c| OwnedTask::spawn(Arc::clone(c).watch())).collect();
 
+    let memory = OwnedTask::spawn(memory::give_back());
+
     let file = start.source.as_ref().map(|source| source.file.clone());
     let publisher = Publisher { snapshots: Arc::clone(&snapshots), tools };
     let reload = start.source.map(|mut source| {
@@ -148,7 +151,7 @@ async fn serve(
     ready(&addresses);
 
     end(&mut signals, &active, &connections, &stop, process.shutdown).await;
-    drop((healer, renewals, admin, view));
+    drop((healer, renewals, memory, admin, view));
     access.flush(LAST_LINES);
     telemetry::log::flush(LAST_LINES);
     Ok(())

@@ -23,9 +23,9 @@ enum End {
     Bounded,
 }
 
-/// Memory that an attack may cost, MiB. A stalled answer holds what was read of it; there are 400.
+/// Memory that an attack may cost, MiB. A stalled response holds what was read of it; there are 400.
 const GROWTH: usize = 60;
-const GROWTH_STALLED: usize = 200;
+const GROWTH_STALLED: usize = 40;
 
 const ATTACKS: [(&str, End); 11] = [
     ("rapid_reset", End::Calm),

@@ -15,6 +15,7 @@
 #[path = "../blackbox/harness/mod.rs"]
 mod harness;
 mod http2;
+mod memory;
 mod slow;
 mod watch;
 mod websocket;
