@@ -62,7 +62,7 @@ const CIRCLES: &[(&[&str], &str)] = &[
         &[
             "upstream/backend.rs",
             "upstream/lease.rs",
-            "upstream/lookout.rs",
+            "upstream/stall_monitor.rs",
             "upstream/pool.rs",
             "upstream/rotation.rs",
             "upstream/watch.rs",

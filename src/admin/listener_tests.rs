@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::admin::Errand;
+use crate::admin::AdminCommand;
 use crate::admin::Status;
 use crate::admin::status::tests::sample;
 use crate::reload::Reloaded;
@@ -40,11 +40,11 @@ impl Source for Sample {
         Ok(Reloaded { generation: 9, summary: "nothing changed".to_owned(), took: Duration::from_millis(3) })
     }
 
-    async fn errand(&self, errand: Errand) -> Result<Value, String> {
+    async fn command(&self, command: AdminCommand) -> Result<Value, String> {
         if self.broken.load(Ordering::SeqCst) {
             return Err("there is no upstream `apii`".to_owned());
         }
-        Ok(serde_json::json!({ "errand": format!("{errand:?}") }))
+        Ok(serde_json::json!({ "errand": format!("{command:?}") }))
     }
 }
 

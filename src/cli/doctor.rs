@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::config::model::{Config, DockerSpec, HealSpec, ServerSpec, SidecarSpec, UpstreamSpec};
 use crate::docker::{Docker, DockerError, FindError};
-use crate::heal::{Finding, Verdict, examine};
+use crate::heal::{Feasibility, StepFinding, check_steps};
 use crate::reload::FileLoader;
 use crate::sidecar::Sidecar;
 use crate::telemetry::one_line;
@@ -41,7 +41,7 @@ struct Case {
     /// Its address, or the server as written where it has none.
     backend: Option<String>,
     container: Option<String>,
-    findings: Vec<Finding>,
+    findings: Vec<StepFinding>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
@@ -58,20 +58,20 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     cases.extend(runtime.block_on(look(&loaded.config)));
     let text = if arguments.json { serde_json::to_string_pretty(&cases)? } else { render(&cases) };
     terminal::say(text.trim_end())?;
-    let is_broken = cases.iter().flat_map(|case| &case.findings).any(|one| one.verdict == Verdict::Broken);
+    let is_broken = cases.iter().flat_map(|case| &case.findings).any(|one| one.verdict == Feasibility::Broken);
     Ok(if is_broken { Exit::Failed } else { Exit::Done })
 }
 
 /// Files of the configuration that are mounted one by one: their edits may never be seen.
 fn mounts(files: &BTreeSet<PathBuf>) -> Option<Case> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let finding = |file: &PathBuf| Finding {
+    let finding = |file: &PathBuf| StepFinding {
         about: file.display().to_string(),
-        verdict: Verdict::Doubtful,
+        verdict: Feasibility::Doubtful,
         note: "is mounted as a single file: where an editor replaces it, the edge keeps the old one; mount its folder"
             .to_owned(),
     };
-    let findings: Vec<Finding> = files.iter().filter(|file| is_mount_point(&mounts, file)).map(finding).collect();
+    let findings: Vec<StepFinding> = files.iter().filter(|file| is_mount_point(&mounts, file)).map(finding).collect();
     (!findings.is_empty()).then_some(Case { upstream: None, backend: None, container: None, findings })
 }
 
@@ -120,18 +120,18 @@ enum Eyes {
 
 async fn ask_sidecar(spec: &SidecarSpec) -> Case {
     let sidecar = match Sidecar::at(spec.path.clone()).status().await {
-        Ok(standing) => Finding {
+        Ok(standing) => StepFinding {
             about: "sidecar".to_owned(),
-            verdict: Verdict::Works,
+            verdict: Feasibility::Works,
             note: format!("answers on {}; Docker: {}", spec.path.display(), standing.docker),
         },
         Err(error) => broken("sidecar", &error.to_string()),
     };
     let elsewhere = "is not to be seen from here, where no Docker socket is; ask where it is, too: \
                      docker-compose exec sidecar remora doctor";
-    let inside = Finding {
+    let inside = StepFinding {
         about: "containers".to_owned(),
-        verdict: Verdict::Doubtful,
+        verdict: Feasibility::Doubtful,
         note: format!("what is in them {elsewhere}"),
     };
     Case { upstream: None, backend: None, container: None, findings: vec![sidecar, inside] }
@@ -152,13 +152,13 @@ async fn look_at_members(docker: &Docker, upstream: &UpstreamSpec, heal: &HealSp
     let mut cases = Vec::new();
     for (addresses, container) in members {
         let backend = addresses.first().map_or_else(written, ToString::to_string);
-        let findings = examine(docker, &container, &heal.steps).await;
+        let findings = check_steps(docker, &container, &heal.steps).await;
         cases.push(case_of(upstream, backend, Some(container.name.to_string()), findings));
     }
     cases
 }
 
-fn case_of(upstream: &UpstreamSpec, backend: String, container: Option<String>, findings: Vec<Finding>) -> Case {
+fn case_of(upstream: &UpstreamSpec, backend: String, container: Option<String>, findings: Vec<StepFinding>) -> Case {
     Case { upstream: Some(upstream.name.to_string()), backend: Some(backend), container, findings }
 }
 
@@ -186,7 +186,7 @@ async fn look_at_server(
         };
         let container = match docker.find(address, server.address.host()).await {
             Ok(container) => {
-                findings.extend(examine(docker, &container, &heal.steps).await);
+                findings.extend(check_steps(docker, &container, &heal.steps).await);
                 Some(container.name.to_string())
             }
             Err(error) => {
@@ -199,18 +199,20 @@ async fn look_at_server(
     cases
 }
 
-fn broken(about: &str, note: &str) -> Finding {
-    Finding { about: about.to_owned(), verdict: Verdict::Broken, note: note.to_owned() }
+fn broken(about: &str, note: &str) -> StepFinding {
+    StepFinding { about: about.to_owned(), verdict: Feasibility::Broken, note: note.to_owned() }
 }
 
-async fn reach(address: SocketAddr) -> Finding {
+async fn reach(address: SocketAddr) -> StepFinding {
     let about = format!("port {}", address.port());
     let (verdict, note) = match tokio::time::timeout(CONNECT, TcpStream::connect(address)).await {
-        Ok(Ok(_)) => (Verdict::Works, "takes connections".to_owned()),
-        Ok(Err(error)) => (Verdict::Broken, format!("takes no connection: {error}")),
-        Err(_) => (Verdict::Broken, "does not answer: is the backend on a network that the edge is on too?".to_owned()),
+        Ok(Ok(_)) => (Feasibility::Works, "takes connections".to_owned()),
+        Ok(Err(error)) => (Feasibility::Broken, format!("takes no connection: {error}")),
+        Err(_) => {
+            (Feasibility::Broken, "does not answer: is the backend on a network that the edge is on too?".to_owned())
+        }
     };
-    Finding { about, verdict, note }
+    StepFinding { about, verdict, note }
 }
 
 fn advice(error: &FindError) -> String {
@@ -235,7 +237,7 @@ fn render(cases: &[Case]) -> String {
         }
     }
     let count = |verdict| findings().filter(|one| one.verdict == verdict).count();
-    let summary = match (findings().count(), count(Verdict::Broken), count(Verdict::Doubtful)) {
+    let summary = match (findings().count(), count(Feasibility::Broken), count(Feasibility::Doubtful)) {
         (0, _, _) => "no upstream has a `heal`: there is nothing to look at".to_owned(),
         (_, 0, 0) => "everything would work".to_owned(),
         (all, broken, doubtful) => format!("of {all} things {broken} would not work, and {doubtful} are doubtful"),
@@ -245,11 +247,11 @@ fn render(cases: &[Case]) -> String {
 }
 
 /// The verdict, as wide as the widest.
-fn word(verdict: Verdict, colour: bool) -> String {
+fn word(verdict: Feasibility, colour: bool) -> String {
     let (word, paint) = match verdict {
-        Verdict::Works => ("works   ", "\x1b[32m"),
-        Verdict::Doubtful => ("doubtful", "\x1b[33m"),
-        Verdict::Broken => ("broken  ", "\x1b[31m"),
+        Feasibility::Works => ("works   ", "\x1b[32m"),
+        Feasibility::Doubtful => ("doubtful", "\x1b[33m"),
+        Feasibility::Broken => ("broken  ", "\x1b[31m"),
     };
     if colour { format!("{paint}{word}\x1b[0m") } else { word.to_owned() }
 }
@@ -276,14 +278,15 @@ mod tests {
 
     #[test]
     fn a_report_obeys_no_byte_it_shows() {
-        let finding = |about: &str, verdict, note: &str| Finding { about: about.into(), verdict, note: note.into() };
+        let finding =
+            |about: &str, verdict, note: &str| StepFinding { about: about.into(), verdict, note: note.into() };
         let case = Case {
             upstream: Some("api".into()),
             backend: Some("10.0.0.1:80".into()),
             container: Some("stack_api_1".into()),
             findings: vec![
-                finding("gunicorn reload", Verdict::Works, "gunicorn runs"),
-                finding("pkill x", Verdict::Broken, "no\x1b[2Jthing\nmatches"),
+                finding("gunicorn reload", Feasibility::Works, "gunicorn runs"),
+                finding("pkill x", Feasibility::Broken, "no\x1b[2Jthing\nmatches"),
             ],
         };
         let text = render(&[case]);

@@ -8,7 +8,7 @@ use anyhow::bail;
 use crate::config::model::{DockerSpec, SidecarSpec};
 use crate::reload::FileLoader;
 use crate::server::{FileSource, SidecarStart, run_sidecar};
-use crate::sidecar::{Sidecar, Standing};
+use crate::sidecar::{Sidecar, SidecarStatus};
 
 use super::exit::Exit;
 use super::{file, terminal};
@@ -69,8 +69,8 @@ fn status(spec: &SidecarSpec) -> anyhow::Result<Exit> {
     }
 }
 
-fn shown(standing: &Standing) -> String {
-    let Standing { docker, upstreams, steps, running, refused, closed } = standing;
+fn shown(standing: &SidecarStatus) -> String {
+    let SidecarStatus { docker, upstreams, steps, running, refused, closed } = standing;
     format!(
         "Docker: {docker}\nupstreams with a heal: {upstreams}\nsteps: {steps} run, {running} running, {refused} refused\n\
          connections closed: {closed}"

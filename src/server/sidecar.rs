@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use crate::config::model::{Config, SidecarSpec};
 use crate::docker::Docker;
 use crate::reload::{Publish, Published, Refusal};
-use crate::sidecar::{self, BindError, LedgerError, Rules, Service};
+use crate::sidecar::{self, BindError, CounterFileError, Rules, Service};
 use crate::telemetry::{self, Metrics};
 
 use super::error::RunError;
@@ -40,7 +40,7 @@ pub enum SidecarError {
     Bind(#[from] BindError),
     /// The counters cannot be kept.
     #[error(transparent)]
-    Ledger(#[from] LedgerError),
+    CounterFile(#[from] CounterFileError),
     /// Anything else.
     #[error(transparent)]
     Run(#[from] RunError),

@@ -11,7 +11,7 @@ use crate::admin::status::{
     BackendState as Shown, BackendStatus, CheckStatus, PoolState, ProcessStatus, ReloadStatus, RouteStatus,
     SpecSummary, UpstreamStatus,
 };
-use crate::admin::{Errand, Source, Status};
+use crate::admin::{AdminCommand, Source, Status};
 use crate::config::model::LaneChoice;
 use crate::heal::{HealHandle, Journal};
 use crate::reload::{Origin, Reload, Reloaded};
@@ -105,13 +105,13 @@ impl Source for View {
         }
     }
 
-    async fn errand(&self, errand: Errand) -> Result<serde_json::Value, String> {
+    async fn command(&self, command: AdminCommand) -> Result<serde_json::Value, String> {
         let healer = self.healer.as_ref().ok_or("this edge does not heal: its file says `docker: off`")?;
-        let done = match errand {
-            Errand::Heal { upstream, backend } => serde_json::to_value(healer.heal(upstream, backend).await?),
-            Errand::Reload { upstream } => serde_json::to_value(healer.reload(upstream).await?),
-            Errand::Drill { upstream } => serde_json::to_value(healer.drill(upstream).await?),
-            Errand::Pause { upstream, span } => serde_json::to_value(healer.pause(upstream, span).await?),
+        let done = match command {
+            AdminCommand::Heal { upstream, backend } => serde_json::to_value(healer.heal(upstream, backend).await?),
+            AdminCommand::Reload { upstream } => serde_json::to_value(healer.reload(upstream).await?),
+            AdminCommand::Drill { upstream } => serde_json::to_value(healer.drill(upstream).await?),
+            AdminCommand::Pause { upstream, span } => serde_json::to_value(healer.pause(upstream, span).await?),
         };
         done.map_err(|error| error.to_string())
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const TERMS: Terms = Terms {
+const TERMS: HealTerms = HealTerms {
     cooldown: Duration::from_secs(30),
     budget: Budget { count: 3, window: Duration::from_secs(600) },
     patience: Duration::from_secs(25),
@@ -114,21 +114,21 @@ fn what_was_not_done_is_not_counted() {
 
 #[test]
 fn the_next_process_knows_what_the_last_one_did() {
-    let (mut gate, mut ledger) = (Gate::default(), Vec::new());
+    let (mut gate, mut file) = (Gate::default(), Vec::new());
     for second in [0, 100] {
-        ledger.push(gate.begin(&name("backend"), "a", 0, &TERMS, at(second)).unwrap());
-        ledger.push(gate.end("a", true, at(second + 1)));
+        file.push(gate.begin(&name("backend"), "a", 0, &TERMS, at(second)).unwrap());
+        file.push(gate.end("a", true, at(second + 1)));
     }
-    ledger.push(gate.begin(&name("backend"), "b", 0, &TERMS, at(102)).unwrap());
+    file.push(gate.begin(&name("backend"), "b", 0, &TERMS, at(102)).unwrap());
     // Killed here, within a step. Once from the entries, once from a snapshot of them.
-    let read = |entries: Vec<Entry>| {
+    let read = |entries: Vec<CounterEntry>| {
         let mut gate = Gate::default();
         let texts = entries.iter().map(|entry| serde_json::to_string(entry).unwrap());
         texts.for_each(|text| gate.apply(serde_json::from_str(&text).unwrap()));
         gate
     };
-    let mut replayed = read(ledger);
-    for mut next in [read(replayed.charts(at(103))), replayed] {
+    let mut replayed = read(file);
+    for mut next in [read(replayed.histories(at(103))), replayed] {
         play(
             &mut next,
             &[
@@ -155,6 +155,15 @@ fn a_clock_that_is_set_back_locks_nothing_for_long() {
 fn what_nothing_asks_about_is_forgotten() {
     let mut gate = Gate::default();
     play(&mut gate, &[(0, "backend", "a", 0, "ok")]);
-    assert_eq!(gate.charts(at(100)).len(), 1);
-    assert_eq!(gate.charts(at(2 * 86_400)).len(), 0);
+    assert_eq!(gate.histories(at(100)).len(), 1);
+    assert_eq!(gate.histories(at(2 * 86_400)).len(), 0);
+}
+
+#[test]
+fn counters_on_disk_keep_their_words() {
+    let line =
+        r#"{"chart":{"container":"0123456789ab","chart":{"ladders":{},"open":null,"running":null,"ended":null}}}"#;
+    let entry: CounterEntry = serde_json::from_str(line).unwrap();
+    assert!(matches!(&entry, CounterEntry::History { container, .. } if container == "0123456789ab"));
+    assert_eq!(serde_json::to_string(&entry).unwrap(), line);
 }

@@ -18,10 +18,10 @@ use crate::docker::Refusal;
 use crate::telemetry::Limiter;
 use crate::types::OwnedTask;
 
-use super::desk::Desk;
 use super::failure::Failure;
 use super::line::{self, NoLine};
 use super::rate::Rate;
+use super::request_handler::RequestHandler;
 use super::wire::{BEAT, Event, REQUEST_MAX, Reply, Request};
 
 /// Connections at a time; one upstream that is healed takes one, and so does watching.
@@ -135,9 +135,9 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 }
 
 /// Takes connections until it is dropped; all of them end with it.
-pub(super) async fn run(listener: UnixListener, desk: Arc<Desk>) {
+pub(super) async fn run(listener: UnixListener, handler: Arc<RequestHandler>) {
     let door = Arc::new(Door {
-        desk,
+        handler,
         own: rustix::process::geteuid().as_raw(),
         requests: Mutex::new(Rate::new(REQUESTS.0, REQUESTS.1)),
         watchers: Semaphore::new(WATCHERS_MAX),
@@ -168,7 +168,7 @@ pub(super) async fn run(listener: UnixListener, desk: Arc<Desk>) {
 
 /// What all connections share.
 struct Door {
-    desk: Arc<Desk>,
+    handler: Arc<RequestHandler>,
     /// The only user who is listened to: the sidecar's own.
     own: u32,
     requests: Mutex<Rate>,
@@ -206,7 +206,7 @@ impl Door {
                     return self.close(&error.to_string());
                 }
             };
-            let reply = self.desk.answer(request).await;
+            let reply = self.handler.answer(request).await;
             if line::write(&mut write, &reply.line()).await.is_err() {
                 return;
             }
@@ -217,8 +217,8 @@ impl Door {
     async fn watch(&self, mut read: BufReader<OwnedReadHalf>, mut write: OwnedWriteHalf) {
         let Ok(_place) = self.watchers.try_acquire() else { return self.close("too many watch") };
         let (tell, mut events) = mpsc::channel(EVENTS);
-        let desk = Arc::clone(&self.desk);
-        let _watching = OwnedTask::spawn(async move { desk.watch(tell).await });
+        let handler = Arc::clone(&self.handler);
+        let _watching = OwnedTask::spawn(async move { handler.watch(tell).await });
         let mut beat = tokio::time::interval(BEAT);
         let mut any = [0; 1];
         loop {
@@ -242,7 +242,7 @@ impl Door {
 
     /// One line a second, however many are closed.
     fn close(&self, why: &str) {
-        self.desk.closed.fetch_add(1, Ordering::Relaxed);
+        self.handler.closed.fetch_add(1, Ordering::Relaxed);
         match self.closed.admit() {
             Some(0) => log::warn!("a connection was closed: {why}"),
             Some(more) => log::warn!("a connection was closed: {why}; {more} more before it"),

@@ -135,7 +135,7 @@ pub(super) enum Reply {
     Container(Container),
     Done(Done),
     Logs(String),
-    Status(Standing),
+    Status(SidecarStatus),
     Seen(Event),
     /// Nothing happened, and the sidecar still watches.
     Beat,
@@ -198,7 +198,7 @@ pub(super) struct Event {
 
 /// How a sidecar is, since it was started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Standing {
+pub struct SidecarStatus {
     /// How things stand with Docker, in words.
     pub docker: String,
     /// Upstreams of its file that have a `heal`.

@@ -246,7 +246,7 @@ impl Evidence {
     }
 
     /// A probe passed: ends all doubt, and an ejection that ends with a probe. Silence counts anew.
-    pub fn pardon(&self, now: Instant) {
+    pub fn clear_suspicion(&self, now: Instant) {
         self.doubted_until_ms.store(0, Ordering::Relaxed);
         self.last_sign_ms.store(self.ms(now), Ordering::Relaxed);
         if self.ends_with_probe.load(Ordering::Relaxed) {
@@ -256,9 +256,9 @@ impl Evidence {
     }
 
     /// It was down and is up again, whatever it did before: ends any ejection.
-    pub fn acquit(&self, now: Instant) {
+    pub fn clear_ejection(&self, now: Instant) {
         self.ends_with_probe.store(true, Ordering::Relaxed);
-        self.pardon(now);
+        self.clear_suspicion(now);
     }
 
     /// True while ejected.
@@ -400,13 +400,13 @@ mod tests {
         evidence.doubt(Duration::from_secs(1), now);
         assert!(evidence.is_doubted(now) && !evidence.is_doubted(now + Duration::from_secs(1)));
         evidence.eject(true, now);
-        evidence.pardon(now + Duration::from_millis(500));
+        evidence.clear_suspicion(now + Duration::from_millis(500));
         assert!(!evidence.is_doubted(now) && !evidence.is_ejected(now));
         assert_eq!(evidence.silence(now + Duration::from_millis(600)), Duration::from_millis(100));
         evidence.eject(false, now);
-        evidence.pardon(now);
+        evidence.clear_suspicion(now);
         assert!(evidence.is_ejected(now), "its check passes all the same");
-        evidence.acquit(now);
+        evidence.clear_ejection(now);
         assert!(!evidence.is_ejected(now), "its check had failed");
     }
 
@@ -430,7 +430,7 @@ mod tests {
         assert_eq!(evidence.eject(true, now), EJECTION * 2);
         assert!(!evidence.is_ejected(now + EJECTION * 2));
         assert_eq!(evidence.eject(true, now + FORGIVEN_AFTER * 2), EJECTION);
-        evidence.pardon(now + FORGIVEN_AFTER * 2);
+        evidence.clear_suspicion(now + FORGIVEN_AFTER * 2);
         assert!(!evidence.is_ejected(now + FORGIVEN_AFTER * 2));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::backend::Backend;
-use super::health::Verdict;
+use super::health::CheckState;
 use super::pool::Pool;
 
 /// One request's claim on a backend; its work counts as in flight until this is dropped.
@@ -21,23 +21,23 @@ pub struct Lease {
 
 impl Lease {
     pub(super) fn new(backend: Arc<Backend>, beat: u16) -> Self {
-        let vitals = backend.vitals();
-        vitals.in_flight.fetch_add(1, Ordering::Relaxed);
-        if vitals.waits.enter(beat) {
-            vitals.evidence.began(Instant::now());
+        let lasting = backend.lasting();
+        lasting.in_flight.fetch_add(1, Ordering::Relaxed);
+        if lasting.waits.enter(beat) {
+            lasting.evidence.began(Instant::now());
         }
-        vitals.metrics.requests().inc();
-        let evictions = vitals.evictions.load(Ordering::Relaxed);
+        lasting.metrics.requests().inc();
+        let evictions = lasting.evictions.load(Ordering::Relaxed);
         Self { backend, answered: AtomicBool::new(false), evictions, beat }
     }
 
     /// True once the backend was put out because it is sick: who still waits for an answer may ask another.
     pub fn is_evicted(&self) -> bool {
-        self.backend.vitals().evictions.load(Ordering::Relaxed) != self.evictions
+        self.backend.lasting().evictions.load(Ordering::Relaxed) != self.evictions
     }
 
     /// The backend's answer waits for the client, whose body is still on its way: that it is late says nothing.
-    pub fn excuse(&self) {
+    pub fn mark_not_waiting(&self) {
         self.set_answered();
     }
 
@@ -53,7 +53,7 @@ impl Lease {
     /// The head of the answer is here; what follows may take its time.
     pub(super) fn set_answered(&self) {
         if !self.answered.swap(true, Ordering::Relaxed) {
-            self.backend.vitals().waits.leave(self.beat);
+            self.backend.lasting().waits.leave(self.beat);
         }
     }
 }
@@ -61,9 +61,9 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.set_answered();
-        let vitals = self.backend.vitals();
-        if vitals.in_flight.fetch_sub(1, Ordering::Relaxed) == 1 {
-            vitals.idle.notify_waiters();
+        let lasting = self.backend.lasting();
+        if lasting.in_flight.fetch_sub(1, Ordering::Relaxed) == 1 {
+            lasting.idle.notify_waiters();
         }
     }
 }
@@ -80,11 +80,11 @@ pub struct HeldOut {
 impl HeldOut {
     pub(super) fn new(pool: Arc<Pool>, backend: Arc<Backend>, is_planned: bool) -> Self {
         let set_aside = u32::from(is_planned);
-        backend.vitals().set_aside.fetch_add(set_aside, Ordering::Relaxed);
-        backend.vitals().held_out.fetch_add(1, Ordering::Relaxed);
-        if backend.verdict() == Verdict::Down {
+        backend.lasting().set_aside.fetch_add(set_aside, Ordering::Relaxed);
+        backend.lasting().held_out.fetch_add(1, Ordering::Relaxed);
+        if backend.check_state() == CheckState::Down {
             // Not for one that is well and only has its turn.
-            backend.vitals().evict();
+            backend.lasting().evict();
         }
         pool.refresh();
         Self { pool, backend, set_aside }
@@ -93,8 +93,8 @@ impl HeldOut {
 
 impl Drop for HeldOut {
     fn drop(&mut self) {
-        self.backend.vitals().held_out.fetch_sub(1, Ordering::Relaxed);
-        self.backend.vitals().set_aside.fetch_sub(self.set_aside, Ordering::Relaxed);
+        self.backend.lasting().held_out.fetch_sub(1, Ordering::Relaxed);
+        self.backend.lasting().set_aside.fetch_sub(self.set_aside, Ordering::Relaxed);
         self.pool.refresh();
     }
 }
@@ -105,7 +105,7 @@ pub struct Pretence(Arc<Backend>);
 
 impl Pretence {
     pub(super) fn new(backend: Arc<Backend>) -> Self {
-        backend.vitals().pretence.store(true, Ordering::Relaxed);
+        backend.lasting().pretence.store(true, Ordering::Relaxed);
         Self(backend)
     }
 }

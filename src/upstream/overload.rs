@@ -228,7 +228,7 @@ impl Gate {
 
 #[cfg(test)]
 mod tests {
-    use super::super::patience::Patience;
+    use super::super::latencies::Latencies;
     use super::*;
 
     const BEAT: Duration = Duration::from_millis(50);
@@ -247,7 +247,7 @@ mod tests {
         probes_queue: bool,
         /// What the health page takes by itself, where it does not wait in line.
         page: Duration,
-        patience: Patience,
+        latencies: Latencies,
         probe: Option<(Instant, usize)>,
         ended: Option<(Duration, usize)>,
         answers: Vec<(Instant, Duration)>,
@@ -266,7 +266,7 @@ mod tests {
                 line: std::collections::VecDeque::new(),
                 probes_queue,
                 page: Duration::from_millis(2),
-                patience: Patience::default(),
+                latencies: Latencies::default(),
                 probe: None,
                 ended: None,
                 answers: Vec::new(),
@@ -319,7 +319,7 @@ mod tests {
                 if let Some((took, before)) = self.ended.filter(|(took, _)| *took < Duration::from_secs(2))
                     && before.max(self.waiting()) < if self.gate.is_limiting() { 2 } else { 4 }
                 {
-                    self.patience.probe_passed(took);
+                    self.latencies.probe_passed(took);
                 }
                 let lately =
                     self.answers.iter().filter(|(at, _)| *at <= self.now && self.now - *at < Duration::from_secs(1));
@@ -328,7 +328,7 @@ mod tests {
                     rate: lately.count() as f64,
                     probe_age: self.probe.map(|(began, _)| self.now - began),
                     probe_ended: self.ended.take(),
-                    slow: self.patience.slow(Duration::from_secs(2)),
+                    slow: self.latencies.slow(Duration::from_secs(2)),
                     timeout: Duration::from_secs(2),
                 };
                 let asks = self.gate.step(&seen, self.now) || beat % 40 == 0;

@@ -16,15 +16,15 @@ use crate::config::model::{ServerSpec, UpstreamSpec};
 use crate::telemetry::{FailureKind, Metrics, UpstreamMetrics};
 use crate::types::{OwnedTask, UpstreamName};
 
-use super::backend::{Backend, Vitals, move_on};
+use super::backend::{Backend, LastingState, move_on};
 use super::budget::RetryBudget;
 use super::discovery::Resolve;
 use super::evidence::Finding;
-use super::health::{Failure, Verdict};
+use super::health::{CheckState, Failure};
+use super::latencies::Latencies;
 use super::lease::{HeldOut, Lease, Pretence};
-use super::lookout::{self, Bell};
-use super::patience::Patience;
 use super::rotation::{Rotation, Serving, best_tier};
+use super::stall_monitor::{self, MonitorWake};
 use super::watch::{self as watching, Known};
 
 /// What upstreams share.
@@ -43,7 +43,7 @@ pub struct Upstream {
     pool: Arc<Pool>,
     budget: RetryBudget,
     _discovery: OwnedTask,
-    lookout: Mutex<Option<OwnedTask>>,
+    stall_monitor: Mutex<Option<OwnedTask>>,
 }
 
 pub(super) struct Pool {
@@ -58,10 +58,10 @@ pub(super) struct Pool {
     members: Mutex<Members>,
     resolved: AtomicBool,
     pub changed: watch::Sender<u64>,
-    pub bell: Arc<Bell>,
+    pub monitor_wake: Arc<MonitorWake>,
     /// Counts the looks around, which are the time that requests know without asking for it.
     pub beat: AtomicU16,
-    pub patience: Patience,
+    pub latencies: Latencies,
     pub overloaded: AtomicBool,
     /// What this upstream needs.
     pub needs: Mutex<Vec<Weak<Self>>>,
@@ -76,14 +76,14 @@ struct Members {
     retired: bool,
     /// Those that finish what they have.
     leaving: Vec<Arc<Backend>>,
-    /// Vitals of an earlier generation by address, until they are taken up.
-    inherited: HashMap<SocketAddr, Arc<Vitals>>,
+    /// The state of an earlier generation by address, until they are taken up.
+    inherited: HashMap<SocketAddr, Arc<LastingState>>,
 }
 
 impl Upstream {
     /// Starts resolving and probing. Health and counters of `previous` are kept for addresses that stay.
     pub fn start(spec: Arc<UpstreamSpec>, tools: UpstreamTools, previous: Option<&Self>) -> Arc<Self> {
-        let inherited = previous.map(|previous| previous.pool.vitals()).unwrap_or_default();
+        let inherited = previous.map(|previous| previous.pool.lasting()).unwrap_or_default();
         let (metrics, budget) = (tools.metrics.upstream(&spec.name), RetryBudget::new(spec.retry.budget));
         let pool = Arc::new(Pool {
             rotation: ArcSwap::from_pointee(Rotation::empty()),
@@ -93,9 +93,9 @@ impl Upstream {
             members: Mutex::new(Members { inherited, ..Members::default() }),
             resolved: AtomicBool::new(false),
             changed: watch::Sender::new(0),
-            bell: Arc::default(),
+            monitor_wake: Arc::default(),
             beat: AtomicU16::new(previous.map_or(0, |previous| previous.pool.beat.load(Ordering::Relaxed))),
-            patience: previous.map_or_else(Patience::default, |previous| Patience::of(&previous.pool.patience)),
+            latencies: previous.map_or_else(Latencies::default, |previous| Latencies::of(&previous.pool.latencies)),
             overloaded: AtomicBool::new(false),
             needs: Mutex::default(),
             spec,
@@ -109,8 +109,9 @@ impl Upstream {
             pool.set_members(watching::members(&pool.spec.servers, &known));
         }
         let discovery = OwnedTask::spawn(watching::discover(Arc::downgrade(&pool), known));
-        let lookout = OwnedTask::spawn(lookout::keep(Arc::downgrade(&pool), Arc::clone(&pool.bell)));
-        Arc::new(Self { pool, budget, _discovery: discovery, lookout: Mutex::new(Some(lookout)) })
+        let stall_monitor =
+            OwnedTask::spawn(stall_monitor::keep(Arc::downgrade(&pool), Arc::clone(&pool.monitor_wake)));
+        Arc::new(Self { pool, budget, _discovery: discovery, stall_monitor: Mutex::new(Some(stall_monitor)) })
     }
 
     /// Says which upstreams this one needs: when requests say that it is sick, those are probed at once as well.
@@ -181,7 +182,7 @@ impl Upstream {
 
     /// Stops probing: a successor does, and one pair of eyes is enough. Requests in flight finish as they would.
     pub fn retire(&self) {
-        *self.lookout.lock() = None;
+        *self.stall_monitor.lock() = None;
         let mut members = self.pool.members.lock();
         members.retired = true;
         for (_, probes) in &mut members.present {
@@ -196,10 +197,10 @@ impl Upstream {
         let backend = lease.backend();
         lease.set_answered();
         if status >= 500 {
-            backend.vitals().metrics.failed(FailureKind::Status5xx);
+            backend.lasting().metrics.failed(FailureKind::Status5xx);
         }
         self.pool.note_slow(lease);
-        match backend.vitals().evidence.answered(status, now) {
+        match backend.lasting().evidence.answered(status, now) {
             Finding::Nothing => {}
             Finding::Suspicious => self.pool.suspect_now(backend, now),
             Finding::Eject => {
@@ -220,7 +221,7 @@ impl Upstream {
         let Some(check) = &self.pool.spec.check else { return false };
         let asked = SystemTime::now();
         let mut changed = self.changed();
-        backend.vitals().probe_now.notify_one();
+        backend.lasting().probe_now.notify_one();
         let wait = async {
             loop {
                 // A probe that was under way when this one was asked for says nothing about now.
@@ -247,7 +248,7 @@ impl Upstream {
 
     /// Lets the requests that wait in a backend go elsewhere, where they may be sent twice: nothing will come of it soon.
     pub fn move_waiting(&self, backend: &Backend) {
-        backend.vitals().evict();
+        backend.lasting().evict();
     }
 
     /// Has the probes of a backend fail, for a drill, until the result is dropped.
@@ -271,13 +272,13 @@ impl Pool {
     }
 
     fn is_probed(&self) -> bool {
-        let probed = |backend: &Backend| backend.verdict() != Verdict::New;
+        let probed = |backend: &Backend| backend.check_state() != CheckState::New;
         self.resolved.load(Ordering::Relaxed) && self.members.lock().present.iter().all(|(backend, _)| probed(backend))
     }
 
-    fn vitals(&self) -> HashMap<SocketAddr, Arc<Vitals>> {
+    fn lasting(&self) -> HashMap<SocketAddr, Arc<LastingState>> {
         let members = self.members.lock();
-        members.present.iter().map(|(backend, _)| (backend.address(), Arc::clone(backend.vitals()))).collect()
+        members.present.iter().map(|(backend, _)| (backend.address(), Arc::clone(backend.lasting()))).collect()
     }
 
     /// What the names of these servers stand for, as far as they are among ours.
@@ -338,11 +339,11 @@ impl Pool {
         let known: HashSet<SocketAddr> = members.present.iter().map(|(backend, _)| backend.address()).collect();
         for (address, server) in found {
             if !known.contains(&address) {
-                let vitals = members.inherited.remove(&address);
-                if vitals.is_none() {
+                let lasting = members.inherited.remove(&address);
+                if lasting.is_none() {
                     log::info!("backend {address} of {} joined, from {}", self.spec.name, server.address);
                 }
-                let backend = Arc::new(Backend::new(address, server, &self.spec, vitals, &self.tools.metrics));
+                let backend = Arc::new(Backend::new(address, server, &self.spec, lasting, &self.tools.metrics));
                 let probes = if members.retired { None } else { watching::start_probes(self, &backend) };
                 members.present.push((backend, probes));
             }
@@ -572,7 +573,7 @@ mod tests {
         let has_failed = |backends: &[Arc<Backend>]| backends.iter().any(|one| one.last_failure().is_some());
         until(&second, |backends| has_failed(backends)).await;
         let backend = &second.backends()[0];
-        assert_eq!((backend.verdict(), backend.has_passed()), (Verdict::Up, false));
+        assert_eq!((backend.check_state(), backend.has_passed()), (CheckState::Up, false));
     }
 
     #[tokio::test]

@@ -56,7 +56,7 @@ impl Upstream {
     /// When there is none.
     pub fn select(&self, tried: &[SocketAddr]) -> Result<Lease, NoBackend> {
         let pool = self.pool();
-        pool.bell.ring();
+        pool.monitor_wake.ring();
         let rotation = pool.rotation.load();
         if rotation.is_empty() {
             return Err(if pool.has_members() { NoBackend::AllDown } else { NoBackend::Unresolved });

@@ -14,7 +14,7 @@ use crate::config::model::{CheckSpec, ServerSpec};
 use crate::types::{OwnedTask, ServerAddress};
 
 use super::backend::{Backend, BackendState};
-use super::health::{Failure, Verdict};
+use super::health::{CheckState, Failure};
 use super::lookup::{Lookup, LookupError};
 use super::pool::Pool;
 use super::probe::Probe;
@@ -24,7 +24,7 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(1);
 /// Shortest pause between two lookups or two probes, however many requests fail meanwhile.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 
-/// How long a backend that went down is probed as often as one whose verdict is in doubt.
+/// How long a backend that went down is probed as often as one whose state is in doubt.
 const JUST_DOWN: Duration = Duration::from_secs(30);
 
 /// Probes begin together at multiples of this.
@@ -158,12 +158,12 @@ pub(super) fn start_probes(pool: &Arc<Pool>, backend: &Arc<Backend>) -> Option<O
 }
 
 async fn probe_on(pool: Weak<Pool>, backend: Arc<Backend>, probe: Probe, check: CheckSpec) {
-    let vitals = backend.vitals();
+    let lasting = backend.lasting();
     loop {
         let start = Instant::now();
         let Some(deadline) = pool.upgrade().map(|pool| deadline(&pool, &backend, check.timeout, start)) else { return };
         let hurried = deadline < check.timeout;
-        vitals.probing.begin(backend.waiting(), start);
+        lasting.probing.begin(backend.waiting(), start);
         let mut asked_again = false;
         let asking =
             async { if backend.pretends_sick() { Some(Err(Failure::Timeout)) } else { probe.ask(deadline).await } };
@@ -171,7 +171,7 @@ async fn probe_on(pool: Weak<Pool>, backend: Arc<Backend>, probe: Probe, check: 
         let result = loop {
             tokio::select! {
                 result = &mut asking => break Some(result),
-                () = vitals.probe_now.notified(), if !asked_again => {
+                () = lasting.probe_now.notified(), if !asked_again => {
                     asked_again = true;
                     if !hurried && is_in_doubt(&backend, Instant::now()) {
                         break None;
@@ -182,7 +182,7 @@ async fn probe_on(pool: Weak<Pool>, backend: Arc<Backend>, probe: Probe, check: 
         // One that began before there was any doubt would take its time.
         let Some(result) = result else { continue };
         let took = start.elapsed();
-        vitals.probing.end(took);
+        lasting.probing.end(took);
         let Some(pool) = pool.upgrade() else { return };
         match result {
             Some(result) => pool.observe(&backend, result, took, hurried),
@@ -199,7 +199,7 @@ async fn probe_on(pool: Weak<Pool>, backend: Arc<Backend>, probe: Probe, check: 
         } else {
             next_probe(ended, pause(&check, is_pressing(&backend)))
         };
-        let asked = tokio::time::timeout_at(due.into(), vitals.probe_now.notified()).await;
+        let asked = tokio::time::timeout_at(due.into(), lasting.probe_now.notified()).await;
         if asked.is_ok() {
             // At once, but not over and over.
             tokio::time::sleep_until((ended + PAUSE_MIN).min(due).into()).await;
@@ -209,17 +209,17 @@ async fn probe_on(pool: Weak<Pool>, backend: Arc<Backend>, probe: Probe, check: 
 
 /// True while requests say that a backend is sick and its check has not decided.
 fn is_in_doubt(backend: &Backend, now: Instant) -> bool {
-    backend.verdict() == Verdict::Up && backend.vitals().evidence.is_doubted(now)
+    backend.check_state() == CheckState::Up && backend.lasting().evidence.is_doubted(now)
 }
 
 fn deadline(pool: &Pool, backend: &Backend, usual: Duration, now: Instant) -> Duration {
-    if is_in_doubt(backend, now) { pool.patience.hurried(usual) } else { usual }
+    if is_in_doubt(backend, now) { pool.latencies.hurried(usual) } else { usual }
 }
 
-/// True while a verdict is in doubt, or has just gone against a backend: many come back at once.
+/// True while a state is in doubt, or has just gone against a backend: many come back at once.
 fn is_pressing(backend: &Backend) -> bool {
-    let health = backend.vitals().health.lock();
-    health.is_wavering() || (health.verdict() == Verdict::Down && health.since().elapsed() < JUST_DOWN)
+    let health = backend.lasting().health.lock();
+    health.is_wavering() || (health.check_state() == CheckState::Down && health.since().elapsed() < JUST_DOWN)
 }
 
 /// When the next probe begins. Where pauses are long it waits for the next beat, so that a process with a thousand
@@ -234,7 +234,7 @@ fn next_probe(now: Instant, pause: Duration) -> Instant {
     *START + BEAT * u32::try_from(beats).unwrap_or(u32::MAX)
 }
 
-/// `every` give or take a tenth, so that edges and backends do not beat in step; a quarter of it while a verdict
+/// `every` give or take a tenth, so that edges and backends do not beat in step; a quarter of it while a state
 /// is in doubt, so that a flip takes no longer than it must (HAProxy's `fastinter`).
 fn pause(check: &CheckSpec, pressing: bool) -> Duration {
     let every = if pressing { check.every / 4 } else { check.every };

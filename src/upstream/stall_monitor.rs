@@ -37,15 +37,15 @@ const FORGOTTEN_SECONDS: u64 = 200;
 /// How long a backend that hangs is in doubt: until probes have decided.
 const DOUBT: Duration = Duration::from_secs(3);
 
-/// Wakes the look-out.
+/// Wakes the monitor.
 #[derive(Debug, Default)]
-pub(super) struct Bell {
+pub(super) struct MonitorWake {
     awake: AtomicBool,
     rung: Notify,
 }
 
-impl Bell {
-    /// There is work. Costs a load while the look-out is awake.
+impl MonitorWake {
+    /// There is work. Costs a load while the monitor is awake.
     pub fn ring(&self) {
         if !self.awake.load(Ordering::Relaxed) && !self.awake.swap(true, Ordering::SeqCst) {
             self.rung.notify_one();
@@ -103,7 +103,7 @@ impl Probing {
     }
 }
 
-/// What the look-out remembers of one backend.
+/// What the monitor remembers of one backend.
 struct Watched {
     /// Answers ever, at the latest looks.
     answers: [u64; KEPT],
@@ -161,7 +161,7 @@ impl Watched {
 }
 
 /// Looks around until the pool is gone.
-pub(super) async fn keep(pool: Weak<Pool>, bell: Arc<Bell>) {
+pub(super) async fn keep(pool: Weak<Pool>, monitor_wake: Arc<MonitorWake>) {
     let mut watched = HashMap::new();
     let (mut idle, mut beats) = (0, 0_u32);
     let mut interval = tokio::time::interval(BEAT);
@@ -178,26 +178,26 @@ pub(super) async fn keep(pool: Weak<Pool>, bell: Arc<Bell>) {
         }
         idle = if has_work { 0 } else { idle + 1 };
         if beats.is_multiple_of(20) {
-            pool.patience.forget();
+            pool.latencies.forget();
         }
         if idle < IDLE_BEATS {
             continue;
         }
-        bell.awake.store(false, Ordering::SeqCst);
+        monitor_wake.awake.store(false, Ordering::SeqCst);
         if pool.has_work() {
-            bell.awake.store(true, Ordering::SeqCst);
+            monitor_wake.awake.store(true, Ordering::SeqCst);
             continue;
         }
         let weak = Arc::downgrade(&pool);
         drop(pool);
         let slept = Instant::now();
-        bell.rung.notified().await;
+        monitor_wake.rung.notified().await;
         // What was before the sleep says nothing about now.
         watched.clear();
         idle = 0;
         let Some(pool) = weak.upgrade() else { return };
         for _ in 0..slept.elapsed().as_secs().min(FORGOTTEN_SECONDS) {
-            pool.patience.forget();
+            pool.latencies.forget();
         }
         interval.reset();
     }
@@ -219,7 +219,7 @@ impl Pool {
         let rotation = self.rotation.load_full();
         let backends = rotation.all();
         for backend in backends {
-            let (answers, ages) = (backend.vitals().evidence.answers(), backend.vitals().waits.ages(beat));
+            let (answers, ages) = (backend.lasting().evidence.answers(), backend.lasting().waits.ages(beat));
             watched.entry(backend.address()).or_insert_with(|| Watched::new(answers)).note(answers, ages);
         }
         if let Some(check) = self.spec.check.as_ref().filter(|check| matches!(check.kind, CheckKind::Http { .. })) {
@@ -254,15 +254,15 @@ impl Pool {
         let answers = siblings.filter_map(|sibling| Some(watched.get(&sibling.address())?.since(quiet))).max();
         let queue = Queue {
             waiting: backend.waiting(),
-            silence: backend.vitals().evidence.silence(now),
+            silence: backend.lasting().evidence.silence(now),
             sibling_answers: answers.unwrap_or(0),
-            slowest: self.patience.slowest_answer(),
+            slowest: self.latencies.slowest_answer(),
             overtaken,
         };
         match queue.sign() {
             Sign::Nothing => return,
             Sign::Stuck => {
-                if backend.vitals().evidence.may_suspect(now) {
+                if backend.lasting().evidence.may_suspect(now) {
                     self.suspect(backend);
                 }
                 return;
@@ -274,7 +274,7 @@ impl Pool {
             watched.asked = true;
         }
         if backend.state() == BackendState::Up {
-            backend.vitals().evidence.doubt(DOUBT, now);
+            backend.lasting().evidence.doubt(DOUBT, now);
             self.eject_hanging(backend, queue.waiting, queue.silence);
         }
     }
@@ -282,7 +282,7 @@ impl Pool {
     /// Finds how many requests may wait at one backend.
     fn weigh(&self, backend: &Backend, watched: &mut HashMap<SocketAddr, Watched>, timeout: Duration, now: Instant) {
         let Some(watched) = watched.get_mut(&backend.address()) else { return };
-        let probing = &backend.vitals().probing;
+        let probing = &backend.lasting().probing;
         let ended = probing.ended.load(Ordering::Relaxed);
         let has_ended = std::mem::replace(&mut watched.probes, ended) != ended;
         let took = Duration::from_millis(probing.took_ms.load(Ordering::Relaxed));
@@ -291,13 +291,13 @@ impl Pool {
             rate: rate(watched),
             probe_age: probing.age(now),
             probe_ended: has_ended.then(|| (took, probing.waiting())),
-            slow: self.patience.slow(timeout),
+            slow: self.latencies.slow(timeout),
             timeout,
         };
         if watched.gate.step(&seen, now) {
-            backend.vitals().probe_now.notify_one();
+            backend.lasting().probe_now.notify_one();
         }
-        backend.vitals().limit.store(watched.gate.limit(), Ordering::Relaxed);
+        backend.lasting().limit.store(watched.gate.limit(), Ordering::Relaxed);
     }
 
     /// Says once when all backends have more than they can do, and once when that is over.

@@ -13,16 +13,16 @@ use crate::config::model::{HealSpec, Step, UpstreamSpec};
 use crate::docker::{
     ContainerId, ContainerRef, ContainerState, Docker, DockerError, DockerStatus, ExecError, FindError, Refusal, Seen,
 };
-use crate::heal::{Done, run_step};
+use crate::heal::{StepDone, run_step};
 use crate::types::{OwnedTask, ServerAddress, UpstreamName, millis};
 
-use super::books::Books;
+use super::counters::Counters;
 use super::failure::Failure;
 use super::fitting::{WORDS_MAX, fitting};
-use super::gate::Terms;
+use super::gate::HealTerms;
 use super::rate::Rate;
 use super::rules::Rules;
-use super::wire::{self, Container, Reply, Request, Standing, Target, longest, sum};
+use super::wire::{self, Container, Reply, Request, SidecarStatus, Target, longest, sum};
 
 /// Requests that ask Docker something, per second, and how many at once.
 const QUESTIONS: (u32, u32) = (10, 40);
@@ -34,10 +34,10 @@ const SLACK: Duration = Duration::from_secs(15);
 const FOUND_MAX: usize = 1024;
 
 /// Answers requests. What it runs goes on to its end whether or not anybody waits for it.
-pub(super) struct Desk {
+pub(super) struct RequestHandler {
     docker: Docker,
     rules: Arc<Rules>,
-    books: Arc<Mutex<Books>>,
+    counters: Arc<Mutex<Counters>>,
     questions: Mutex<Rate>,
     /// The container that was shown for a backend last: a step is for that one and not for its successor.
     found: Mutex<HashMap<Target, ContainerId>>,
@@ -48,12 +48,12 @@ pub(super) struct Desk {
     pub(super) closed: AtomicU64,
 }
 
-impl Desk {
-    pub(super) fn new(docker: Docker, rules: Arc<Rules>, books: Books) -> Self {
+impl RequestHandler {
+    pub(super) fn new(docker: Docker, rules: Arc<Rules>, counters: Counters) -> Self {
         Self {
             docker,
             rules,
-            books: Arc::new(Mutex::new(books)),
+            counters: Arc::new(Mutex::new(counters)),
             questions: Mutex::new(Rate::new(QUESTIONS.0, QUESTIONS.1)),
             found: Mutex::default(),
             tasks: Mutex::default(),
@@ -70,7 +70,7 @@ impl Desk {
                 if self.questions.lock().take(Instant::now()) {
                     let _ = tokio::time::timeout(PING, self.docker.ping()).await;
                 }
-                Reply::Status(self.standing())
+                Reply::Status(self.status())
             }
             Request::Find(target) => self.find(target).await.map_or_else(|error| failed(&error), Reply::Container),
             Request::Logs(target) => self.logs(&target).await.map_or_else(|error| failed(&error), Reply::Logs),
@@ -94,17 +94,17 @@ impl Desk {
 
     /// Steps that run now.
     pub(super) fn running(&self) -> usize {
-        self.books.lock().running()
+        self.counters.lock().running()
     }
 
-    fn standing(&self) -> Standing {
+    fn status(&self) -> SidecarStatus {
         let docker = match self.docker.status() {
             DockerStatus::Off => "off".to_owned(),
             DockerStatus::Untried => "not asked yet".to_owned(),
             DockerStatus::Answers => "answers".to_owned(),
             DockerStatus::Fails(why) => fitting(&why, 500),
         };
-        Standing {
+        SidecarStatus {
             docker,
             upstreams: self.rules.current().upstreams.values().filter(|upstream| upstream.heal.is_some()).count(),
             steps: self.steps.load(Ordering::Relaxed),
@@ -117,7 +117,7 @@ impl Desk {
     async fn find(&self, target: Target) -> Result<Container, FindError> {
         let (spec, container) = self.locate(&target).await?;
         if let Some(heal) = &spec.heal {
-            self.books.lock().may_begin(&target.upstream, &container.id, &terms(&spec, heal, None))?;
+            self.counters.lock().may_begin(&target.upstream, &container.id, &terms(&spec, heal, None))?;
         }
         let shown = Container {
             id: container.id.as_str().to_owned(),
@@ -160,7 +160,7 @@ impl Desk {
         Ok((Arc::clone(spec), container))
     }
 
-    async fn step(self: &Arc<Self>, target: Target, index: usize, asked: u32) -> Result<Done, Failure> {
+    async fn step(self: &Arc<Self>, target: Target, index: usize, asked: u32) -> Result<StepDone, Failure> {
         let (spec, container) = self.locate(&target).await.map_err(|error| Failure::from(&error))?;
         let step = spec.heal.as_ref().and_then(|heal| Some((heal, heal.steps.get(index)?)));
         let Some((heal, step)) = step.filter(|(_, step)| sum(step) == asked) else {
@@ -176,22 +176,22 @@ impl Desk {
             return Err((&ExecError::NotRunning { container: container.name, state: container.state }).into());
         }
         let terms = terms(&spec, heal, Some(step));
-        let (books, upstream, id) = (Arc::clone(&self.books), target.upstream.clone(), container.id.clone());
-        let counted = aside(move || books.lock().begin(&upstream, &id, index, &terms)).await;
+        let (counters, upstream, id) = (Arc::clone(&self.counters), target.upstream.clone(), container.id.clone());
+        let counted = aside(move || counters.lock().begin(&upstream, &id, index, &terms)).await;
         counted.map_err(|refusal| self.refuse(&target, index, &refusal))?;
         let work = Work { upstream: target.upstream, backend: target.backend, container, index, step: step.clone() };
         self.run(work, heal.timeout).await
     }
 
     /// Runs a step that was counted, in a task of its own.
-    async fn run(self: &Arc<Self>, work: Work, limit: Duration) -> Result<Done, Failure> {
+    async fn run(self: &Arc<Self>, work: Work, limit: Duration) -> Result<StepDone, Failure> {
         let (tell, told) = oneshot::channel();
-        let desk = Arc::clone(self);
+        let handler = Arc::clone(self);
         self.steps.fetch_add(1, Ordering::Relaxed);
         let task = OwnedTask::spawn(async move {
             let most = longest(&work.step, limit);
             let result =
-                match tokio::time::timeout(most, run_step(&desk.docker, &work.container, &work.step, limit)).await {
+                match tokio::time::timeout(most, run_step(&handler.docker, &work.container, &work.step, limit)).await {
                     Ok(result) => result,
                     Err(_) => Err(ExecError::TimedOut {
                         command: work.step.to_string(),
@@ -200,8 +200,9 @@ impl Desk {
                         output: String::new(),
                     }),
                 };
-            let (books, id, acted) = (Arc::clone(&desk.books), work.container.id.clone(), may_have_acted(&result));
-            aside(move || books.lock().end(&id, acted)).await;
+            let (counters, id, acted) =
+                (Arc::clone(&handler.counters), work.container.id.clone(), may_have_acted(&result));
+            aside(move || counters.lock().end(&id, acted)).await;
             work.tell(&result);
             // Nobody waits where the edge has ended meanwhile.
             let _ = tell.send(result.map_err(|error| Failure::from(&error)));
@@ -237,11 +238,11 @@ struct Work {
 }
 
 impl Work {
-    fn tell(&self, result: &Result<Done, ExecError>) {
+    fn tell(&self, result: &Result<StepDone, ExecError>) {
         let Self { upstream, backend, container, index, step } = self;
         let what = format!("step {index} ({step}) for {backend} of {upstream} in {}", container.label());
         match result {
-            Ok(Done { code, took, .. }) => {
+            Ok(StepDone { code, took, .. }) => {
                 let code = code.map(|code| format!("exit code {code} ")).unwrap_or_default();
                 log::info!("{what}: {code}after {:.2}s", took.as_secs_f64());
             }
@@ -254,9 +255,9 @@ fn failed(error: &FindError) -> Reply {
     Reply::Failed(error.into())
 }
 
-fn terms(spec: &UpstreamSpec, heal: &HealSpec, step: Option<&Step>) -> Terms {
+fn terms(spec: &UpstreamSpec, heal: &HealSpec, step: Option<&Step>) -> HealTerms {
     let probe = spec.check.as_ref().map_or(Duration::ZERO, |check| check.timeout);
-    Terms {
+    HealTerms {
         cooldown: heal.cooldown,
         budget: heal.budget,
         patience: heal.verify + probe + SLACK,
@@ -265,7 +266,7 @@ fn terms(spec: &UpstreamSpec, heal: &HealSpec, step: Option<&Step>) -> Terms {
 }
 
 /// False only where it is certain that nothing was done: in doubt a step counts.
-fn may_have_acted(result: &Result<Done, ExecError>) -> bool {
+fn may_have_acted(result: &Result<StepDone, ExecError>) -> bool {
     match result {
         Err(ExecError::NotRunning { .. } | ExecError::Gone(_) | ExecError::Refused(_)) => false,
         Err(ExecError::Docker(error)) => {

@@ -10,14 +10,14 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::config::model::Step;
-use crate::heal::{Outcome, Patient, Pool, StepResult, Tally, Ward};
+use crate::heal::{HealPool, HealTarget, HealWorld, LadderOutcome, StepResult, Tally};
 use crate::snapshot::SnapshotCell;
 use crate::telemetry::Metrics;
 use crate::types::{ServerAddress, UpstreamName};
-use crate::upstream::{Backend, BackendState, Failure, Upstream, Verdict};
+use crate::upstream::{Backend, BackendState, CheckState, Failure, Upstream};
 
 /// Every upstream of the snapshot in force.
-pub(super) struct Wards {
+pub(super) struct LiveWorld {
     snapshots: Arc<SnapshotCell>,
     metrics: Arc<Metrics>,
     changed: Arc<watch::Sender<u64>>,
@@ -28,7 +28,7 @@ pub(super) struct Wards {
 /// nothing has changed. After a reload it asks at once, so that what was retired is not kept.
 struct Shown {
     members: Vec<Members>,
-    pools: Arc<[Pool]>,
+    pools: Arc<[HealPool]>,
 }
 
 /// An upstream with its backends of one moment.
@@ -49,8 +49,8 @@ impl Members {
     }
 }
 
-impl Ward for Wards {
-    fn pools(&self) -> Arc<[Pool]> {
+impl HealWorld for LiveWorld {
+    fn pools(&self) -> Arc<[HealPool]> {
         let members: Vec<_> = self.snapshots.current().upstreams.values().map(Members::of).collect();
         let mut shown = self.shown.lock();
         let is_same = shown.members.len() == members.len()
@@ -81,21 +81,21 @@ impl Ward for Wards {
     }
 }
 
-impl Wards {
+impl LiveWorld {
     pub(super) fn new(snapshots: Arc<SnapshotCell>, metrics: Arc<Metrics>, changed: Arc<watch::Sender<u64>>) -> Self {
         let shown = Mutex::new(Shown { members: Vec::new(), pools: Vec::new().into() });
         Self { snapshots, metrics, changed, shown }
     }
 
-    fn pool(&self, Members { upstream, backends }: &Members) -> Pool {
-        Pool {
+    fn pool(&self, Members { upstream, backends }: &Members) -> HealPool {
+        HealPool {
             spec: Arc::clone(upstream.spec()),
-            patients: backends.iter().map(|backend| self.patient(upstream, Arc::clone(backend))).collect(),
+            targets: backends.iter().map(|backend| self.target(upstream, Arc::clone(backend))).collect(),
         }
     }
 
-    fn patient(&self, upstream: &Arc<Upstream>, backend: Arc<Backend>) -> Arc<dyn Patient> {
-        Arc::new(Bed {
+    fn target(&self, upstream: &Arc<Upstream>, backend: Arc<Backend>) -> Arc<dyn HealTarget> {
+        Arc::new(LiveTarget {
             upstream: Arc::clone(upstream),
             backend,
             snapshots: Arc::clone(&self.snapshots),
@@ -105,14 +105,14 @@ impl Wards {
 }
 
 /// One backend and the upstream it belongs to.
-struct Bed {
+struct LiveTarget {
     upstream: Arc<Upstream>,
     backend: Arc<Backend>,
     snapshots: Arc<SnapshotCell>,
     metrics: Arc<Metrics>,
 }
 
-impl Patient for Bed {
+impl HealTarget for LiveTarget {
     fn upstream(&self) -> &UpstreamName {
         self.upstream.name()
     }
@@ -126,13 +126,13 @@ impl Patient for Bed {
     }
 
     fn is_up(&self) -> bool {
-        self.backend.verdict() == Verdict::Up
+        self.backend.check_state() == CheckState::Up
     }
 
     fn is_sick(&self) -> bool {
         // A probe that waits in the same queue as everybody else says nothing about its backend.
         let is_queued = || self.upstream.is_overloaded() && self.backend.last_failure().is_some_and(Failure::is_late);
-        self.backend.verdict() == Verdict::Down && !is_queued()
+        self.backend.check_state() == CheckState::Down && !is_queued()
     }
 
     fn has_passed(&self) -> bool {
@@ -207,7 +207,7 @@ impl Patient for Bed {
         self.upstream.metrics().heal_step(&step.to_string(), result.word());
     }
 
-    fn count_ladder(&self, outcome: Outcome, took: Duration) {
+    fn count_ladder(&self, outcome: LadderOutcome, took: Duration) {
         self.upstream.metrics().heal_ended(outcome.word(), took);
     }
 
