@@ -12,6 +12,8 @@
 
 #[path = "house/circles.rs"]
 mod circles;
+#[path = "house/names.rs"]
+mod names;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -69,6 +71,13 @@ const CIRCLES: &[(&[&str], &str)] = &[
         ],
         "cut next",
     ),
+];
+/// Types that share a name, and why.
+const NAMES: &[(&str, &str)] = &[
+    ("Asked", "cut next: plan and relay"),
+    ("Form", "cut next: of a chunked body, and of a value of the file"),
+    ("Next", "cut next: front and plan"),
+    ("Shared", "cut next: the workers of front and relay"),
 ];
 /// Lines of a file before its tests.
 const LINES_MAX: usize = 420;
@@ -144,6 +153,22 @@ fn files_import_in_no_circle() {
     for (files, reason) in CIRCLES {
         assert!(!reason.is_empty(), "{files:?} have no reason");
         assert!(found.iter().any(|circle| covers(files, circle)), "{files:?} is no circle any more: take it out");
+    }
+}
+
+#[test]
+fn no_two_types_share_a_name() {
+    let files = Files::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs"));
+    let types = names::types(files.texts());
+    assert!(400 < types.len(), "only {} types found", types.len());
+    let twice: Vec<_> = types.iter().filter(|(_, files)| 1 < files.len()).collect();
+    for (name, files) in &twice {
+        let allowed = NAMES.iter().any(|(allowed, _)| allowed == name);
+        assert!(allowed, "`{name}` is declared in {}", files.iter().cloned().collect::<Vec<_>>().join(", "));
+    }
+    for (name, reason) in NAMES {
+        assert!(!reason.is_empty(), "`{name}` has no reason");
+        assert!(twice.iter().any(|(twice, _)| twice == name), "`{name}` stands for one type now: take it out");
     }
 }
 

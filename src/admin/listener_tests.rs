@@ -20,7 +20,7 @@ struct Sample {
 }
 
 #[async_trait]
-impl Source for Sample {
+impl AdminSource for Sample {
     fn status(&self) -> Status {
         sample()
     }
@@ -58,7 +58,7 @@ fn start() -> Rig {
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.address().unwrap();
     let source = Arc::new(Sample::default());
-    let shared: Arc<dyn Source> = source.clone();
+    let shared: Arc<dyn AdminSource> = source.clone();
     Rig { address, source, _task: OwnedTask::spawn(serve(listener, shared)) }
 }
 

@@ -9,5 +9,5 @@ pub mod status;
 
 pub use command::AdminCommand;
 pub use listener::{AdminError, AdminListener, bind, serve};
-pub use source::Source;
+pub use source::AdminSource;
 pub use status::Status;

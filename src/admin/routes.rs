@@ -14,7 +14,7 @@ use crate::telemetry::metrics::MEDIA_TYPE;
 
 use super::command::{AdminCommand, Query};
 use super::guard;
-use super::source::Source;
+use super::source::AdminSource;
 use super::status::ReloadAnswer;
 
 /// Every path, with the method it takes.
@@ -44,7 +44,7 @@ enum Page {
 }
 
 /// Answers one request.
-pub(super) async fn answer(head: &Parts, source: &Arc<dyn Source>) -> Response<Full<Bytes>> {
+pub(super) async fn answer(head: &Parts, source: &Arc<dyn AdminSource>) -> Response<Full<Bytes>> {
     if let Some(reason) = guard::refusal(head) {
         return error(StatusCode::FORBIDDEN, reason);
     }
@@ -81,7 +81,7 @@ pub(super) async fn answer(head: &Parts, source: &Arc<dyn Source>) -> Response<F
 }
 
 /// Has the healer do it; 409 where it cannot be begun.
-async fn run(command: Result<AdminCommand, String>, source: &Arc<dyn Source>) -> Response<Full<Bytes>> {
+async fn run(command: Result<AdminCommand, String>, source: &Arc<dyn AdminSource>) -> Response<Full<Bytes>> {
     let command = match command {
         Ok(command) => command,
         Err(why) => return error(StatusCode::BAD_REQUEST, &why),

@@ -9,7 +9,7 @@ use super::status::Status;
 
 /// Where the answers come from.
 #[async_trait]
-pub trait Source: Send + Sync + 'static {
+pub trait AdminSource: Send + Sync + 'static {
     /// Everything that `remora status` shows.
     fn status(&self) -> Status;
 

@@ -25,7 +25,7 @@ const CONNECT: Duration = Duration::from_secs(2);
 
 /// Say whether every heal line would work in the containers that are there now. Changes nothing.
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(super) struct DoctorArguments {
     /// The configuration; else /etc/remora/remora.yaml, else conf/remora.yaml
     file: Option<PathBuf>,
     /// Print every finding as JSON
@@ -35,7 +35,7 @@ pub(super) struct Arguments {
 
 /// What was found out about one backend, or about the edge itself.
 #[derive(Debug, Serialize)]
-struct Case {
+struct BackendFindings {
     /// `None` is the edge itself.
     upstream: Option<String>,
     /// Its address, or the server as written where it has none.
@@ -44,7 +44,7 @@ struct Case {
     findings: Vec<StepFinding>,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+pub(super) fn run(arguments: &DoctorArguments) -> anyhow::Result<Exit> {
     let path = file::choose(arguments.file.as_deref())?;
     let loaded = match file::load(&FileLoader::new(path)) {
         Ok(loaded) => loaded,
@@ -54,16 +54,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut cases: Vec<Case> = mounts(&loaded.watch.files).into_iter().collect();
-    cases.extend(runtime.block_on(look(&loaded.config)));
-    let text = if arguments.json { serde_json::to_string_pretty(&cases)? } else { render(&cases) };
+    let mut rows: Vec<BackendFindings> = mounts(&loaded.watch.files).into_iter().collect();
+    rows.extend(runtime.block_on(look(&loaded.config)));
+    let text = if arguments.json { serde_json::to_string_pretty(&rows)? } else { render(&rows) };
     terminal::say(text.trim_end())?;
-    let is_broken = cases.iter().flat_map(|case| &case.findings).any(|one| one.verdict == Feasibility::Broken);
+    let is_broken = rows.iter().flat_map(|row| &row.findings).any(|one| one.verdict == Feasibility::Broken);
     Ok(if is_broken { Exit::Failed } else { Exit::Done })
 }
 
 /// Files of the configuration that are mounted one by one: their edits may never be seen.
-fn mounts(files: &BTreeSet<PathBuf>) -> Option<Case> {
+fn mounts(files: &BTreeSet<PathBuf>) -> Option<BackendFindings> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let finding = |file: &PathBuf| StepFinding {
         about: file.display().to_string(),
@@ -72,7 +72,7 @@ fn mounts(files: &BTreeSet<PathBuf>) -> Option<Case> {
             .to_owned(),
     };
     let findings: Vec<StepFinding> = files.iter().filter(|file| is_mount_point(&mounts, file)).map(finding).collect();
-    (!findings.is_empty()).then_some(Case { upstream: None, backend: None, container: None, findings })
+    (!findings.is_empty()).then_some(BackendFindings { upstream: None, backend: None, container: None, findings })
 }
 
 /// The fifth field of a line of mountinfo (proc(5)) is where something is mounted, with blanks escaped.
@@ -82,7 +82,7 @@ fn is_mount_point(mounts: &str, file: &Path) -> bool {
     mounts.lines().any(|line| line.split(' ').nth(4) == Some(&file))
 }
 
-async fn look(config: &Config) -> Vec<Case> {
+async fn look(config: &Config) -> Vec<BackendFindings> {
     let eyes = match &config.process.docker {
         DockerSpec::Sidecar(spec) => {
             let docker = Docker::connect(&spec.daemon());
@@ -90,22 +90,22 @@ async fn look(config: &Config) -> Vec<Case> {
         }
         whole => Eyes::Both(Docker::connect(whole)),
     };
-    let mut cases = Vec::new();
+    let mut rows = Vec::new();
     if let (Eyes::Edge, DockerSpec::Sidecar(spec)) = (&eyes, &config.process.docker) {
-        cases.push(ask_sidecar(spec).await);
+        rows.push(ask_sidecar(spec).await);
     }
     for upstream in config.site.upstreams.values() {
         let Some(heal) = &upstream.heal else { continue };
         if let Eyes::Sidecar(docker) = &eyes {
-            cases.extend(look_at_members(docker, upstream, heal).await);
+            rows.extend(look_at_members(docker, upstream, heal).await);
             continue;
         }
         let docker = if let Eyes::Both(docker) = &eyes { Some(docker) } else { None };
         for server in &upstream.servers {
-            cases.extend(look_at_server(docker, upstream, heal, server).await);
+            rows.extend(look_at_server(docker, upstream, heal, server).await);
         }
     }
-    cases
+    rows
 }
 
 /// What can be seen from where the doctor runs.
@@ -118,7 +118,7 @@ enum Eyes {
     Edge,
 }
 
-async fn ask_sidecar(spec: &SidecarSpec) -> Case {
+async fn ask_sidecar(spec: &SidecarSpec) -> BackendFindings {
     let sidecar = match Sidecar::at(spec.path.clone()).status().await {
         Ok(standing) => StepFinding {
             about: "sidecar".to_owned(),
@@ -134,32 +134,37 @@ async fn ask_sidecar(spec: &SidecarSpec) -> Case {
         verdict: Feasibility::Doubtful,
         note: format!("what is in them {elsewhere}"),
     };
-    Case { upstream: None, backend: None, container: None, findings: vec![sidecar, inside] }
+    BackendFindings { upstream: None, backend: None, container: None, findings: vec![sidecar, inside] }
 }
 
 /// The containers of an upstream, as the sidecar would find them.
-async fn look_at_members(docker: &Docker, upstream: &UpstreamSpec, heal: &HealSpec) -> Vec<Case> {
+async fn look_at_members(docker: &Docker, upstream: &UpstreamSpec, heal: &HealSpec) -> Vec<BackendFindings> {
     let servers: Vec<_> = upstream.servers.iter().map(|server| server.address.clone()).collect();
     let written = || servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let members = match docker.members(&servers).await {
         Ok(members) if members.is_empty() => {
             let note = "no container of this project belongs to these servers";
-            return vec![case_of(upstream, written(), None, vec![broken("container", note)])];
+            return vec![row_of(upstream, written(), None, vec![broken("container", note)])];
         }
         Ok(members) => members,
-        Err(error) => return vec![case_of(upstream, written(), None, vec![broken("container", &error.to_string())])],
+        Err(error) => return vec![row_of(upstream, written(), None, vec![broken("container", &error.to_string())])],
     };
-    let mut cases = Vec::new();
+    let mut rows = Vec::new();
     for (addresses, container) in members {
         let backend = addresses.first().map_or_else(written, ToString::to_string);
         let findings = check_steps(docker, &container, &heal.steps).await;
-        cases.push(case_of(upstream, backend, Some(container.name.to_string()), findings));
+        rows.push(row_of(upstream, backend, Some(container.name.to_string()), findings));
     }
-    cases
+    rows
 }
 
-fn case_of(upstream: &UpstreamSpec, backend: String, container: Option<String>, findings: Vec<StepFinding>) -> Case {
-    Case { upstream: Some(upstream.name.to_string()), backend: Some(backend), container, findings }
+fn row_of(
+    upstream: &UpstreamSpec,
+    backend: String,
+    container: Option<String>,
+    findings: Vec<StepFinding>,
+) -> BackendFindings {
+    BackendFindings { upstream: Some(upstream.name.to_string()), backend: Some(backend), container, findings }
 }
 
 async fn look_at_server(
@@ -167,21 +172,21 @@ async fn look_at_server(
     upstream: &UpstreamSpec,
     heal: &HealSpec,
     server: &ServerSpec,
-) -> Vec<Case> {
-    let case = |backend, container, findings| case_of(upstream, backend, container, findings);
+) -> Vec<BackendFindings> {
+    let row = |backend, container, findings| row_of(upstream, backend, container, findings);
     let written = server.address.to_string();
     let addresses = match SystemResolver::default().resolve(&server.address).await {
         Ok(Lookup::Found(addresses) | Lookup::HalfFound(addresses)) => addresses,
         Ok(Lookup::Gone) => {
-            return vec![case(written, None, vec![broken("name", "does not resolve: there is no such name")])];
+            return vec![row(written, None, vec![broken("name", "does not resolve: there is no such name")])];
         }
-        Err(error) => return vec![case(written, None, vec![broken("name", &format!("does not resolve: {error}"))])],
+        Err(error) => return vec![row(written, None, vec![broken("name", &format!("does not resolve: {error}"))])],
     };
-    let mut cases = Vec::new();
+    let mut rows = Vec::new();
     for address in addresses {
         let mut findings = vec![reach(address).await];
         let Some(docker) = docker else {
-            cases.push(case(address.to_string(), None, findings));
+            rows.push(row(address.to_string(), None, findings));
             continue;
         };
         let container = match docker.find(address, server.address.host()).await {
@@ -194,9 +199,9 @@ async fn look_at_server(
                 None
             }
         };
-        cases.push(case(address.to_string(), container, findings));
+        rows.push(row(address.to_string(), container, findings));
     }
-    cases
+    rows
 }
 
 fn broken(about: &str, note: &str) -> StepFinding {
@@ -222,16 +227,16 @@ fn advice(error: &FindError) -> String {
     }
 }
 
-fn render(cases: &[Case]) -> String {
+fn render(rows: &[BackendFindings]) -> String {
     let colour = terminal::stdout_has_colour();
-    let findings = || cases.iter().flat_map(|case| &case.findings);
+    let findings = || rows.iter().flat_map(|row| &row.findings);
     let width = findings().map(|one| one.about.chars().count()).max().unwrap_or_default().min(40);
     let mut text = String::new();
-    for case in cases {
-        let title = [&case.upstream, &case.backend, &case.container].into_iter().flatten();
+    for row in rows {
+        let title = [&row.upstream, &row.backend, &row.container].into_iter().flatten();
         let title: Vec<_> = title.map(|part| one_line(part)).collect();
         let _ = writeln!(text, "{}", if title.is_empty() { "the edge".into() } else { title.join("  ") });
-        for one in &case.findings {
+        for one in &row.findings {
             let (about, note) = (one_line(&one.about), one_line(&one.note));
             let _ = writeln!(text, "  {}  {about:width$}  {note}", word(one.verdict, colour));
         }
@@ -280,7 +285,7 @@ mod tests {
     fn a_report_obeys_no_byte_it_shows() {
         let finding =
             |about: &str, verdict, note: &str| StepFinding { about: about.into(), verdict, note: note.into() };
-        let case = Case {
+        let row = BackendFindings {
             upstream: Some("api".into()),
             backend: Some("10.0.0.1:80".into()),
             container: Some("stack_api_1".into()),
@@ -289,7 +294,7 @@ mod tests {
                 finding("pkill x", Feasibility::Broken, "no\x1b[2Jthing\nmatches"),
             ],
         };
-        let text = render(&[case]);
+        let text = render(&[row]);
         assert!(
             text.starts_with("api  10.0.0.1:80  stack_api_1\n  works     gunicorn reload  gunicorn runs\n"),
             "{text}"

@@ -20,7 +20,7 @@ const WITHIN: Duration = Duration::from_secs(29 * 60);
 ///
 /// Its process stays well: only its probes fail, until a step of its `heal` has run, really. Needs others that are up.
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(super) struct DrillArguments {
     /// Which upstream
     upstream: String,
     /// Print what was seen as JSON
@@ -30,7 +30,7 @@ pub(super) struct Arguments {
     admin: Admin,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+pub(super) fn run(arguments: &DrillArguments) -> anyhow::Result<Exit> {
     let path = query("/drill", &[("upstream", Some(&arguments.upstream))]);
     let answer = client::ask(arguments.admin.address()?, "POST", &path, WITHIN)?;
     if answer.status != 200 {

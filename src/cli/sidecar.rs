@@ -18,7 +18,7 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 /// Hold the Docker socket in the edge's stead: heal what the edge asks for, as this file says and no more often.
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(super) struct SidecarArguments {
     /// The configuration, which names `docker: { sidecar: PATH }`; else /etc/remora/remora.yaml, else conf/remora.yaml
     file: Option<PathBuf>,
     /// Folder for the counters of heals, which outlive the process; nobody else's
@@ -34,7 +34,7 @@ pub(super) struct Arguments {
 #[error("{0} names no sidecar; write `docker: {{ sidecar: /run/remora/heal.sock }}`, for the edge and for the sidecar")]
 pub(super) struct NotConfigured(pub(super) String);
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+pub(super) fn run(arguments: &SidecarArguments) -> anyhow::Result<Exit> {
     let file = file::choose(arguments.file.as_deref())?;
     let loader = FileLoader::new(file.clone());
     let loaded = match file::load(&loader) {

@@ -117,7 +117,7 @@ pub enum FindError {
     },
     /// The sidecar keeps to its own limits.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] SidecarRefusal),
     /// Docker could not be asked.
     #[error(transparent)]
     Docker(#[from] DockerError),
@@ -126,7 +126,7 @@ pub enum FindError {
 /// Why the sidecar did nothing although it could have. Its limits are its own and do not depend on who asks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("refused by the sidecar: {why}{}", again(*again_in))]
-pub struct Refusal {
+pub struct SidecarRefusal {
     /// In words.
     pub why: String,
     /// When it may be asked again, where time alone will change the answer.
@@ -202,7 +202,7 @@ pub enum ExecError {
     },
     /// The sidecar keeps to its own limits: nothing was done.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] SidecarRefusal),
     /// Docker could not be asked, or refused.
     #[error(transparent)]
     Docker(#[from] DockerError),

@@ -55,10 +55,10 @@ pub enum Happening {
 
 /// Where containers were last seen: one that has ended has no address any more.
 #[derive(Debug, Default)]
-struct Known(HashMap<ContainerId, Place>);
+struct KnownContainers(HashMap<ContainerId, KnownContainer>);
 
 #[derive(Debug, Clone)]
-struct Place {
+struct KnownContainer {
     container: ContainerName,
     addresses: Vec<IpAddr>,
     /// Its compose service, and its aliases as far as they are known.
@@ -66,7 +66,7 @@ struct Place {
 }
 
 /// Whom a listener wants to hear of.
-type Wanted<'w> = &'w (dyn Fn(&Place) -> bool + Send + Sync);
+type Wanted<'w> = &'w (dyn Fn(&KnownContainer) -> bool + Send + Sync);
 
 impl Docker {
     /// Tells what happens to containers until nobody listens any more. Listens again, after a pause, where the daemon
@@ -112,7 +112,7 @@ impl Docker {
         let project = self.scope().await?.project.or_else(|| self.pinned_project.get().cloned());
         let options = ListContainersOptions { all: true, ..Default::default() };
         let listed = self.call(CALL_LIMIT, |docker| async move { docker.list_containers(Some(options)).await }).await?;
-        let mut known = Known::default();
+        let mut known = KnownContainers::default();
         for summary in &listed {
             known.list(summary);
             let label = summary.labels.as_ref().and_then(|labels| labels.get(PROJECT_LABEL));
@@ -156,7 +156,7 @@ impl Docker {
         }
     }
 
-    async fn read_event(&self, known: &mut Known, event: &EventMessage, wanted: Wanted<'_>) -> Option<Seen> {
+    async fn read_event(&self, known: &mut KnownContainers, event: &EventMessage, wanted: Wanted<'_>) -> Option<Seen> {
         let id = ContainerId::parse(event.actor.as_ref()?.id.as_deref()?).ok()?;
         let what = happening(event)?;
         if what == Happening::Starts
@@ -175,7 +175,7 @@ impl Docker {
             return None;
         }
         let is_wanted = wanted(&place);
-        let Place { container, addresses, .. } = place;
+        let KnownContainer { container, addresses, .. } = place;
         is_wanted.then_some(Seen { addresses, container, what })
     }
 }
@@ -194,7 +194,7 @@ fn happening(event: &EventMessage) -> Option<Happening> {
     }
 }
 
-impl Place {
+impl KnownContainer {
     fn is_of(&self, server: &ServerAddress) -> bool {
         let host = server.host();
         let mut names = self.names.iter().map(String::as_str).chain([self.container.as_str()]);
@@ -202,7 +202,7 @@ impl Place {
     }
 }
 
-impl Known {
+impl KnownContainers {
     fn release(&mut self, id: &ContainerId) {
         if let Some(place) = self.0.get_mut(id) {
             place.addresses.clear();
@@ -249,7 +249,7 @@ impl Known {
         let addresses: HashSet<IpAddr> = texts.filter_map(|text| text.parse().ok()).collect();
         let mut names: Vec<String> = ends().flat_map(|end| end.aliases.iter().flatten().cloned()).collect();
         names.extend(labels.and_then(|labels| labels.get(SERVICE_LABEL)).cloned());
-        self.0.insert(id, Place { container, addresses: addresses.into_iter().collect(), names });
+        self.0.insert(id, KnownContainer { container, addresses: addresses.into_iter().collect(), names });
     }
 }
 
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn members_are_known_by_service_name_alias_or_address() {
-        let place = Place {
+        let place = KnownContainer {
             container: ContainerName::parse("shop_backend_1").unwrap(),
             addresses: vec!["172.18.0.3".parse().unwrap()],
             names: vec!["backend".to_owned(), "api".to_owned()],

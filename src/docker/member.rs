@@ -11,7 +11,7 @@ use crate::types::{ServerAddress, UpstreamName};
 
 use super::client::Docker;
 use super::container::{ContainerName, ContainerRef};
-use super::error::{DockerError, FindError, Refusal};
+use super::error::{DockerError, FindError, SidecarRefusal};
 use super::find::{Candidate, choose};
 use super::identity::{Reach, Scope};
 
@@ -81,7 +81,7 @@ impl Docker {
         if scope.project.is_none() {
             let why = "it knows no compose project of its own: start it by the project's compose file, \
                        or set COMPOSE_PROJECT_NAME";
-            return Err(Refusal { why: why.into(), again_in: None }.into());
+            return Err(SidecarRefusal { why: why.into(), again_in: None }.into());
         }
         Ok(Scope { reach: Reach::Host, ..scope })
     }

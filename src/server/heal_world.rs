@@ -27,17 +27,17 @@ pub(super) struct LiveWorld {
 /// What was handed out last, and what it was made from. The healer asks at every event and every second, and next to always
 /// nothing has changed. After a reload it asks at once, so that what was retired is not kept.
 struct Shown {
-    members: Vec<Members>,
+    members: Vec<UpstreamMembers>,
     pools: Arc<[HealPool]>,
 }
 
 /// An upstream with its backends of one moment.
-struct Members {
+struct UpstreamMembers {
     upstream: Arc<Upstream>,
     backends: Vec<Arc<Backend>>,
 }
 
-impl Members {
+impl UpstreamMembers {
     fn of(upstream: &Arc<Upstream>) -> Self {
         Self { upstream: Arc::clone(upstream), backends: upstream.backends() }
     }
@@ -51,7 +51,7 @@ impl Members {
 
 impl HealWorld for LiveWorld {
     fn pools(&self) -> Arc<[HealPool]> {
-        let members: Vec<_> = self.snapshots.current().upstreams.values().map(Members::of).collect();
+        let members: Vec<_> = self.snapshots.current().upstreams.values().map(UpstreamMembers::of).collect();
         let mut shown = self.shown.lock();
         let is_same = shown.members.len() == members.len()
             && shown.members.iter().zip(&members).all(|(before, now)| before.is_same(now));
@@ -87,7 +87,7 @@ impl LiveWorld {
         Self { snapshots, metrics, changed, shown }
     }
 
-    fn pool(&self, Members { upstream, backends }: &Members) -> HealPool {
+    fn pool(&self, UpstreamMembers { upstream, backends }: &UpstreamMembers) -> HealPool {
         HealPool {
             spec: Arc::clone(upstream.spec()),
             targets: backends.iter().map(|backend| self.target(upstream, Arc::clone(backend))).collect(),

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 
 use crate::config::model::{Config, SidecarSpec};
 use crate::docker::Docker;
-use crate::reload::{Publish, Published, Refusal};
-use crate::sidecar::{self, BindError, CounterFileError, Rules, Service};
+use crate::reload::{NotPublished, Publish, Published};
+use crate::sidecar::{self, CounterFileError, Rules, Service, SocketError};
 use crate::telemetry::{self, Metrics};
 
 use super::error::RunError;
@@ -37,7 +37,7 @@ pub struct SidecarStart {
 pub enum SidecarError {
     /// The socket cannot be had.
     #[error(transparent)]
-    Bind(#[from] BindError),
+    Bind(#[from] SocketError),
     /// The counters cannot be kept.
     #[error(transparent)]
     CounterFile(#[from] CounterFileError),
@@ -95,7 +95,7 @@ struct Rulebook {
 
 #[async_trait]
 impl Publish for Rulebook {
-    async fn publish(&self, config: Config) -> Result<Published, Refusal> {
+    async fn publish(&self, config: Config) -> Result<Published, NotPublished> {
         self.rules.replace(config.site);
         let before = self.generation.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Ok(Published { generation: before + 1 })

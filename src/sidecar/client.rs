@@ -17,7 +17,7 @@ use crate::heal::{BackendRef, ContainerDriver, Order, StepDone};
 
 use super::failure::unexpected;
 use super::line::{self, NoLine};
-use super::wire::{self, BEAT, REPLY_MAX, Reply, Request, SidecarStatus, Target, longest, sum};
+use super::wire::{self, BEAT, REPLY_MAX, Reply, SidecarRequest, SidecarStatus, WireTarget, longest, sum};
 
 /// Deadline of what the sidecar knows, or asks Docker in a few short questions.
 const QUESTION: Duration = Duration::from_secs(20);
@@ -46,14 +46,14 @@ impl Sidecar {
     /// # Errors
     /// When it does not answer, or may not be asked yet after it did not.
     pub async fn status(&self) -> Result<SidecarStatus, DockerError> {
-        match self.ask(&Request::Status, QUESTION).await? {
+        match self.ask(&SidecarRequest::Status, QUESTION).await? {
             Reply::Status(status) => Ok(status),
             _ => Err(unexpected()),
         }
     }
 
     /// Sends a request and waits for its reply, and tells the breaker how it went.
-    async fn ask(&self, request: &Request, limit: Duration) -> Result<Reply, DockerError> {
+    async fn ask(&self, request: &SidecarRequest, limit: Duration) -> Result<Reply, DockerError> {
         self.breaker.lock().check(Instant::now())?;
         let exchange = async {
             let mut stream = self.connect().await?;
@@ -103,7 +103,7 @@ impl Sidecar {
         self.breaker.lock().check(Instant::now())?;
         let begun = async {
             let mut stream = self.connect().await?;
-            line::write(&mut stream, &Request::Watch.line()).await.map_err(broke)?;
+            line::write(&mut stream, &SidecarRequest::Watch.line()).await.map_err(broke)?;
             Ok(BufReader::new(stream))
         };
         let begun = begun.await;
@@ -130,7 +130,7 @@ impl Sidecar {
 #[async_trait]
 impl ContainerDriver for Sidecar {
     async fn find(&self, backend: &BackendRef) -> Result<ContainerRef, FindError> {
-        match self.ask(&Request::Find(target(backend)), QUESTION).await? {
+        match self.ask(&SidecarRequest::Find(target(backend)), QUESTION).await? {
             Reply::Container(container) => container_of(&container).ok_or_else(|| unexpected().into()),
             Reply::Failed(failure) => {
                 Err(failure.into_find(backend.upstream.as_str(), backend.address, backend.server.host()))
@@ -140,7 +140,7 @@ impl ContainerDriver for Sidecar {
     }
 
     async fn perform(&self, order: &Order<'_>) -> Result<StepDone, ExecError> {
-        let request = Request::Step { target: target(order.backend), index: order.index, sum: sum(order.step) };
+        let request = SidecarRequest::Step { target: target(order.backend), index: order.index, sum: sum(order.step) };
         let limit = longest(order.step, order.limit) + QUESTION;
         match self.ask(&request, limit).await? {
             Reply::Done(wire::Done { code, output, took_ms }) => {
@@ -152,7 +152,7 @@ impl ContainerDriver for Sidecar {
     }
 
     async fn logs(&self, backend: &BackendRef, _container: &ContainerRef) -> String {
-        match self.ask(&Request::Logs(target(backend)), QUESTION).await {
+        match self.ask(&SidecarRequest::Logs(target(backend)), QUESTION).await {
             Ok(Reply::Logs(text)) => text,
             // They are nice to have.
             Ok(_) | Err(_) => String::new(),
@@ -172,8 +172,8 @@ impl ContainerDriver for Sidecar {
     }
 }
 
-fn target(backend: &BackendRef) -> Target {
-    Target { upstream: backend.upstream.clone(), backend: backend.address }
+fn target(backend: &BackendRef) -> WireTarget {
+    WireTarget { upstream: backend.upstream.clone(), backend: backend.address }
 }
 
 fn container_of(container: &wire::Container) -> Option<ContainerRef> {

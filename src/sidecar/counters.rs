@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::docker::{ContainerId, Refusal};
+use crate::docker::{ContainerId, SidecarRefusal};
 use crate::types::UpstreamName;
 
 use super::counter_file::{CounterFile, CounterFileError};
@@ -32,7 +32,7 @@ impl Counters {
         upstream: &UpstreamName,
         container: &ContainerId,
         terms: &HealTerms,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), SidecarRefusal> {
         self.gate.may_begin(upstream, container.as_str(), terms, now())
     }
 
@@ -43,12 +43,12 @@ impl Counters {
         container: &ContainerId,
         step: usize,
         terms: &HealTerms,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), SidecarRefusal> {
         let entry = self.gate.begin(upstream, container.as_str(), step, terms, now())?;
         self.file.write(&entry).map_err(|error| {
             self.gate.end(container.as_str(), false, now());
             log::error!("the counters of heals cannot be written, so nothing is done: {error}");
-            Refusal { why: format!("its counters cannot be written: {error}"), again_in: None }
+            SidecarRefusal { why: format!("its counters cannot be written: {error}"), again_in: None }
         })
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::model::Signal;
-use crate::docker::{ContainerName, ContainerState, DockerError, ExecError, FindError, Refusal};
+use crate::docker::{ContainerName, ContainerState, DockerError, ExecError, FindError, SidecarRefusal};
 use crate::types::millis;
 
 use super::fitting::{WORDS_MAX, fitting};
@@ -19,7 +19,7 @@ const TEXT_MAX: usize = 1024;
 /// Why there is no other reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Failure {
+pub(super) enum WireFailure {
     /// The line was no request.
     NotARequest(String),
     /// The sidecar's own limits.
@@ -83,7 +83,7 @@ pub(super) enum Failure {
     },
 }
 
-impl From<&DockerError> for Failure {
+impl From<&DockerError> for WireFailure {
     fn from(error: &DockerError) -> Self {
         match error {
             DockerError::Off => Self::DockerOff,
@@ -98,13 +98,13 @@ impl From<&DockerError> for Failure {
     }
 }
 
-impl From<&Refusal> for Failure {
-    fn from(refusal: &Refusal) -> Self {
+impl From<&SidecarRefusal> for WireFailure {
+    fn from(refusal: &SidecarRefusal) -> Self {
         Self::Refused { why: short(&refusal.why), again_ms: refusal.again_in.map(millis) }
     }
 }
 
-impl From<&FindError> for Failure {
+impl From<&FindError> for WireFailure {
     fn from(error: &FindError) -> Self {
         match error {
             FindError::Gone { .. } => Self::NoContainer,
@@ -120,7 +120,7 @@ impl From<&FindError> for Failure {
     }
 }
 
-impl From<&ExecError> for Failure {
+impl From<&ExecError> for WireFailure {
     fn from(error: &ExecError) -> Self {
         let named = |container: &ContainerName| container.to_string();
         match error {
@@ -154,10 +154,12 @@ impl From<&ExecError> for Failure {
 }
 
 /// A failure on the edge's side: what it asked for is known, and that it does not fit is an error too.
-impl Failure {
+impl WireFailure {
     pub(super) fn into_find(self, upstream: &str, address: SocketAddr, server: &str) -> FindError {
         match self {
-            Self::Refused { why, again_ms } => Refusal { why, again_in: again_ms.map(Duration::from_millis) }.into(),
+            Self::Refused { why, again_ms } => {
+                SidecarRefusal { why, again_in: again_ms.map(Duration::from_millis) }.into()
+            }
             Self::Stranger { why } => FindError::Stranger { address, upstream: upstream.to_owned(), why },
             Self::NoContainer | Self::Gone { .. } => FindError::Gone { address, server: server.to_owned() },
             Self::Ambiguous { count } => FindError::Ambiguous { address, server: server.to_owned(), count },
@@ -173,10 +175,13 @@ impl Failure {
     pub(super) fn into_exec(self, asked: &ContainerName) -> ExecError {
         let name = |text: String| ContainerName::parse(&text).unwrap_or_else(|_| asked.clone());
         match self {
-            Self::Refused { why, again_ms } => Refusal { why, again_in: again_ms.map(Duration::from_millis) }.into(),
-            Self::Stranger { why } => Refusal { why, again_in: None }.into(),
+            Self::Refused { why, again_ms } => {
+                SidecarRefusal { why, again_in: again_ms.map(Duration::from_millis) }.into()
+            }
+            Self::Stranger { why } => SidecarRefusal { why, again_in: None }.into(),
             Self::Ambiguous { .. } | Self::Foreign { .. } | Self::Own => {
-                Refusal { why: format!("`{asked}` is no container of its servers any more"), again_in: None }.into()
+                SidecarRefusal { why: format!("`{asked}` is no container of its servers any more"), again_in: None }
+                    .into()
             }
             Self::NoContainer => ExecError::Gone(asked.clone()),
             Self::Gone { container } => ExecError::Gone(name(container)),
@@ -246,7 +251,7 @@ mod tests {
         ContainerName::parse("shop_backend_1").unwrap()
     }
 
-    fn over(failure: Failure) -> Failure {
+    fn over(failure: WireFailure) -> WireFailure {
         let line = Reply::Failed(failure).line();
         assert!(line.len() <= REPLY_MAX, "{}", line.len());
         match Reply::parse(line.trim_ascii_end()) {
@@ -258,7 +263,7 @@ mod tests {
     #[test]
     fn errors_of_a_step_arrive_as_they_were() {
         let (container, command) = (name(), "pkill -HUP".to_owned());
-        let refusal = Refusal { why: "cooling down".into(), again_in: Some(Duration::from_secs(12)) };
+        let refusal = SidecarRefusal { why: "cooling down".into(), again_in: Some(Duration::from_secs(12)) };
         let limit = Duration::from_secs(15);
         let errors = [
             ExecError::NotFound { command: command.clone(), container: container.clone() },
@@ -283,7 +288,7 @@ mod tests {
             ExecError::Docker(DockerError::Refused { status: 409, message: "is paused".into() }),
         ];
         for error in errors {
-            let arrived = over(Failure::from(&error)).into_exec(&container);
+            let arrived = over(WireFailure::from(&error)).into_exec(&container);
             assert_eq!(arrived, error);
             assert_eq!((arrived.is_permanent(), arrived.is_elsewhere()), (error.is_permanent(), error.is_elsewhere()));
         }
@@ -293,7 +298,7 @@ mod tests {
             limit,
             output: "\u{1}".repeat(9000),
         };
-        over(Failure::from(&long));
+        over(WireFailure::from(&long));
     }
 
     #[test]
@@ -306,18 +311,18 @@ mod tests {
             FindError::Foreign { address, container: name(), owner: "the compose project `blog`".into() },
             FindError::Own(address),
             FindError::Stranger { address, upstream, why: "none of its servers has port 22".into() },
-            FindError::Refused(Refusal { why: "too many requests".into(), again_in: None }),
+            FindError::Refused(SidecarRefusal { why: "too many requests".into(), again_in: None }),
             FindError::Docker(DockerError::Silent("no answer".into())),
         ];
         for error in errors {
-            assert_eq!(over(Failure::from(&error)).into_find("backend", address, "backend"), error);
+            assert_eq!(over(WireFailure::from(&error)).into_find("backend", address, "backend"), error);
         }
     }
 
     #[test]
     fn an_answer_to_another_question_is_no_answer() {
         let address: SocketAddr = "172.18.0.3:8000".parse().unwrap();
-        let odd = Failure::WouldDisarm { container: "../x".into(), signal: "NOPE".into() };
+        let odd = WireFailure::WouldDisarm { container: "../x".into(), signal: "NOPE".into() };
         assert_eq!(odd.clone().into_find("b", address, "b"), FindError::Docker(unexpected()));
         assert_eq!(odd.into_exec(&name()), ExecError::Docker(unexpected()));
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::model::Budget;
-use crate::docker::Refusal;
+use crate::docker::SidecarRefusal;
 use crate::types::UpstreamName;
 
 /// Nothing is remembered for longer: no cooldown and no window of a budget is.
@@ -92,7 +92,7 @@ impl Gate {
         container: &str,
         terms: &HealTerms,
         now: Duration,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), SidecarRefusal> {
         self.settle(now);
         self.is_idle(upstream.as_str(), container, now)?;
         self.0.get(container).map_or(Ok(()), |history| history.may_begin(upstream.as_str(), terms, now))
@@ -109,7 +109,7 @@ impl Gate {
         step: usize,
         terms: &HealTerms,
         now: Duration,
-    ) -> Result<CounterEntry, Refusal> {
+    ) -> Result<CounterEntry, SidecarRefusal> {
         self.settle(now);
         let upstream = upstream.as_str();
         self.is_idle(upstream, container, now)?;
@@ -198,13 +198,13 @@ impl Gate {
     }
 
     /// One step at a time in a container, and in an upstream.
-    fn is_idle(&self, upstream: &str, container: &str, now: Duration) -> Result<(), Refusal> {
+    fn is_idle(&self, upstream: &str, container: &str, now: Duration) -> Result<(), SidecarRefusal> {
         for (id, history) in &self.0 {
             let Some(running) = &history.running else { continue };
             if id == container || running.upstream == upstream {
                 let place = if id == container { "this container" } else { "another container of this upstream" };
                 let again_in = Some(running.until.saturating_sub(now).min(REMEMBERED));
-                return Err(Refusal { why: format!("a step still runs in {place}"), again_in });
+                return Err(SidecarRefusal { why: format!("a step still runs in {place}"), again_in });
             }
         }
         Ok(())
@@ -228,11 +228,11 @@ impl ContainerHistory {
         open.upstream == upstream && open.step < step && !is_late
     }
 
-    fn may_begin(&self, upstream: &str, terms: &HealTerms, now: Duration) -> Result<(), Refusal> {
+    fn may_begin(&self, upstream: &str, terms: &HealTerms, now: Duration) -> Result<(), SidecarRefusal> {
         if let Some(rest) =
             self.ended.map(|ended| (ended + terms.cooldown).saturating_sub(now)).filter(|r| !r.is_zero())
         {
-            return Err(Refusal { why: "cooling down".into(), again_in: Some(rest) });
+            return Err(SidecarRefusal { why: "cooling down".into(), again_in: Some(rest) });
         }
         let start = now.saturating_sub(terms.budget.window);
         let counted = || self.ladders.get(upstream).into_iter().flatten().filter(|at| start < **at);
@@ -242,7 +242,7 @@ impl ContainerHistory {
         }
         let Budget { count, window } = terms.budget;
         let again_in = counted().min().map(|oldest| (*oldest + window).saturating_sub(now));
-        Err(Refusal { why: format!("the budget of {count} heals in {window:?} is spent"), again_in })
+        Err(SidecarRefusal { why: format!("the budget of {count} heals in {window:?} is spent"), again_in })
     }
 
     fn end(&mut self, acted: bool, at: Duration) {

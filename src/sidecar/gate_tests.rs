@@ -25,7 +25,7 @@ fn play(gate: &mut Gate, rows: &[(u64, &str, &str, usize, &str)]) {
                 gate.end(container, true, at(*seconds + 1));
                 "ok".to_owned()
             }
-            Err(Refusal { why, again_in }) => {
+            Err(SidecarRefusal { why, again_in }) => {
                 let first = why.split(' ').next().unwrap_or_default();
                 format!("{first} {}", again_in.map_or(-1, |again| i64::try_from(again.as_secs()).unwrap()))
             }
@@ -87,7 +87,7 @@ fn one_step_at_a_time_in_a_container_and_in_an_upstream() {
     gate.begin(&name("backend"), "a", 0, &TERMS, at(0)).unwrap();
     assert_eq!(gate.running(), 1);
     let again_in = Some(Duration::from_secs(50));
-    let refused = |why: &str| Err(Refusal { why: why.into(), again_in });
+    let refused = |why: &str| Err(SidecarRefusal { why: why.into(), again_in });
     assert_eq!(gate.may_begin(&name("frontend"), "a", &TERMS, at(10)), refused("a step still runs in this container"));
     let why = "a step still runs in another container of this upstream";
     assert_eq!(gate.may_begin(&name("backend"), "b", &TERMS, at(10)), refused(why));
@@ -108,7 +108,7 @@ fn what_was_not_done_is_not_counted() {
     // The second step of a ladder whose first was done is part of it, done or not.
     gate.begin(&name("backend"), "a", 1, &TERMS, at(12)).unwrap();
     gate.end("a", false, at(13));
-    let cooling = Err(Refusal { why: "cooling down".into(), again_in: Some(Duration::from_secs(30)) });
+    let cooling = Err(SidecarRefusal { why: "cooling down".into(), again_in: Some(Duration::from_secs(30)) });
     assert_eq!(gate.may_begin(&name("backend"), "a", &TERMS, at(13)), cooling);
 }
 

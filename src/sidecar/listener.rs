@@ -14,15 +14,15 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::docker::Refusal;
+use crate::docker::SidecarRefusal;
 use crate::telemetry::Limiter;
 use crate::types::OwnedTask;
 
-use super::failure::Failure;
+use super::failure::WireFailure;
 use super::line::{self, NoLine};
 use super::rate::Rate;
 use super::request_handler::RequestHandler;
-use super::wire::{BEAT, Event, REQUEST_MAX, Reply, Request};
+use super::wire::{BEAT, ContainerEvent, REQUEST_MAX, Reply, SidecarRequest};
 
 /// Connections at a time; one upstream that is healed takes one, and so does watching.
 const CONNECTIONS_MAX: usize = 64;
@@ -41,7 +41,7 @@ const EVENTS: usize = 64;
 
 /// Why there is no socket.
 #[derive(Debug, thiserror::Error)]
-pub enum BindError {
+pub enum SocketError {
     /// The folder is not there or cannot be used.
     #[error("the folder of `{path}` cannot be used: {cause}; make it, for this user alone to write")]
     Folder {
@@ -71,7 +71,7 @@ pub enum BindError {
 
 /// A socket that listens; its file goes with it.
 #[derive(Debug)]
-pub struct Bound {
+pub struct BoundSocket {
     pub(super) listener: UnixListener,
     pub(super) file: SocketFile,
 }
@@ -96,18 +96,18 @@ impl Drop for SocketFile {
 ///
 /// # Errors
 /// When somebody answers there, the folder is open to everybody, or the system refuses.
-pub async fn bind(path: &Path) -> Result<Bound, BindError> {
-    let failed = |cause| BindError::Socket { path: path.to_owned(), cause };
+pub async fn bind(path: &Path) -> Result<BoundSocket, SocketError> {
+    let failed = |cause| SocketError::Socket { path: path.to_owned(), cause };
     let folder = path.parent().unwrap_or_else(|| Path::new("/"));
-    let about = fs::metadata(folder).map_err(|cause| BindError::Folder { path: path.to_owned(), cause })?;
+    let about = fs::metadata(folder).map_err(|cause| SocketError::Folder { path: path.to_owned(), cause })?;
     if about.permissions().mode() & 0o002 != 0 {
-        return Err(BindError::OpenFolder(folder.to_owned()));
+        return Err(SocketError::OpenFolder(folder.to_owned()));
     }
     match fs::symlink_metadata(path) {
-        Ok(there) if !there.file_type().is_socket() => return Err(BindError::NoSocket(path.to_owned())),
+        Ok(there) if !there.file_type().is_socket() => return Err(SocketError::NoSocket(path.to_owned())),
         Ok(_) => {
             if answers(path).await.map_err(failed)? {
-                return Err(BindError::Taken(path.to_owned()));
+                return Err(SocketError::Taken(path.to_owned()));
             }
             fs::remove_file(path).map_err(failed)?;
         }
@@ -115,7 +115,7 @@ pub async fn bind(path: &Path) -> Result<Bound, BindError> {
         Err(error) => return Err(failed(error)),
     }
     let listener = UnixListener::bind(path).map_err(failed)?;
-    let bound = Bound { listener, file: SocketFile { path: path.to_owned(), identity: identity(path) } };
+    let bound = BoundSocket { listener, file: SocketFile { path: path.to_owned(), identity: identity(path) } };
     // Who comes in before this line is asked who he is all the same.
     fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(failed)?;
     Ok(bound)
@@ -193,15 +193,16 @@ impl Door {
                 Err(error) => return self.close(&format!("a request is {error}")),
             };
             if !self.requests.lock().take(Instant::now()) {
-                let refusal = Refusal { why: "too many requests".to_owned(), again_in: Some(Duration::from_secs(1)) };
+                let refusal =
+                    SidecarRefusal { why: "too many requests".to_owned(), again_in: Some(Duration::from_secs(1)) };
                 let _ = line::write(&mut write, &Reply::Failed((&refusal).into()).line()).await;
                 return self.close("too many requests");
             }
-            let request = match Request::parse(&line) {
-                Ok(Request::Watch) => return self.watch(read, write).await,
+            let request = match SidecarRequest::parse(&line) {
+                Ok(SidecarRequest::Watch) => return self.watch(read, write).await,
                 Ok(request) => request,
                 Err(error) => {
-                    let reply = Reply::Failed(Failure::NotARequest(error.to_string()));
+                    let reply = Reply::Failed(WireFailure::NotARequest(error.to_string()));
                     let _ = line::write(&mut write, &reply.line()).await;
                     return self.close(&error.to_string());
                 }
@@ -225,7 +226,7 @@ impl Door {
             let reply = tokio::select! {
                 _ = read.read(&mut any) => return,
                 seen = events.recv() => match seen {
-                    Some(seen) => Reply::Seen(Event {
+                    Some(seen) => Reply::Seen(ContainerEvent {
                         addresses: seen.addresses,
                         container: seen.container.to_string(),
                         what: seen.what,
@@ -261,7 +262,7 @@ mod tests {
         let path = folder.path().join("heal.sock");
         let bound = bind(&path).await.unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
-        assert!(matches!(bind(&path).await, Err(BindError::Taken(_))));
+        assert!(matches!(bind(&path).await, Err(SocketError::Taken(_))));
         drop(bound);
         assert!(!path.exists(), "it goes with its listener");
 
@@ -280,9 +281,9 @@ mod tests {
         let open = folder.path().join("open");
         fs::create_dir(&open).unwrap();
         fs::set_permissions(&open, fs::Permissions::from_mode(0o1777)).unwrap();
-        assert!(matches!(bind(&open.join("heal.sock")).await, Err(BindError::OpenFolder(_))));
-        assert!(matches!(bind(&folder.path().join("none/heal.sock")).await, Err(BindError::Folder { .. })));
+        assert!(matches!(bind(&open.join("heal.sock")).await, Err(SocketError::OpenFolder(_))));
+        assert!(matches!(bind(&folder.path().join("none/heal.sock")).await, Err(SocketError::Folder { .. })));
         fs::write(folder.path().join("file"), "").unwrap();
-        assert!(matches!(bind(&folder.path().join("file")).await, Err(BindError::NoSocket(_))));
+        assert!(matches!(bind(&folder.path().join("file")).await, Err(SocketError::NoSocket(_))));
     }
 }

@@ -26,7 +26,7 @@ use crate::types::OwnedTask;
 
 pub use client::Sidecar;
 pub use counter_file::CounterFileError;
-pub use listener::{BindError, Bound, bind};
+pub use listener::{BoundSocket, SocketError, bind};
 pub use rules::Rules;
 pub use wire::SidecarStatus;
 
@@ -50,9 +50,14 @@ impl Service {
     ///
     /// # Errors
     /// When the folder cannot be written, or another sidecar uses it.
-    pub fn start(docker: Docker, rules: Arc<Rules>, bound: Bound, folder: &Path) -> Result<Self, CounterFileError> {
+    pub fn start(
+        docker: Docker,
+        rules: Arc<Rules>,
+        bound: BoundSocket,
+        folder: &Path,
+    ) -> Result<Self, CounterFileError> {
         let handler = Arc::new(RequestHandler::new(docker, rules, Counters::open(folder)?));
-        let Bound { listener, file } = bound;
+        let BoundSocket { listener, file } = bound;
         Ok(Self { listening: OwnedTask::spawn(listener::run(listener, Arc::clone(&handler))), handler, file })
     }
 

@@ -11,18 +11,19 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::model::{HealSpec, Step, UpstreamSpec};
 use crate::docker::{
-    ContainerId, ContainerRef, ContainerState, Docker, DockerError, DockerStatus, ExecError, FindError, Refusal, Seen,
+    ContainerId, ContainerRef, ContainerState, Docker, DockerError, DockerStatus, ExecError, FindError, Seen,
+    SidecarRefusal,
 };
 use crate::heal::{StepDone, run_step};
 use crate::types::{OwnedTask, ServerAddress, UpstreamName, millis};
 
 use super::counters::Counters;
-use super::failure::Failure;
+use super::failure::WireFailure;
 use super::fitting::{WORDS_MAX, fitting};
 use super::gate::HealTerms;
 use super::rate::Rate;
 use super::rules::Rules;
-use super::wire::{self, Container, Reply, Request, SidecarStatus, Target, longest, sum};
+use super::wire::{self, Container, Reply, SidecarRequest, SidecarStatus, WireTarget, longest, sum};
 
 /// Requests that ask Docker something, per second, and how many at once.
 const QUESTIONS: (u32, u32) = (10, 40);
@@ -40,7 +41,7 @@ pub(super) struct RequestHandler {
     counters: Arc<Mutex<Counters>>,
     questions: Mutex<Rate>,
     /// The container that was shown for a backend last: a step is for that one and not for its successor.
-    found: Mutex<HashMap<Target, ContainerId>>,
+    found: Mutex<HashMap<WireTarget, ContainerId>>,
     /// Steps under way; the gate bounds them.
     tasks: Mutex<Vec<OwnedTask>>,
     steps: AtomicU64,
@@ -63,18 +64,20 @@ impl RequestHandler {
         }
     }
 
-    pub(super) async fn answer(self: &Arc<Self>, request: Request) -> Reply {
+    pub(super) async fn answer(self: &Arc<Self>, request: SidecarRequest) -> Reply {
         match request {
-            Request::Status => {
+            SidecarRequest::Status => {
                 // What it says about Docker is to be of now, within bounds.
                 if self.questions.lock().take(Instant::now()) {
                     let _ = tokio::time::timeout(PING, self.docker.ping()).await;
                 }
                 Reply::Status(self.status())
             }
-            Request::Find(target) => self.find(target).await.map_or_else(|error| failed(&error), Reply::Container),
-            Request::Logs(target) => self.logs(&target).await.map_or_else(|error| failed(&error), Reply::Logs),
-            Request::Step { target, index, sum } => match self.step(target, index, sum).await {
+            SidecarRequest::Find(target) => {
+                self.find(target).await.map_or_else(|error| failed(&error), Reply::Container)
+            }
+            SidecarRequest::Logs(target) => self.logs(&target).await.map_or_else(|error| failed(&error), Reply::Logs),
+            SidecarRequest::Step { target, index, sum } => match self.step(target, index, sum).await {
                 Ok(done) => Reply::Done(wire::Done {
                     code: done.code,
                     output: fitting(&done.output, WORDS_MAX),
@@ -83,7 +86,7 @@ impl RequestHandler {
                 Err(failure) => Reply::Failed(failure),
             },
             // The connection watches; see `listener`.
-            Request::Watch => Reply::Beat,
+            SidecarRequest::Watch => Reply::Beat,
         }
     }
 
@@ -114,7 +117,7 @@ impl RequestHandler {
         }
     }
 
-    async fn find(&self, target: Target) -> Result<Container, FindError> {
+    async fn find(&self, target: WireTarget) -> Result<Container, FindError> {
         let (spec, container) = self.locate(&target).await?;
         if let Some(heal) = &spec.heal {
             self.counters.lock().may_begin(&target.upstream, &container.id, &terms(&spec, heal, None))?;
@@ -134,13 +137,13 @@ impl RequestHandler {
         Ok(shown)
     }
 
-    async fn logs(&self, target: &Target) -> Result<String, FindError> {
+    async fn logs(&self, target: &WireTarget) -> Result<String, FindError> {
         let (_, container) = self.locate(target).await?;
         Ok(fitting(&self.docker.logs(&container).await, WORDS_MAX))
     }
 
     /// The container of a backend of the sidecar's own file.
-    async fn locate(&self, target: &Target) -> Result<(Arc<UpstreamSpec>, ContainerRef), FindError> {
+    async fn locate(&self, target: &WireTarget) -> Result<(Arc<UpstreamSpec>, ContainerRef), FindError> {
         let stranger = |why: &str| FindError::Stranger {
             address: target.backend,
             upstream: target.upstream.to_string(),
@@ -153,19 +156,19 @@ impl RequestHandler {
         }
         if !self.questions.lock().take(Instant::now()) {
             let again_in = Some(Duration::from_secs(1));
-            return Err(Refusal { why: "too many requests".into(), again_in }.into());
+            return Err(SidecarRefusal { why: "too many requests".into(), again_in }.into());
         }
         let servers: Vec<ServerAddress> = spec.servers.iter().map(|server| server.address.clone()).collect();
         let container = self.docker.find_member(&target.upstream, &servers, target.backend).await?;
         Ok((Arc::clone(spec), container))
     }
 
-    async fn step(self: &Arc<Self>, target: Target, index: usize, asked: u32) -> Result<StepDone, Failure> {
-        let (spec, container) = self.locate(&target).await.map_err(|error| Failure::from(&error))?;
+    async fn step(self: &Arc<Self>, target: WireTarget, index: usize, asked: u32) -> Result<StepDone, WireFailure> {
+        let (spec, container) = self.locate(&target).await.map_err(|error| WireFailure::from(&error))?;
         let step = spec.heal.as_ref().and_then(|heal| Some((heal, heal.steps.get(index)?)));
         let Some((heal, step)) = step.filter(|(_, step)| sum(step) == asked) else {
             let why = format!("its file has another `heal` for `{}`; both must read the same file", target.upstream);
-            return Err(self.refuse(&target, index, &Refusal { why, again_in: None }));
+            return Err(self.refuse(&target, index, &SidecarRefusal { why, again_in: None }));
         };
         let shown = self.found.lock().get(&target).cloned();
         if shown.is_some_and(|shown| shown != container.id) {
@@ -184,7 +187,7 @@ impl RequestHandler {
     }
 
     /// Runs a step that was counted, in a task of its own.
-    async fn run(self: &Arc<Self>, work: Work, limit: Duration) -> Result<StepDone, Failure> {
+    async fn run(self: &Arc<Self>, work: Work, limit: Duration) -> Result<StepDone, WireFailure> {
         let (tell, told) = oneshot::channel();
         let handler = Arc::clone(self);
         self.steps.fetch_add(1, Ordering::Relaxed);
@@ -205,10 +208,10 @@ impl RequestHandler {
             aside(move || counters.lock().end(&id, acted)).await;
             work.tell(&result);
             // Nobody waits where the edge has ended meanwhile.
-            let _ = tell.send(result.map_err(|error| Failure::from(&error)));
+            let _ = tell.send(result.map_err(|error| WireFailure::from(&error)));
         });
         self.own(task);
-        told.await.unwrap_or_else(|_| Err(Failure::Silent("the sidecar ends".into())))
+        told.await.unwrap_or_else(|_| Err(WireFailure::Silent("the sidecar ends".into())))
     }
 
     fn own(&self, task: OwnedTask) {
@@ -217,11 +220,11 @@ impl RequestHandler {
         tasks.push(task);
     }
 
-    fn refuse(&self, target: &Target, index: usize, refusal: &Refusal) -> Failure {
+    fn refuse(&self, target: &WireTarget, index: usize, refusal: &SidecarRefusal) -> WireFailure {
         let before = self.refused.fetch_add(1, Ordering::Relaxed);
         // One line a refusal would be a way to fill the disk.
         if before < 10 || before.is_power_of_two() {
-            let Target { upstream, backend } = target;
+            let WireTarget { upstream, backend } = target;
             log::warn!("step {index} for {backend} of {upstream}: {refusal} ({} so far)", before + 1);
         }
         refusal.into()

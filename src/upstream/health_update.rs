@@ -11,7 +11,7 @@ use super::evidence::Finding;
 use super::health::{CheckState, Failure, Thresholds};
 use super::lease::Lease;
 use super::pile_up::{SILENCE_MAX, explained};
-use super::pool::Pool;
+use super::pool::BackendPool;
 use super::rotation::Serving;
 use super::stall_monitor::BEAT;
 
@@ -22,7 +22,7 @@ const SLOW_BEATS: u16 = 4;
 /// Waiting requests from which they delay a probe.
 const UNDISTURBED: usize = 4;
 
-impl Pool {
+impl BackendPool {
     /// Has the check of a backend look at once, and those of what its upstream needs: requests say that it is sick.
     pub fn suspect(&self, backend: &Backend) {
         backend.lasting().probe_now.notify_one();

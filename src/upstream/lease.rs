@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::backend::Backend;
 use super::health::CheckState;
-use super::pool::Pool;
+use super::pool::BackendPool;
 
 /// One request's claim on a backend; its work counts as in flight until this is dropped.
 #[derive(Debug)]
@@ -71,14 +71,14 @@ impl Drop for Lease {
 /// Keeps a backend out of rotation until dropped.
 #[must_use = "dropping this lets requests back"]
 pub struct HeldOut {
-    pool: Arc<Pool>,
+    pool: Arc<BackendPool>,
     backend: Arc<Backend>,
     /// 1 where it is no sickness, else 0.
     set_aside: u32,
 }
 
 impl HeldOut {
-    pub(super) fn new(pool: Arc<Pool>, backend: Arc<Backend>, is_planned: bool) -> Self {
+    pub(super) fn new(pool: Arc<BackendPool>, backend: Arc<Backend>, is_planned: bool) -> Self {
         let set_aside = u32::from(is_planned);
         backend.lasting().set_aside.fetch_add(set_aside, Ordering::Relaxed);
         backend.lasting().held_out.fetch_add(1, Ordering::Relaxed);

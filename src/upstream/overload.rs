@@ -39,7 +39,7 @@ const CALM: Duration = Duration::from_millis(500);
 
 /// The limit of one backend.
 #[derive(Debug)]
-pub struct Gate {
+pub struct OverloadGate {
     limit: usize,
     slow_at: Option<Instant>,
     ask_at: Option<Instant>,
@@ -56,7 +56,7 @@ pub struct Gate {
 
 /// What is seen of a backend at a beat.
 #[derive(Debug, Clone, Copy)]
-pub struct Seen {
+pub struct OverloadSample {
     /// Requests that wait for the head of an answer.
     pub waiting: usize,
     /// Answers a second, lately.
@@ -72,7 +72,7 @@ pub struct Seen {
 }
 
 /// A gate that stands open.
-impl Default for Gate {
+impl Default for OverloadGate {
     fn default() -> Self {
         Self {
             limit: UNLIMITED,
@@ -90,7 +90,7 @@ impl Default for Gate {
     }
 }
 
-impl Seen {
+impl OverloadSample {
     fn lag(&self) -> Duration {
         self.probe_age.into_iter().chain(self.probe_ended.map(|(took, _)| took)).max().unwrap_or_default()
     }
@@ -109,7 +109,7 @@ fn amount(count: usize) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
-impl Gate {
+impl OverloadGate {
     /// Requests that may wait at a time; [`UNLIMITED`] unless there is overload.
     pub fn limit(&self) -> usize {
         if self.measuring_since.is_some() { 1 } else { self.limit }
@@ -121,7 +121,7 @@ impl Gate {
     }
 
     /// Takes one beat into account; true when a probe should be made now.
-    pub fn step(&mut self, seen: &Seen, now: Instant) -> bool {
+    pub fn step(&mut self, seen: &OverloadSample, now: Instant) -> bool {
         if seen.target() <= seen.lag() {
             self.slow_at = Some(now);
         }
@@ -155,7 +155,7 @@ impl Gate {
     }
 
     /// The first limit: what is answered within about twice the time that requests should wait.
-    fn begin(&mut self, seen: &Seen, now: Instant) {
+    fn begin(&mut self, seen: &OverloadSample, now: Instant) {
         let answered = (seen.rate * 2.0 * seen.target().as_secs_f64()).ceil();
         let mut limit = LIMIT_MIN;
         while amount(limit) < answered && limit < seen.waiting {
@@ -167,7 +167,7 @@ impl Gate {
 
     /// A check's page that is slow by itself is no queue: where no limit makes it quicker, it is seen what it takes with hardly
     /// anybody before it, and whoever learns from probes learns that.
-    fn measure(&mut self, seen: &Seen, now: Instant) {
+    fn measure(&mut self, seen: &OverloadSample, now: Instant) {
         if let Some(since) = self.measuring_since {
             let was_quick = seen.probe_ended.is_some_and(|(took, before)| before <= 1 && took < seen.slow);
             if was_quick || MEASURE_WITHIN <= now.saturating_duration_since(since) {
@@ -187,7 +187,7 @@ impl Gate {
         }
     }
 
-    fn adjust(&mut self, seen: &Seen, now: Instant) {
+    fn adjust(&mut self, seen: &OverloadSample, now: Instant) {
         self.measure(seen, now);
         if self.measuring_since.is_some() {
             return;
@@ -235,7 +235,7 @@ mod tests {
 
     /// A server of so many workers that take `service` each, behind a gate; requests come at `rate` a second.
     struct Server {
-        gate: Gate,
+        gate: OverloadGate,
         now: Instant,
         workers: usize,
         service: Duration,
@@ -258,7 +258,7 @@ mod tests {
     impl Server {
         fn new(workers: usize, service_ms: u64, probes_queue: bool) -> Self {
             Self {
-                gate: Gate::default(),
+                gate: OverloadGate::default(),
                 now: Instant::now(),
                 workers,
                 service: Duration::from_millis(service_ms),
@@ -323,7 +323,7 @@ mod tests {
                 }
                 let lately =
                     self.answers.iter().filter(|(at, _)| *at <= self.now && self.now - *at < Duration::from_secs(1));
-                let seen = Seen {
+                let seen = OverloadSample {
                     waiting: self.waiting(),
                     rate: lately.count() as f64,
                     probe_age: self.probe.map(|(began, _)| self.now - began),

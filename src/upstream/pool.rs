@@ -40,13 +40,13 @@ pub struct UpstreamTools {
 
 /// A named pool of servers, its health and its turns. Its tasks stop when the last `Arc` is dropped.
 pub struct Upstream {
-    pool: Arc<Pool>,
+    pool: Arc<BackendPool>,
     budget: RetryBudget,
     _discovery: OwnedTask,
     stall_monitor: Mutex<Option<OwnedTask>>,
 }
 
-pub(super) struct Pool {
+pub(super) struct BackendPool {
     pub spec: Arc<UpstreamSpec>,
     pub tools: UpstreamTools,
     pub metrics: Arc<UpstreamMetrics>,
@@ -85,7 +85,7 @@ impl Upstream {
     pub fn start(spec: Arc<UpstreamSpec>, tools: UpstreamTools, previous: Option<&Self>) -> Arc<Self> {
         let inherited = previous.map(|previous| previous.pool.lasting()).unwrap_or_default();
         let (metrics, budget) = (tools.metrics.upstream(&spec.name), RetryBudget::new(spec.retry.budget));
-        let pool = Arc::new(Pool {
+        let pool = Arc::new(BackendPool {
             rotation: ArcSwap::from_pointee(Rotation::empty()),
             held: AtomicUsize::new(0),
             names: watch::Sender::new(()),
@@ -119,7 +119,7 @@ impl Upstream {
         *self.pool.needs.lock() = needs.iter().map(|need| Arc::downgrade(&need.pool)).collect();
     }
 
-    pub(super) fn pool(&self) -> &Arc<Pool> {
+    pub(super) fn pool(&self) -> &Arc<BackendPool> {
         &self.pool
     }
 
@@ -262,7 +262,7 @@ impl Upstream {
     }
 }
 
-impl Pool {
+impl BackendPool {
     pub fn next_turn(&self) -> u64 {
         self.turns.next(&[])
     }

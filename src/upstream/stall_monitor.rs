@@ -14,9 +14,9 @@ use crate::config::model::CheckKind;
 use crate::types::millis;
 
 use super::backend::{Backend, BackendState, move_on};
-use super::overload::{Gate, Seen};
+use super::overload::{OverloadGate, OverloadSample};
 use super::pile_up::{Queue, Sign};
-use super::pool::Pool;
+use super::pool::BackendPool;
 
 /// Pause between two looks.
 pub(super) const BEAT: Duration = Duration::from_millis(50);
@@ -104,7 +104,7 @@ impl Probing {
 }
 
 /// What the monitor remembers of one backend.
-struct Watched {
+struct WatchedBackend {
     /// Answers ever, at the latest looks.
     answers: [u64; KEPT],
     looks: usize,
@@ -115,10 +115,10 @@ struct Watched {
     /// While it still answered: looks for which it counts that requests waited for longer than others.
     overtaken: u8,
     probes: u32,
-    gate: Gate,
+    gate: OverloadGate,
 }
 
-impl Watched {
+impl WatchedBackend {
     fn new(answers: u64) -> Self {
         Self {
             answers: [answers; KEPT],
@@ -127,7 +127,7 @@ impl Watched {
             asked: false,
             overtaken: 0,
             probes: 0,
-            gate: Gate::default(),
+            gate: OverloadGate::default(),
         }
     }
 
@@ -161,7 +161,7 @@ impl Watched {
 }
 
 /// Looks around until the pool is gone.
-pub(super) async fn keep(pool: Weak<Pool>, monitor_wake: Arc<MonitorWake>) {
+pub(super) async fn keep(pool: Weak<BackendPool>, monitor_wake: Arc<MonitorWake>) {
     let mut watched = HashMap::new();
     let (mut idle, mut beats) = (0, 0_u32);
     let mut interval = tokio::time::interval(BEAT);
@@ -203,7 +203,7 @@ pub(super) async fn keep(pool: Weak<Pool>, monitor_wake: Arc<MonitorWake>) {
     }
 }
 
-impl Pool {
+impl BackendPool {
     /// True while requests wait in a backend that gets no more of them.
     fn has_stranded(&self) -> bool {
         self.present().iter().any(|backend| backend.waiting() != 0 && backend.state() != BackendState::Up)
@@ -214,13 +214,13 @@ impl Pool {
     }
 
     /// One look; true while there is something to look at.
-    fn look_around(&self, watched: &mut HashMap<SocketAddr, Watched>, now: Instant) -> bool {
+    fn look_around(&self, watched: &mut HashMap<SocketAddr, WatchedBackend>, now: Instant) -> bool {
         let beat = self.beat.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let rotation = self.rotation.load_full();
         let backends = rotation.all();
         for backend in backends {
             let (answers, ages) = (backend.lasting().evidence.answers(), backend.lasting().waits.ages(beat));
-            watched.entry(backend.address()).or_insert_with(|| Watched::new(answers)).note(answers, ages);
+            watched.entry(backend.address()).or_insert_with(|| WatchedBackend::new(answers)).note(answers, ages);
         }
         if let Some(check) = self.spec.check.as_ref().filter(|check| matches!(check.kind, CheckKind::Http { .. })) {
             for backend in backends {
@@ -241,11 +241,11 @@ impl Pool {
         &self,
         backend: &Arc<Backend>,
         all: &[Arc<Backend>],
-        watched: &mut HashMap<SocketAddr, Watched>,
+        watched: &mut HashMap<SocketAddr, WatchedBackend>,
         now: Instant,
     ) {
         let address = backend.address();
-        let Some(Watched { quiet, asked: false, overtaken, .. }) = watched.get(&address) else { return };
+        let Some(WatchedBackend { quiet, asked: false, overtaken, .. }) = watched.get(&address) else { return };
         let (quiet, overtaken) = (*quiet, *overtaken != 0);
         if quiet < 2 {
             return;
@@ -280,13 +280,19 @@ impl Pool {
     }
 
     /// Finds how many requests may wait at one backend.
-    fn weigh(&self, backend: &Backend, watched: &mut HashMap<SocketAddr, Watched>, timeout: Duration, now: Instant) {
+    fn weigh(
+        &self,
+        backend: &Backend,
+        watched: &mut HashMap<SocketAddr, WatchedBackend>,
+        timeout: Duration,
+        now: Instant,
+    ) {
         let Some(watched) = watched.get_mut(&backend.address()) else { return };
         let probing = &backend.lasting().probing;
         let ended = probing.ended.load(Ordering::Relaxed);
         let has_ended = std::mem::replace(&mut watched.probes, ended) != ended;
         let took = Duration::from_millis(probing.took_ms.load(Ordering::Relaxed));
-        let seen = Seen {
+        let seen = OverloadSample {
             waiting: backend.waiting(),
             rate: rate(watched),
             probe_age: probing.age(now),
@@ -319,7 +325,7 @@ impl Pool {
 }
 
 /// Answers a second over the last one, or what there was of it.
-fn rate(watched: &Watched) -> f64 {
+fn rate(watched: &WatchedBackend) -> f64 {
     let looks = watched.looks.clamp(1, SECOND);
     let answers = u32::try_from(watched.since(looks)).unwrap_or(u32::MAX);
     f64::from(answers) * f64::from(u32::try_from(SECOND / looks.max(1)).unwrap_or(1))
@@ -333,8 +339,8 @@ mod tests {
     type Waits = (usize, u64);
 
     /// Looks of a backend with so many answers a beat, then what waits and how long.
-    fn after(answers_a_beat: u64, waits: &[Waits]) -> Watched {
-        let mut watched = Watched::new(0);
+    fn after(answers_a_beat: u64, waits: &[Waits]) -> WatchedBackend {
+        let mut watched = WatchedBackend::new(0);
         for beat in 1..=40 {
             watched.note(beat * answers_a_beat, (1, 0));
         }

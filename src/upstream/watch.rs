@@ -16,7 +16,7 @@ use crate::types::{OwnedTask, ServerAddress};
 use super::backend::{Backend, BackendState};
 use super::health::{CheckState, Failure};
 use super::lookup::{Lookup, LookupError};
-use super::pool::Pool;
+use super::pool::BackendPool;
 use super::probe::Probe;
 
 /// Pause between two lookups of the servers' names.
@@ -35,7 +35,7 @@ pub(super) type Known = HashMap<ServerAddress, Vec<SocketAddr>>;
 
 /// Resolves the servers of a pool until it is gone, and lets ejections that have ended take effect. A name that takes long
 /// delays no other.
-pub(super) async fn discover(pool: Weak<Pool>, known: Known) {
+pub(super) async fn discover(pool: Weak<BackendPool>, known: Known) {
     let Some(servers) = pool.upgrade().map(|pool| pool.spec.servers.clone()) else { return };
     let book = Mutex::new(Book { known, unasked: servers.len() });
     join_all(servers.iter().map(|server| follow(&pool, &server.address, &book))).await;
@@ -47,7 +47,7 @@ struct Book {
     unasked: usize,
 }
 
-async fn follow(pool: &Weak<Pool>, server: &ServerAddress, book: &Mutex<Book>) {
+async fn follow(pool: &Weak<BackendPool>, server: &ServerAddress, book: &Mutex<Book>) {
     let mut is_first = true;
     while let Some(pool) = pool.upgrade() {
         let mut look = pool.names.subscribe();
@@ -67,7 +67,7 @@ async fn follow(pool: &Weak<Pool>, server: &ServerAddress, book: &Mutex<Book>) {
 
 /// Makes the members of a pool what this answer and the last ones of its other servers say.
 fn note(
-    pool: &Arc<Pool>,
+    pool: &Arc<BackendPool>,
     server: &ServerAddress,
     answer: Result<Lookup, LookupError>,
     book: &Mutex<Book>,
@@ -94,7 +94,7 @@ fn note(
 
 /// The backends of a server that are repaired now, which gives them no requests. Those of one that is gone get none after it
 /// either, until its name is back.
-fn in_repair(pool: &Pool, server: &ServerAddress, is_gone: bool) -> Vec<SocketAddr> {
+fn in_repair(pool: &BackendPool, server: &ServerAddress, is_gone: bool) -> Vec<SocketAddr> {
     let present = pool.present();
     let of_server = present.iter().filter(|backend| backend.server().address == *server);
     let in_repair = of_server.filter(|backend| {
@@ -125,7 +125,12 @@ pub(super) fn members(servers: &[ServerSpec], known: &Known) -> Vec<(SocketAddr,
     all.filter(|(address, _)| taken.insert(*address)).map(|(address, server)| (address, server.clone())).collect()
 }
 
-fn tell(pool: &Pool, server: &ServerAddress, before: Option<&Vec<SocketAddr>>, answer: &Result<Lookup, LookupError>) {
+fn tell(
+    pool: &BackendPool,
+    server: &ServerAddress,
+    before: Option<&Vec<SocketAddr>>,
+    answer: &Result<Lookup, LookupError>,
+) {
     let name = &pool.spec.name;
     match (answer, before) {
         (Ok(Lookup::Found(_) | Lookup::HalfFound(_)), _) => {}
@@ -146,7 +151,7 @@ fn tell(pool: &Pool, server: &ServerAddress, before: Option<&Vec<SocketAddr>>, a
 }
 
 /// Starts the probes of a backend, where its upstream has a check.
-pub(super) fn start_probes(pool: &Arc<Pool>, backend: &Arc<Backend>) -> Option<OwnedTask> {
+pub(super) fn start_probes(pool: &Arc<BackendPool>, backend: &Arc<Backend>) -> Option<OwnedTask> {
     let check = pool.spec.check.clone()?;
     match Probe::new(&check, backend.server(), backend.address()) {
         Ok(probe) => Some(OwnedTask::spawn(probe_on(pool.downgrade(), Arc::clone(backend), probe, check))),
@@ -157,7 +162,7 @@ pub(super) fn start_probes(pool: &Arc<Pool>, backend: &Arc<Backend>) -> Option<O
     }
 }
 
-async fn probe_on(pool: Weak<Pool>, backend: Arc<Backend>, probe: Probe, check: CheckSpec) {
+async fn probe_on(pool: Weak<BackendPool>, backend: Arc<Backend>, probe: Probe, check: CheckSpec) {
     let lasting = backend.lasting();
     loop {
         let start = Instant::now();
@@ -212,7 +217,7 @@ fn is_in_doubt(backend: &Backend, now: Instant) -> bool {
     backend.check_state() == CheckState::Up && backend.lasting().evidence.is_doubted(now)
 }
 
-fn deadline(pool: &Pool, backend: &Backend, usual: Duration, now: Instant) -> Duration {
+fn deadline(pool: &BackendPool, backend: &Backend, usual: Duration, now: Instant) -> Duration {
     if is_in_doubt(backend, now) { pool.latencies.hurried(usual) } else { usual }
 }
 
