@@ -54,24 +54,10 @@ const OWNED: [(&str, &str); 7] = [
     ("x509_parser", "front"),
 ];
 /// Files that may import each other in a circle, and why.
-const CIRCLES: &[(&[&str], &str)] = &[
-    (
-        &["config/raw/mod.rs", "config/raw/upstream.rs", "config/schema/form.rs"],
-        "schemars asks a type for its schema, and the schema names the types",
-    ),
-    (&["upstream/greeting.rs", "upstream/probe.rs"], "cut next"),
-    (
-        &[
-            "upstream/backend.rs",
-            "upstream/lease.rs",
-            "upstream/stall_monitor.rs",
-            "upstream/pool.rs",
-            "upstream/rotation.rs",
-            "upstream/watch.rs",
-        ],
-        "cut next",
-    ),
-];
+const CIRCLES: &[(&[&str], &str)] = &[(
+    &["config/raw/mod.rs", "config/raw/upstream.rs", "config/schema/form.rs"],
+    "schemars asks a type for its schema, and the schema names the types",
+)];
 /// Types that share a name, and why.
 const NAMES: &[(&str, &str)] = &[
     ("Asked", "cut next: plan and relay"),

@@ -15,7 +15,8 @@ use crate::telemetry::{BackendMetrics, Metrics};
 use super::evidence::Evidence;
 use super::health::{CheckState, Failure, Health};
 use super::overload::UNLIMITED;
-use super::stall_monitor::Probing;
+use super::probe_times::ProbeTimes;
+
 use super::waits::Waits;
 
 /// Work without any answer for this long is worth a look.
@@ -54,7 +55,7 @@ pub(super) struct LastingState {
     pub limit: AtomicUsize,
     /// How often it was put out because it is sick: requests that wait in it since before may leave.
     pub evictions: AtomicU32,
-    pub probing: Probing,
+    pub probe_times: ProbeTimes,
     pub metrics: Arc<BackendMetrics>,
     pub idle: Notify,
     pub probe_now: Notify,
@@ -322,7 +323,7 @@ impl LastingState {
             waits: Waits::default(),
             limit: AtomicUsize::new(UNLIMITED),
             evictions: AtomicU32::new(0),
-            probing: Probing::new(now),
+            probe_times: ProbeTimes::new(now),
             metrics,
             idle: Notify::new(),
             probe_now: Notify::new(),

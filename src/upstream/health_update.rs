@@ -97,7 +97,7 @@ impl BackendPool {
                     evidence.clear_ejection(now);
                 }
                 evidence.clear_suspicion(now);
-                let before = lasting.probing.waiting();
+                let before = lasting.probe_times.waiting();
                 // While there is overload one more is a queue already.
                 let undisturbed = if backend.is_limited() { 2 } else { UNDISTURBED };
                 if before.max(backend.waiting()) < undisturbed {

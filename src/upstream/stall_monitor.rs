@@ -4,16 +4,14 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
-
 use crate::config::model::CheckKind;
-use crate::types::millis;
 
 use super::backend::{Backend, BackendState, move_on};
+use super::monitor_wake::MonitorWake;
 use super::overload::{OverloadGate, OverloadSample};
 use super::pile_up::{Queue, Sign};
 use super::pool::BackendPool;
@@ -36,72 +34,6 @@ const STRANDED_BEATS: u32 = 4;
 const FORGOTTEN_SECONDS: u64 = 200;
 /// How long a backend that hangs is in doubt: until probes have decided.
 const DOUBT: Duration = Duration::from_secs(3);
-
-/// Wakes the monitor.
-#[derive(Debug, Default)]
-pub(super) struct MonitorWake {
-    awake: AtomicBool,
-    rung: Notify,
-}
-
-impl MonitorWake {
-    /// There is work. Costs a load while the monitor is awake.
-    pub fn ring(&self) {
-        if !self.awake.load(Ordering::Relaxed) && !self.awake.swap(true, Ordering::SeqCst) {
-            self.rung.notify_one();
-        }
-    }
-}
-
-/// What is known of a backend's probe under way and the one before.
-#[derive(Debug)]
-pub(super) struct Probing {
-    born: Instant,
-    /// When the one under way began, ms since `born`; 0 where there is none.
-    began_ms: AtomicU64,
-    waiting: AtomicUsize,
-    ended: AtomicU32,
-    took_ms: AtomicU64,
-}
-
-impl Probing {
-    pub fn new(now: Instant) -> Self {
-        Self {
-            born: now,
-            began_ms: AtomicU64::new(0),
-            waiting: AtomicUsize::new(0),
-            ended: AtomicU32::new(0),
-            took_ms: AtomicU64::new(0),
-        }
-    }
-
-    fn ms(&self, now: Instant) -> u64 {
-        millis(now.saturating_duration_since(self.born))
-    }
-
-    /// One begins, with so many requests waiting before it.
-    pub fn begin(&self, waiting: usize, now: Instant) {
-        self.waiting.store(waiting, Ordering::Relaxed);
-        self.began_ms.store(self.ms(now).max(1), Ordering::Relaxed);
-    }
-
-    /// Requests that waited when the latest began.
-    pub fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
-    }
-
-    /// It has ended.
-    pub fn end(&self, took: Duration) {
-        self.began_ms.store(0, Ordering::Relaxed);
-        self.took_ms.store(millis(took), Ordering::Relaxed);
-        self.ended.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn age(&self, now: Instant) -> Option<Duration> {
-        let began = self.began_ms.load(Ordering::Relaxed);
-        (began != 0).then(|| Duration::from_millis(self.ms(now).saturating_sub(began)))
-    }
-}
 
 /// What the monitor remembers of one backend.
 struct WatchedBackend {
@@ -183,15 +115,13 @@ pub(super) async fn keep(pool: Weak<BackendPool>, monitor_wake: Arc<MonitorWake>
         if idle < IDLE_BEATS {
             continue;
         }
-        monitor_wake.awake.store(false, Ordering::SeqCst);
-        if pool.has_work() {
-            monitor_wake.awake.store(true, Ordering::SeqCst);
+        if !monitor_wake.may_sleep(|| pool.has_work()) {
             continue;
         }
         let weak = Arc::downgrade(&pool);
         drop(pool);
         let slept = Instant::now();
-        monitor_wake.rung.notified().await;
+        monitor_wake.sleep().await;
         // What was before the sleep says nothing about now.
         watched.clear();
         idle = 0;
@@ -288,15 +218,14 @@ impl BackendPool {
         now: Instant,
     ) {
         let Some(watched) = watched.get_mut(&backend.address()) else { return };
-        let probing = &backend.lasting().probing;
-        let ended = probing.ended.load(Ordering::Relaxed);
+        let probes = &backend.lasting().probe_times;
+        let (ended, took) = probes.ended();
         let has_ended = std::mem::replace(&mut watched.probes, ended) != ended;
-        let took = Duration::from_millis(probing.took_ms.load(Ordering::Relaxed));
         let seen = OverloadSample {
             waiting: backend.waiting(),
             rate: rate(watched),
-            probe_age: probing.age(now),
-            probe_ended: has_ended.then(|| (took, probing.waiting())),
+            probe_age: probes.age(now),
+            probe_ended: has_ended.then(|| (took, probes.waiting())),
             slow: self.latencies.slow(timeout),
             timeout,
         };
