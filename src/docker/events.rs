@@ -113,6 +113,8 @@ impl Docker {
         let options = ListContainersOptions { all: true, ..Default::default() };
         let listed = self.call(CALL_LIMIT, |docker| async move { docker.list_containers(Some(options)).await }).await?;
         let mut known = KnownContainers::default();
+        let ids = listed.iter().filter_map(|summary| ContainerId::parse(summary.id.as_deref()?).ok());
+        self.overdue.lock().keep_those_of(&ids.collect());
         for summary in &listed {
             known.list(summary);
             let label = summary.labels.as_ref().and_then(|labels| labels.get(PROJECT_LABEL));
@@ -159,6 +161,10 @@ impl Docker {
     async fn read_event(&self, known: &mut KnownContainers, event: &EventMessage, wanted: Wanted<'_>) -> Option<Seen> {
         let id = ContainerId::parse(event.actor.as_ref()?.id.as_deref()?).ok()?;
         let what = happening(event)?;
+        if matches!(event.action.as_deref(), Some("die" | "destroy")) {
+            // What ran in it has ended with it.
+            self.overdue.lock().remove(&id);
+        }
         if what == Happening::Starts
             && let Ok(answer) = self.inspect(&id).await
         {
@@ -258,6 +264,32 @@ mod tests {
     use bollard::models::EventActor;
 
     use super::*;
+    use crate::config::model::DockerSpec;
+    use crate::docker::overdue::OverdueCommand;
+
+    fn event(action: &str, signal: Option<&str>) -> EventMessage {
+        EventMessage {
+            action: Some(action.to_owned()),
+            actor: Some(EventActor {
+                id: Some("0123456789ab".to_owned()),
+                attributes: Some(signal.map(|number| ("signal".to_owned(), number.to_owned())).into_iter().collect()),
+            }),
+            ..Default::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_ran_in_a_container_ends_with_it() {
+        let docker = Docker::connect(&DockerSpec::Off);
+        let id = ContainerId::parse("0123456789ab").unwrap();
+        let command = OverdueCommand { exec_id: "abc".to_owned(), command: "sleep 9".to_owned() };
+        docker.overdue.lock().insert(id.clone(), command.clone());
+        let mut known = KnownContainers::default();
+        docker.read_event(&mut known, &event("pause", None), &|_| true).await;
+        assert_eq!(docker.overdue.lock().get(&id), Some(command), "who is paused goes on");
+        docker.read_event(&mut known, &event("die", None), &|_| true).await;
+        assert_eq!(docker.overdue.lock().get(&id), None);
+    }
 
     #[test]
     fn members_are_known_by_service_name_alias_or_address() {
@@ -278,14 +310,6 @@ mod tests {
 
     #[test]
     fn only_what_ends_or_begins_a_container_counts() {
-        let event = |action: &str, signal: Option<&str>| EventMessage {
-            action: Some(action.to_owned()),
-            actor: Some(EventActor {
-                id: Some("0123456789ab".to_owned()),
-                attributes: Some(signal.map(|number| ("signal".to_owned(), number.to_owned())).into_iter().collect()),
-            }),
-            ..Default::default()
-        };
         #[rustfmt::skip]
         let rows = [
             ("kill",        Some("15"), Some(Happening::Stops)),

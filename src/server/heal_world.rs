@@ -27,37 +27,31 @@ pub(super) struct LiveWorld {
 /// What was handed out last, and what it was made from. The healer asks at every event and every second, and next to always
 /// nothing has changed. After a reload it asks at once, so that what was retired is not kept.
 struct Shown {
-    members: Vec<UpstreamMembers>,
+    /// Each upstream with its count of changes.
+    upstreams: Vec<(Arc<Upstream>, u64)>,
     pools: Arc<[HealPool]>,
 }
 
-/// An upstream with its backends of one moment.
-struct UpstreamMembers {
-    upstream: Arc<Upstream>,
-    backends: Vec<Arc<Backend>>,
-}
-
-impl UpstreamMembers {
-    fn of(upstream: &Arc<Upstream>) -> Self {
-        Self { upstream: Arc::clone(upstream), backends: upstream.backends() }
-    }
-
-    fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.upstream, &other.upstream)
-            && self.backends.len() == other.backends.len()
-            && self.backends.iter().zip(&other.backends).all(|(one, other)| Arc::ptr_eq(one, other))
+impl Shown {
+    fn is_of<'u>(&self, upstreams: impl ExactSizeIterator<Item = &'u Arc<Upstream>>) -> bool {
+        self.upstreams.len() == upstreams.len()
+            && self
+                .upstreams
+                .iter()
+                .zip(upstreams)
+                .all(|((shown, membership), now)| Arc::ptr_eq(shown, now) && *membership == now.membership())
     }
 }
 
 impl HealWorld for LiveWorld {
     fn pools(&self) -> Arc<[HealPool]> {
-        let members: Vec<_> = self.snapshots.current().upstreams.values().map(UpstreamMembers::of).collect();
+        let snapshot = self.snapshots.current();
         let mut shown = self.shown.lock();
-        let is_same = shown.members.len() == members.len()
-            && shown.members.iter().zip(&members).all(|(before, now)| before.is_same(now));
-        if !is_same {
-            let pools = members.iter().map(|members| self.pool(members)).collect();
-            *shown = Shown { members, pools };
+        if !shown.is_of(snapshot.upstreams.values()) {
+            let counted = |upstream: &Arc<Upstream>| (Arc::clone(upstream), upstream.membership());
+            let upstreams: Vec<_> = snapshot.upstreams.values().map(counted).collect();
+            let pools = upstreams.iter().map(|(upstream, _)| self.pool(upstream)).collect();
+            *shown = Shown { upstreams, pools };
         }
         Arc::clone(&shown.pools)
     }
@@ -83,14 +77,14 @@ impl HealWorld for LiveWorld {
 
 impl LiveWorld {
     pub(super) fn new(snapshots: Arc<SnapshotCell>, metrics: Arc<Metrics>, changed: Arc<watch::Sender<u64>>) -> Self {
-        let shown = Mutex::new(Shown { members: Vec::new(), pools: Vec::new().into() });
+        let shown = Mutex::new(Shown { upstreams: Vec::new(), pools: Vec::new().into() });
         Self { snapshots, metrics, changed, shown }
     }
 
-    fn pool(&self, UpstreamMembers { upstream, backends }: &UpstreamMembers) -> HealPool {
+    fn pool(&self, upstream: &Arc<Upstream>) -> HealPool {
         HealPool {
             spec: Arc::clone(upstream.spec()),
-            targets: backends.iter().map(|backend| self.target(upstream, Arc::clone(backend))).collect(),
+            targets: upstream.backends().into_iter().map(|backend| self.target(upstream, backend)).collect(),
         }
     }
 

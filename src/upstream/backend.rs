@@ -57,7 +57,6 @@ pub(super) struct LastingState {
     pub evictions: AtomicU32,
     pub probe_times: ProbeTimes,
     pub metrics: Arc<BackendMetrics>,
-    pub idle: Notify,
     pub probe_now: Notify,
 }
 
@@ -276,17 +275,6 @@ impl Backend {
     pub fn end_pretence(&self) {
         self.lasting.pretence.store(false, Ordering::Relaxed);
     }
-
-    /// Waits until it works on no request.
-    pub async fn idle(&self) {
-        loop {
-            let idle = self.lasting.idle.notified();
-            if self.in_flight() == 0 {
-                return;
-            }
-            idle.await;
-        }
-    }
 }
 
 /// Counts what may let a request that waits in one backend go to another, over all backends.
@@ -325,7 +313,6 @@ impl LastingState {
             evictions: AtomicU32::new(0),
             probe_times: ProbeTimes::new(now),
             metrics,
-            idle: Notify::new(),
             probe_now: Notify::new(),
         }
     }

@@ -60,8 +60,6 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.set_answered();
         let lasting = self.backend.lasting();
-        if lasting.in_flight.fetch_sub(1, Ordering::Relaxed) == 1 {
-            lasting.idle.notify_waiters();
-        }
+        lasting.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
@@ -48,6 +48,8 @@ pub(super) struct BackendPool {
     pub names: watch::Sender<()>,
     turns: RoundRobin,
     members: Mutex<Members>,
+    /// Counts the changes of who belongs to it, those that are leaving included.
+    membership: AtomicU64,
     resolved: AtomicBool,
     /// Counts the changes of membership and health.
     pub changed: watch::Sender<u64>,
@@ -83,6 +85,7 @@ impl BackendPool {
             names: watch::Sender::new(()),
             turns: RoundRobin::new(),
             members: Mutex::new(Members { inherited, ..Members::default() }),
+            membership: AtomicU64::new(0),
             resolved: AtomicBool::new(false),
             changed: watch::Sender::new(0),
             monitor_wake: Arc::default(),
@@ -156,7 +159,11 @@ impl BackendPool {
     ) {
         let mut members = self.members.lock();
         let members = &mut *members;
+        let left = members.leaving.len();
         members.leaving.retain(|backend| backend.in_flight() != 0);
+        if members.leaving.len() != left {
+            self.note_membership();
+        }
         let is_same = |(backend, (address, server)): (&Arc<Backend>, &(SocketAddr, ServerSpec))| {
             backend.address() == *address && backend.server() == server
         };
@@ -193,6 +200,17 @@ impl BackendPool {
             }
         }
         members.present.sort_by_key(|(backend, _)| places.get(&backend.address()).copied());
+        self.note_membership();
+    }
+
+    /// Another number means that [`all`](Self::all) has changed.
+    pub fn membership(&self) -> u64 {
+        self.membership.load(Ordering::Acquire)
+    }
+
+    /// Called before the members are unlocked, so that whoever has read the old number reads again.
+    fn note_membership(&self) {
+        self.membership.fetch_add(1, Ordering::Release);
     }
 
     /// Everyone, those that are leaving last.

@@ -74,6 +74,11 @@ impl Upstream {
         self.pool.all()
     }
 
+    /// Counts the changes of [`backends`](Self::backends). Read it before them: a change in between shows later.
+    pub fn membership(&self) -> u64 {
+        self.pool.membership()
+    }
+
     /// Which tier takes requests now.
     pub fn serving(&self) -> Serving {
         self.pool.rotation.load().serving

@@ -95,8 +95,13 @@ async fn replicas_join_and_leave_as_the_name_says() {
     let draining = |backends: &[Arc<Backend>]| backends.iter().filter(|b| b.state() == BackendState::Draining).count();
     until(&upstream, |backends| draining(backends) == 2).await;
     assert_eq!(upstream.select(&[]).unwrap().backend().address(), addresses(&[2])[0]);
+    let membership = upstream.membership();
+    upstream.resolve_now();
+    upstream.changed().changed().await.unwrap();
+    assert_eq!(upstream.membership(), membership, "the same answer changes nothing");
     drop(taken);
     until(&upstream, |backends| backends.len() == 1).await;
+    assert_eq!(upstream.membership(), membership + 1, "those that left are forgotten");
 }
 
 #[tokio::test]
