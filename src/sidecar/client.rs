@@ -132,9 +132,7 @@ impl ContainerDriver for Sidecar {
     async fn find(&self, backend: &BackendRef) -> Result<ContainerRef, FindError> {
         match self.ask(&SidecarRequest::Find(target(backend)), QUESTION).await? {
             Reply::Container(container) => container_of(&container).ok_or_else(|| unexpected().into()),
-            Reply::Failed(failure) => {
-                Err(failure.into_find(backend.upstream.as_str(), backend.address, backend.server.host()))
-            }
+            Reply::Failed(failure) => Err(failure.into_find(backend.server.host())),
             _ => Err(unexpected().into()),
         }
     }

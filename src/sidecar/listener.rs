@@ -195,7 +195,7 @@ impl Door {
             if !self.requests.lock().take(Instant::now()) {
                 let refusal =
                     SidecarRefusal { why: "too many requests".to_owned(), again_in: Some(Duration::from_secs(1)) };
-                let _ = line::write(&mut write, &Reply::Failed((&refusal).into()).line()).await;
+                let _ = line::write(&mut write, &Reply::Failed(refusal.into()).line()).await;
                 return self.close("too many requests");
             }
             let request = match SidecarRequest::parse(&line) {

@@ -73,10 +73,8 @@ impl RequestHandler {
                 }
                 Reply::Status(self.status())
             }
-            SidecarRequest::Find(target) => {
-                self.find(target).await.map_or_else(|error| failed(&error), Reply::Container)
-            }
-            SidecarRequest::Logs(target) => self.logs(&target).await.map_or_else(|error| failed(&error), Reply::Logs),
+            SidecarRequest::Find(target) => self.find(target).await.map_or_else(failed, Reply::Container),
+            SidecarRequest::Logs(target) => self.logs(&target).await.map_or_else(failed, Reply::Logs),
             SidecarRequest::Step { target, index, sum } => match self.step(target, index, sum).await {
                 Ok(done) => Reply::Done(wire::Done {
                     code: done.code,
@@ -164,24 +162,24 @@ impl RequestHandler {
     }
 
     async fn step(self: &Arc<Self>, target: WireTarget, index: usize, asked: u32) -> Result<StepDone, WireFailure> {
-        let (spec, container) = self.locate(&target).await.map_err(|error| WireFailure::from(&error))?;
+        let (spec, container) = self.locate(&target).await.map_err(WireFailure::from)?;
         let step = spec.heal.as_ref().and_then(|heal| Some((heal, heal.steps.get(index)?)));
         let Some((heal, step)) = step.filter(|(_, step)| sum(step) == asked) else {
             let why = format!("its file has another `heal` for `{}`; both must read the same file", target.upstream);
-            return Err(self.refuse(&target, index, &SidecarRefusal { why, again_in: None }));
+            return Err(self.refuse(&target, index, SidecarRefusal { why, again_in: None }));
         };
         let shown = self.found.lock().get(&target).cloned();
         if shown.is_some_and(|shown| shown != container.id) {
-            return Err((&ExecError::Gone(container.name)).into());
+            return Err(ExecError::Gone(container.name).into());
         }
         // A step is for what is sick, and what was stopped is not.
         if !matches!(container.state, ContainerState::Running | ContainerState::Unknown) {
-            return Err((&ExecError::NotRunning { container: container.name, state: container.state }).into());
+            return Err(ExecError::NotRunning { container: container.name, state: container.state }.into());
         }
         let terms = terms(&spec, heal, Some(step));
         let (counters, upstream, id) = (Arc::clone(&self.counters), target.upstream.clone(), container.id.clone());
         let counted = aside(move || counters.lock().begin(&upstream, &id, index, &terms)).await;
-        counted.map_err(|refusal| self.refuse(&target, index, &refusal))?;
+        counted.map_err(|refusal| self.refuse(&target, index, refusal))?;
         let work = Work { upstream: target.upstream, backend: target.backend, container, index, step: step.clone() };
         self.run(work, heal.timeout).await
     }
@@ -208,10 +206,10 @@ impl RequestHandler {
             aside(move || counters.lock().end(&id, acted)).await;
             work.tell(&result);
             // Nobody waits where the edge has ended meanwhile.
-            let _ = tell.send(result.map_err(|error| WireFailure::from(&error)));
+            let _ = tell.send(result.map_err(WireFailure::from));
         });
         self.own(task);
-        told.await.unwrap_or_else(|_| Err(WireFailure::Silent("the sidecar ends".into())))
+        told.await.unwrap_or_else(|_| Err(ExecError::Docker(DockerError::Silent("the sidecar ends".into())).into()))
     }
 
     fn own(&self, task: OwnedTask) {
@@ -220,7 +218,7 @@ impl RequestHandler {
         tasks.push(task);
     }
 
-    fn refuse(&self, target: &WireTarget, index: usize, refusal: &SidecarRefusal) -> WireFailure {
+    fn refuse(&self, target: &WireTarget, index: usize, refusal: SidecarRefusal) -> WireFailure {
         let before = self.refused.fetch_add(1, Ordering::Relaxed);
         // One line a refusal would be a way to fill the disk.
         if before < 10 || before.is_power_of_two() {
@@ -254,7 +252,7 @@ impl Work {
     }
 }
 
-fn failed(error: &FindError) -> Reply {
+fn failed(error: FindError) -> Reply {
     Reply::Failed(error.into())
 }
 
