@@ -25,16 +25,16 @@ async fn a_database_is_healed_before_those_who_need_it() {
         ),
         (upstream("page", &[], None), vec![page]),
     ]);
-    let mut bench = TestLoop::new(&world, driver_that_heals(&[&db]));
+    let mut healing = TestLoop::new(&world, driver_that_heals(&[&db]));
     db.set_up(false);
-    bench.round().await;
-    assert_eq!(bench.driver.performed(), ["systemctl restart mysql in database-3306"]);
-    assert_eq!(bench.reasons(), [NEED_SICK]);
-    bench.round().await;
-    assert_eq!(bench.reasons(), [NEED_JUST_BACK]);
-    bench.state.last_sick.clear();
-    bench.round().await;
-    assert_eq!(bench.driver.performed().len(), 2, "what is still sick then is healed itself");
+    healing.round().await;
+    assert_eq!(healing.driver.performed(), ["systemctl restart mysql in database-3306"]);
+    assert_eq!(healing.reasons(), [NEED_SICK]);
+    healing.round().await;
+    assert_eq!(healing.reasons(), [NEED_JUST_BACK]);
+    healing.state.last_sick.clear();
+    healing.round().await;
+    assert_eq!(healing.driver.performed().len(), 2, "what is still sick then is healed itself");
 }
 
 #[tokio::test]
@@ -46,10 +46,10 @@ async fn a_dependency_is_probed_before_its_dependent_is_healed() {
         (upstream("api", &["database"], Some(heal(reload()))), vec![api]),
         (upstream("database", &[], None), vec![dying]),
     ]);
-    let mut bench = TestLoop::new(&world, FakeDriver::new(vec![], |_| {}));
-    bench.round().await;
-    assert!(bench.driver.performed().is_empty());
-    assert_eq!(bench.reasons(), [NEED_SICK]);
+    let mut healing = TestLoop::new(&world, FakeDriver::new(vec![], |_| {}));
+    healing.round().await;
+    assert!(healing.driver.performed().is_empty());
+    assert_eq!(healing.reasons(), [NEED_SICK]);
 }
 
 /// Replicas of `api`, which needs a `database`, with a page that is up.
@@ -90,10 +90,10 @@ async fn what_siblings_do_not_suffer_from_explains_no_sickness() {
         };
         let siblings: Vec<_> = states.iter().enumerate().map(sibling).collect();
         let all: Vec<_> = std::iter::once(&sick).chain(&siblings).collect();
-        let mut bench = TestLoop::new(&needy(&all, database), driver_that_heals(&[&sick]));
-        bench.round().await;
-        assert_eq!(bench.driver.performed().len(), usize::from(expected), "{case}");
-        assert!(expected || bench.reasons().contains(&NEED_SICK.to_owned()), "{case}: {:?}", bench.reasons());
+        let mut healing = TestLoop::new(&needy(&all, database), driver_that_heals(&[&sick]));
+        healing.round().await;
+        assert_eq!(healing.driver.performed().len(), usize::from(expected), "{case}");
+        assert!(expected || healing.reasons().contains(&NEED_SICK.to_owned()), "{case}: {:?}", healing.reasons());
     }
 }
 
@@ -101,15 +101,16 @@ async fn what_siblings_do_not_suffer_from_explains_no_sickness() {
 async fn who_fell_with_its_siblings_gets_time_to_recover_with_them() {
     let (sick, sibling) = (FakeTarget::sick("api", "10.0.0.2:80"), FakeTarget::sick("api", "10.0.0.3:80"));
     let database = FakeTarget::sick("database", "10.0.0.1:3306");
-    let mut bench = TestLoop::new(&needy(&[&sick, &sibling], vec![Arc::clone(&database)]), driver_that_heals(&[&sick]));
-    bench.round().await;
+    let mut healing =
+        TestLoop::new(&needy(&[&sick, &sibling], vec![Arc::clone(&database)]), driver_that_heals(&[&sick]));
+    healing.round().await;
     database.set_up(true);
     sibling.set_up(true);
-    bench.round().await;
-    assert!(bench.driver.performed().is_empty());
-    assert_eq!(bench.reasons(), [NEED_JUST_BACK]);
+    healing.round().await;
+    assert!(healing.driver.performed().is_empty());
+    assert_eq!(healing.reasons(), [NEED_JUST_BACK]);
     // Of a sibling that was well all the while nothing is to be waited for.
-    bench.state.last_sick.remove(&UpstreamName::parse("api").unwrap());
-    bench.round().await;
-    assert_eq!(bench.driver.performed().len(), 1);
+    healing.state.last_sick.remove(&UpstreamName::parse("api").unwrap());
+    healing.round().await;
+    assert_eq!(healing.driver.performed().len(), 1);
 }

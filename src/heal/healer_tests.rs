@@ -21,13 +21,13 @@ async fn one_backend_of_an_upstream_at_a_time() {
         (upstream("api", &[], Some(heal(reload()))), vec![Arc::clone(&a), Arc::clone(&b)]),
         (upstream("page", &[], None), vec![page]),
     ]);
-    let mut bench = TestLoop::new(&world, driver_that_heals(&[&a]));
-    bench.round().await;
-    assert_eq!(bench.driver.performed(), ["gunicorn reload in api-81"]);
-    assert_eq!(bench.reasons(), ["10.0.0.2:82: 10.0.0.1:81 of the same upstream is being healed first"]);
-    bench.state.backends.values_mut().for_each(|known| known.ask_at = None);
-    bench.round().await;
-    assert_eq!(bench.driver.performed().len(), 2, "then the other");
+    let mut healing = TestLoop::new(&world, driver_that_heals(&[&a]));
+    healing.round().await;
+    assert_eq!(healing.driver.performed(), ["gunicorn reload in api-81"]);
+    assert_eq!(healing.reasons(), ["10.0.0.2:82: 10.0.0.1:81 of the same upstream is being healed first"]);
+    healing.state.backends.values_mut().for_each(|known| known.ask_at = None);
+    healing.round().await;
+    assert_eq!(healing.driver.performed().len(), 2, "then the other");
 }
 
 #[tokio::test]
@@ -40,13 +40,13 @@ async fn two_backends_in_one_container_are_one_heal() {
         (upstream("two", &[], Some(heal(reload()))), vec![Arc::clone(&b)]),
     ]);
     let driver = FakeDriver { always: Some(container("both")), ..FakeDriver::new(vec![], |_| {}) };
-    let mut bench = TestLoop::new(&world, driver);
-    bench.round().await;
-    assert_eq!(bench.driver.performed().len(), 1);
+    let mut healing = TestLoop::new(&world, driver);
+    healing.round().await;
+    assert_eq!(healing.driver.performed().len(), 1);
     assert!(
-        bench.reasons().iter().any(|reason| reason.contains("its container is healed for")),
+        healing.reasons().iter().any(|reason| reason.contains("its container is healed for")),
         "{:?}",
-        bench.reasons()
+        healing.reasons()
     );
 }
 
@@ -57,17 +57,19 @@ async fn everything_at_once_heals_nothing() {
         (upstream("one", &[], Some(heal(reload()))), vec![Arc::clone(&a)]),
         (upstream("two", &[], Some(heal(reload()))), vec![b]),
     ]);
-    let mut bench = TestLoop::new(&world, FakeDriver::new(vec![], |_| {}));
-    bench.round().await;
-    assert!(bench.driver.performed().is_empty());
-    assert!(bench.reasons().iter().all(|reason| reason.contains("suppressed: global")) && bench.reasons().len() == 2);
+    let mut healing = TestLoop::new(&world, FakeDriver::new(vec![], |_| {}));
+    healing.round().await;
+    assert!(healing.driver.performed().is_empty());
+    assert!(
+        healing.reasons().iter().all(|reason| reason.contains("suppressed: global")) && healing.reasons().len() == 2
+    );
     // The first is back, and the other has time to follow.
     a.set_up(true);
-    bench.round().await;
-    assert!(bench.driver.performed().is_empty(), "{:?}", bench.reasons());
-    bench.state.all_sick = bench.state.all_sick.map(|(since, last)| (since, last - SETTLE));
-    bench.round().await;
-    assert_eq!(bench.driver.performed(), ["gunicorn reload in two-82"]);
+    healing.round().await;
+    assert!(healing.driver.performed().is_empty(), "{:?}", healing.reasons());
+    healing.state.all_sick = healing.state.all_sick.map(|(since, last)| (since, last - SETTLE));
+    healing.round().await;
+    assert_eq!(healing.driver.performed(), ["gunicorn reload in two-82"]);
 }
 
 #[tokio::test]
@@ -81,19 +83,19 @@ async fn what_cannot_be_reached_costs_nothing_and_is_asked_again() {
         Err(FindError::Gone { address: target.address, server: "api".into() }),
         Ok(paused),
     ]);
-    let mut bench = TestLoop::new(&world, driver);
+    let mut healing = TestLoop::new(&world, driver);
     for expected in ["no Docker: there is no Docker socket", "may have been recreated", "its container is paused"] {
-        bench.round().await;
-        assert!(bench.reasons()[0].contains(expected), "{:?}", bench.reasons());
-        bench.round().await;
-        assert!(bench.driver.performed().is_empty() && bench.reasons()[0].contains(expected), "not asked at once");
-        let known = bench.state.backends.values_mut().next().unwrap();
+        healing.round().await;
+        assert!(healing.reasons()[0].contains(expected), "{:?}", healing.reasons());
+        healing.round().await;
+        assert!(healing.driver.performed().is_empty() && healing.reasons()[0].contains(expected), "not asked at once");
+        let known = healing.state.backends.values_mut().next().unwrap();
         assert!(known.ask_at.take().is_some(), "but soon");
     }
-    bench.round().await;
+    healing.round().await;
     assert!(target.is_up(), "and healed when it can be");
-    bench.round().await;
-    assert!(bench.reasons().is_empty());
+    healing.round().await;
+    assert!(healing.reasons().is_empty());
 }
 
 #[tokio::test]
@@ -102,13 +104,13 @@ async fn a_backend_broken_for_good_is_given_up() {
     let mut spec = heal(reload());
     spec.cooldown = Duration::ZERO;
     let world = FakeWorld::new(vec![(upstream("api", &[], Some(spec)), vec![target])]);
-    let mut bench = TestLoop::new(&world, FakeDriver::new(vec![], |_| {}));
+    let mut healing = TestLoop::new(&world, FakeDriver::new(vec![], |_| {}));
     for _ in 0..8 {
-        bench.round().await;
+        healing.round().await;
     }
-    assert_eq!(bench.driver.performed().len(), 3, "the budget");
-    assert!(bench.reasons()[0].contains("given up"), "{:?}", bench.reasons());
-    assert_eq!((bench.journal.totals().failed, bench.journal.totals().given_up), (3, 1));
+    assert_eq!(healing.driver.performed().len(), 3, "the budget");
+    assert!(healing.reasons()[0].contains("given up"), "{:?}", healing.reasons());
+    assert_eq!((healing.journal.totals().failed, healing.journal.totals().given_up), (3, 1));
 }
 
 #[tokio::test]
@@ -144,19 +146,19 @@ async fn a_container_that_is_stopped_is_drained_and_not_healed() {
         (upstream("api", &[], Some(heal(reload()))), vec![Arc::clone(&a), Arc::clone(&b)]),
         (upstream("page", &[], None), vec![page]),
     ]);
-    let mut bench = TestLoop::new(&world, driver_that_heals(&[&a]));
-    assert!(bench.state.on_seen(&seen("10.0.0.1", Happening::Stops), Instant::now()).is_empty());
+    let mut healing = TestLoop::new(&world, driver_that_heals(&[&a]));
+    assert!(healing.state.on_seen(&seen("10.0.0.1", Happening::Stops), Instant::now()).is_empty());
     assert!(a.is_held() && !b.is_held());
     a.set_up(false);
-    bench.round().await;
-    assert!(bench.driver.performed().is_empty());
-    assert!(bench.reasons()[0].contains("a plan and no sickness"), "{:?}", bench.reasons());
+    healing.round().await;
+    assert!(healing.driver.performed().is_empty());
+    assert!(healing.reasons()[0].contains("a plan and no sickness"), "{:?}", healing.reasons());
 
     // It is started again, and its check passes only after a while.
-    let actions = bench.state.on_seen(&seen("10.0.0.1", Happening::Starts), Instant::now());
+    let actions = healing.state.on_seen(&seen("10.0.0.1", Happening::Starts), Instant::now());
     assert_eq!(actions.len(), 1);
     let again = Arc::clone(&a);
-    let (back, ()) = tokio::join!(run_all(&mut bench, actions), async move {
+    let (back, ()) = tokio::join!(run_all(&mut healing, actions), async move {
         while again.probes.load(std::sync::atomic::Ordering::SeqCst) < 2 {
             tokio::task::yield_now().await;
         }
@@ -171,14 +173,14 @@ async fn a_container_that_is_stopped_is_drained_and_not_healed() {
 async fn a_container_stopped_twice_is_not_let_back_by_the_first_start() {
     let a = FakeTarget::up("api", "10.0.0.1:81");
     let world = FakeWorld::new(vec![(upstream("api", &[], None), vec![Arc::clone(&a)])]);
-    let mut bench = TestLoop::new(&world, driver_that_heals(&[]));
+    let mut healing = TestLoop::new(&world, driver_that_heals(&[]));
     let now = Instant::now();
-    bench.state.on_seen(&seen("10.0.0.1", Happening::Stops), now);
-    let first = bench.state.on_seen(&seen("10.0.0.1", Happening::Starts), now);
-    bench.state.on_seen(&seen("10.0.0.1", Happening::Stops), now);
-    run_all(&mut bench, first).await;
+    healing.state.on_seen(&seen("10.0.0.1", Happening::Stops), now);
+    let first = healing.state.on_seen(&seen("10.0.0.1", Happening::Starts), now);
+    healing.state.on_seen(&seen("10.0.0.1", Happening::Stops), now);
+    run_all(&mut healing, first).await;
     assert!(a.is_held(), "the second stop holds");
-    bench.state.look(now + Duration::from_secs(61));
+    healing.state.look(now + Duration::from_secs(61));
     assert!(!a.is_held(), "who does not stop after all is judged by its check");
 }
 
@@ -191,16 +193,16 @@ async fn a_rolling_reload_takes_one_after_another_and_stops_at_the_first_that_fa
     for n in 1..=3 {
         driver.finds.get_mut().push_back(Ok(container(&format!("api-{n}"))));
     }
-    let mut bench = TestLoop::new(&world, driver);
-    let work = command(&mut bench, |reply| HealCommand::Reload { upstream: "api".into(), reply }).await.unwrap();
+    let mut healing = TestLoop::new(&world, driver);
+    let work = command(&mut healing, |reply| HealCommand::Reload { upstream: "api".into(), reply }).await.unwrap();
     assert_eq!(work.stopped, None);
     assert_eq!(
         work.heals.iter().map(|heal| (heal.result, heal.asked_by)).collect::<Vec<_>>(),
         [(LadderOutcome::Healed, AskedBy::Reload); 3]
     );
     let performed = ["gunicorn reload in api-1", "gunicorn reload in api-2", "gunicorn reload in api-3"];
-    assert_eq!(bench.driver.performed(), performed, "its first step alone");
-    assert!(all.iter().all(|one| !one.is_held()) && bench.state.commanded.is_empty());
+    assert_eq!(healing.driver.performed(), performed, "its first step alone");
+    assert!(all.iter().all(|one| !one.is_held()) && healing.state.commanded.is_empty());
 
     // Of the second that breaks, the third learns nothing.
     let broken = Arc::clone(&all[1]);
@@ -209,9 +211,9 @@ async fn a_rolling_reload_takes_one_after_another_and_stops_at_the_first_that_fa
     for n in 1..=3 {
         driver.finds.get_mut().push_back(Ok(container(&format!("api-{n}"))));
     }
-    let mut bench = TestLoop::new(&world, driver);
-    let work = command(&mut bench, |reply| HealCommand::Reload { upstream: "api".into(), reply }).await.unwrap();
-    assert_eq!(bench.driver.performed().len(), 2, "{work:?}");
+    let mut healing = TestLoop::new(&world, driver);
+    let work = command(&mut healing, |reply| HealCommand::Reload { upstream: "api".into(), reply }).await.unwrap();
+    assert_eq!(healing.driver.performed().len(), 2, "{work:?}");
     assert!(work.stopped.unwrap().contains("10.0.0.2:80"));
 }
 
@@ -222,23 +224,23 @@ async fn commands_say_what_is_wrong_with_them() {
         (upstream("api", &[], Some(heal(reload()))), vec![Arc::clone(&one)]),
         (upstream("page", &[], None), vec![FakeTarget::up("page", "10.0.0.3:80")]),
     ]);
-    let mut bench = TestLoop::new(&world, driver_that_heals(&[]));
+    let mut healing = TestLoop::new(&world, driver_that_heals(&[]));
     let mut reload = async |name: &str| {
         let upstream = name.to_owned();
-        command::<CommandResult>(&mut bench, |reply| HealCommand::Reload { upstream, reply }).await.unwrap_err()
+        command::<CommandResult>(&mut healing, |reply| HealCommand::Reload { upstream, reply }).await.unwrap_err()
     };
     assert!(reload("nope").await.contains("there are: api, page"));
     assert!(reload("page").await.contains("no `heal`"));
     assert!(reload("api").await.contains("add a replica"), "the only one is not taken away");
     let mut heal = async |backend: Option<&str>| {
         let backend = backend.map(|text| text.parse::<SocketAddr>().unwrap());
-        command(&mut bench, |reply| HealCommand::Heal { upstream: "api".into(), backend, reply }).await
+        command(&mut healing, |reply| HealCommand::Heal { upstream: "api".into(), backend, reply }).await
     };
     assert!(heal(None).await.unwrap_err().contains("10.0.0.1:80"), "nothing is sick, and this is who could be named");
     assert!(heal(Some("10.9.9.9:80")).await.unwrap_err().contains("no backend 10.9.9.9:80"));
     let work = heal(Some("10.0.0.1:80")).await.unwrap();
     assert_eq!(work.heals[0].steps[0].result, StepResult::Helped, "a step although it is up");
-    let drill = command(&mut bench, |reply| HealCommand::Drill { upstream: "api".into(), reply }).await.unwrap_err();
+    let drill = command(&mut healing, |reply| HealCommand::Drill { upstream: "api".into(), reply }).await.unwrap_err();
     assert!(drill.contains("must be up meanwhile"), "{drill}");
 }
 
@@ -250,15 +252,15 @@ async fn a_pause_holds_heals_and_ends_by_itself() {
         (upstream("api", &[], Some(heal(reload()))), vec![Arc::clone(&sick)]),
         (upstream("page", &[], None), vec![page]),
     ]);
-    let mut bench = TestLoop::new(&world, driver_that_heals(&[&sick]));
+    let mut healing = TestLoop::new(&world, driver_that_heals(&[&sick]));
     let span = Some(Duration::from_secs(600));
-    command(&mut bench, |reply| HealCommand::Pause { upstream: None, span, reply }).await.unwrap();
-    bench.round().await;
-    assert!(bench.driver.performed().is_empty());
-    assert!(bench.reasons()[0].contains("healing is paused for"), "{:?}", bench.reasons());
-    command(&mut bench, |reply| HealCommand::Pause { upstream: None, span: None, reply }).await.unwrap();
-    bench.round().await;
-    assert_eq!(bench.driver.performed().len(), 1);
+    command(&mut healing, |reply| HealCommand::Pause { upstream: None, span, reply }).await.unwrap();
+    healing.round().await;
+    assert!(healing.driver.performed().is_empty());
+    assert!(healing.reasons()[0].contains("healing is paused for"), "{:?}", healing.reasons());
+    command(&mut healing, |reply| HealCommand::Pause { upstream: None, span: None, reply }).await.unwrap();
+    healing.round().await;
+    assert_eq!(healing.driver.performed().len(), 1);
 }
 
 #[tokio::test]
@@ -271,18 +273,18 @@ async fn a_new_edge_goes_on_with_the_budget_of_the_old_one() {
         (upstream("api", &[], Some(heal(vec![Step::Exec(vec!["true".into()])]))), vec![Arc::clone(&sick)]),
         (upstream("page", &[], None), vec![page]),
     ]);
-    let bench = |world: &Arc<FakeWorld>| {
-        let mut bench = TestLoop::new(world, FakeDriver::new(vec![], |_| {}));
-        bench.journal = Arc::new(Journal::in_file(&path).unwrap());
-        bench.state.tools.journal = Arc::clone(&bench.journal);
-        bench.state.remember(Instant::now());
-        bench
+    let healing = |world: &Arc<FakeWorld>| {
+        let mut healing = TestLoop::new(world, FakeDriver::new(vec![], |_| {}));
+        healing.journal = Arc::new(Journal::in_file(&path).unwrap());
+        healing.state.tools.journal = Arc::clone(&healing.journal);
+        healing.state.remember(Instant::now());
+        healing
     };
-    let mut first = bench(&world);
+    let mut first = healing(&world);
     first.round().await;
     assert_eq!(first.driver.performed().len(), 1);
     drop(first);
-    let mut second = bench(&world);
+    let mut second = healing(&world);
     second.round().await;
     assert!(second.driver.performed().is_empty(), "the pause of the first edge holds");
     assert!(second.reasons()[0].contains("cooling down"), "{:?}", second.reasons());

@@ -34,13 +34,13 @@ fn tools(driver: &Arc<FakeDriver>, journal: &Arc<Journal>) -> HealTools {
     }
 }
 
-/// Runs a ladder of three steps, whose results are given, on a target that comes up when `cure` is done.
-async fn run(results: Vec<Result<StepDone, ExecError>>, cure: Option<&'static str>, reloaded: Option<Instant>) -> Ran {
+/// Runs a ladder of three steps, whose results are given, on a target that comes up when `helps` is done.
+async fn run(results: Vec<Result<StepDone, ExecError>>, helps: Option<&'static str>, reloaded: Option<Instant>) -> Ran {
     let target = FakeTarget::sick("backend", "10.0.0.1:80");
     let seen = Arc::clone(&target);
     let driver = Arc::new(FakeDriver::new(results, move |step| {
         assert!(seen.is_held(), "a step is run on a backend that is in rotation");
-        if cure.is_some_and(|cure| step.to_string() == cure) {
+        if helps.is_some_and(|helps| step.to_string() == helps) {
             seen.set_up(true);
         }
     }));
@@ -60,9 +60,9 @@ async fn run(results: Vec<Result<StepDone, ExecError>>, cure: Option<&'static st
 
 #[tokio::test]
 async fn the_first_step_that_makes_the_check_pass_is_the_last() {
-    for (cure, count) in [("gunicorn reload", 1), ("gunicorn kill workers", 2), ("restart container", 3)] {
-        let ran = run(vec![], Some(cure), None).await;
-        assert_eq!((ran.report.outcome, ran.performed.len()), (LadderOutcome::Healed, count), "{cure}");
+    for (helps, count) in [("gunicorn reload", 1), ("gunicorn kill workers", 2), ("restart container", 3)] {
+        let ran = run(vec![], Some(helps), None).await;
+        assert_eq!((ran.report.outcome, ran.performed.len()), (LadderOutcome::Healed, count), "{helps}");
         let entry = &ran.journal.entries()[0];
         assert_eq!((entry.result, entry.steps.len()), (LadderOutcome::Healed, count));
         let (last, before) = entry.steps.split_last().unwrap();

@@ -60,23 +60,23 @@ pub(super) fn driver_that_heals(targets: &[&Arc<FakeTarget>]) -> FakeDriver {
     FakeDriver::new(vec![], move |_| targets.iter().for_each(|target| target.set_up(true)))
 }
 
-pub(super) async fn run_all(bench: &mut TestLoop, actions: Vec<BoxFuture<'static, HealEvent>>) -> usize {
-    bench.under_way.extend(actions);
+pub(super) async fn run_all(healing: &mut TestLoop, actions: Vec<BoxFuture<'static, HealEvent>>) -> usize {
+    healing.under_way.extend(actions);
     let mut count = 0;
-    while let Some(event) = bench.under_way.next().await {
+    while let Some(event) = healing.under_way.next().await {
         count += 1;
-        bench.under_way.extend(bench.state.on_event(event, Instant::now()));
+        healing.under_way.extend(healing.state.on_event(event, Instant::now()));
     }
     count
 }
 
 /// Gives a command to the loop and returns its answer.
 pub(super) async fn command<T>(
-    bench: &mut TestLoop,
+    healing: &mut TestLoop,
     make: impl FnOnce(oneshot::Sender<Result<T, String>>) -> HealCommand,
 ) -> Result<T, String> {
     let (reply, answer) = oneshot::channel();
-    let action = bench.state.on_command(make(reply), Instant::now());
-    run_all(bench, action.into_iter().collect()).await;
+    let action = healing.state.on_command(make(reply), Instant::now());
+    run_all(healing, action.into_iter().collect()).await;
     answer.await.unwrap()
 }

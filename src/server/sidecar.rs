@@ -73,7 +73,7 @@ async fn serve(start: SidecarStart, metrics: Arc<Metrics>) -> Result<(), Sidecar
     let rules = Arc::new(Rules::new(config.site.clone()));
     let docker = Docker::connect(&spec.daemon());
     let service = Service::start(docker, Arc::clone(&rules), bound, &state)?;
-    let reload = start_reload(source, Rulebook { rules, generation: 1.into() }, config, &metrics);
+    let reload = start_reload(source, RulesPublisher { rules, generation: 1.into() }, config, &metrics);
     tell(&spec.path, &state);
     signals.next().await;
     log::info!("ending");
@@ -88,13 +88,13 @@ fn tell(path: &Path, state: &Path) {
 }
 
 /// Puts a changed file in force: no more than to know it.
-struct Rulebook {
+struct RulesPublisher {
     rules: Arc<Rules>,
     generation: std::sync::atomic::AtomicU64,
 }
 
 #[async_trait]
-impl Publish for Rulebook {
+impl Publish for RulesPublisher {
     async fn publish(&self, config: Config) -> Result<Published, NotPublished> {
         self.rules.replace(config.site);
         let before = self.generation.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

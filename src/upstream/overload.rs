@@ -22,7 +22,7 @@ const SLOW_COUNTS: Duration = Duration::from_millis(500);
 const ASK_PAUSE: Duration = Duration::from_millis(250);
 const ASK_PAUSE_MAX: Duration = Duration::from_secs(8);
 /// Time between two looks at what the limit costs.
-const JUDGE_EVERY: Duration = Duration::from_secs(2);
+const COMPARE_EVERY: Duration = Duration::from_secs(2);
 /// Share of a beat in the mean rate of answers: slow ones come in bursts.
 const MEAN_PART: f64 = 0.0125;
 /// Share of the best rate of answers below which the limit is too low.
@@ -46,7 +46,7 @@ pub struct OverloadGate {
     ask_pause: Duration,
     mean_rate: f64,
     best_rate: f64,
-    judged_at: Option<Instant>,
+    compared_at: Option<Instant>,
     calm_since: Option<Instant>,
     /// Since when probes are late although the limit is the least.
     late_since: Option<Instant>,
@@ -81,7 +81,7 @@ impl Default for OverloadGate {
             ask_pause: ASK_PAUSE,
             mean_rate: 0.0,
             best_rate: 0.0,
-            judged_at: None,
+            compared_at: None,
             calm_since: None,
             late_since: None,
             measure_pause: MEASURE_FIRST,
@@ -162,7 +162,7 @@ impl OverloadGate {
             limit += 1;
         }
         (self.limit, self.mean_rate, self.best_rate) = (limit, seen.rate, seen.rate);
-        (self.judged_at, self.calm_since) = (Some(now), None);
+        (self.compared_at, self.calm_since) = (Some(now), None);
     }
 
     /// A check's page that is slow by itself is no queue: where no limit makes it quicker, it is seen what it takes with hardly
@@ -204,8 +204,8 @@ impl OverloadGate {
                 self.limit += (self.limit / part).max(1);
             }
         }
-        if self.judged_at.is_none_or(|at| JUDGE_EVERY <= now.saturating_duration_since(at)) {
-            self.judged_at = Some(now);
+        if self.compared_at.is_none_or(|at| COMPARE_EVERY <= now.saturating_duration_since(at)) {
+            self.compared_at = Some(now);
             self.best_rate = (self.best_rate * 0.98).max(self.mean_rate);
             if is_used && self.mean_rate < self.best_rate * RATE_KEPT {
                 self.limit += self.limit / 2;

@@ -166,7 +166,7 @@ impl BackendPool {
         backends.iter().any(|backend| backend.waiting() != 0 || backend.is_limited())
     }
 
-    /// Judges whether requests pile up at one backend.
+    /// Looks whether requests pile up at one backend.
     fn look_at(
         &self,
         backend: &Arc<Backend>,
