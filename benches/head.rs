@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use remora::http1::{Chunked, Form, HeadLimits, RequestHead, ResponseHead, Scan};
+use remora::http1::{Chunked, ChunkedForm, HeadLimits, RequestHead, ResponseHead, Scan};
 
 const LIMITS: HeadLimits = HeadLimits { size: 32 << 10, fields: 100, target: 8 << 10 };
 
@@ -64,7 +64,7 @@ fn chunks(c: &mut Criterion) {
         group.bench_function(name, |b| {
             b.iter(|| {
                 bytes.copy_from_slice(body.as_bytes());
-                let rewritten = Chunked::new(Form::Chunks).rewrite(black_box(&mut bytes)).unwrap();
+                let rewritten = Chunked::new(ChunkedForm::Chunks).rewrite(black_box(&mut bytes)).unwrap();
                 assert_eq!(rewritten.read, body.len());
                 rewritten.written
             });

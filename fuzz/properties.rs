@@ -1,7 +1,8 @@
 //! What the parsers promise, for any bytes. The fuzz targets and `tests/corpora` check the same.
 
 use remora::http1::{
-    BadChunk, Chunked, Form, Framing, HeadLimits, Known, RequestHead, ResponseFraming, ResponseHead, Scan, Version,
+    BadChunk, Chunked, ChunkedForm, Framing, HeadLimits, Known, RequestHead, ResponseFraming, ResponseHead, Scan,
+    Version,
 };
 
 /// The edge's defaults.
@@ -157,7 +158,7 @@ enum Body {
     Refused,
 }
 
-fn rewritten(body: &[u8], form: Form, step: usize) -> Body {
+fn rewritten(body: &[u8], form: ChunkedForm, step: usize) -> Body {
     let mut chunked = Chunked::new(form);
     let (mut out, mut read) = (Vec::new(), 0);
     for piece in body.chunks(step.max(1)) {
@@ -168,7 +169,7 @@ fn rewritten(body: &[u8], form: Form, step: usize) -> Body {
         out.extend_from_slice(&piece[..told.written]);
         read += told.read;
         if chunked.is_done() {
-            if form == Form::Chunks {
+            if form == ChunkedForm::Chunks {
                 out.extend_from_slice(chunked.ending());
             }
             return Body::Whole { out, read };
@@ -201,15 +202,15 @@ fn decoded(mut plain: &[u8]) -> Vec<u8> {
 pub fn framing(bytes: &[u8]) {
     let Some((step, bytes)) = bytes.split_first() else { return };
     let step = usize::from(*step).max(1);
-    let whole = rewritten(bytes, Form::Chunks, bytes.len());
-    assert_eq!(whole, rewritten(bytes, Form::Chunks, step), "by {step}");
-    let data = rewritten(bytes, Form::Data, step);
+    let whole = rewritten(bytes, ChunkedForm::Chunks, bytes.len());
+    assert_eq!(whole, rewritten(bytes, ChunkedForm::Chunks, step), "by {step}");
+    let data = rewritten(bytes, ChunkedForm::Data, step);
     match (&whole, &data) {
         (Body::Whole { out, read }, Body::Whole { out: data, read: also }) => {
             assert_eq!(read, also);
             assert_eq!(&decoded(out), data);
             // What is plain stays as it is.
-            let again = rewritten(out, Form::Chunks, step);
+            let again = rewritten(out, ChunkedForm::Chunks, step);
             assert_eq!(again, Body::Whole { out: out.clone(), read: out.len() });
         }
         (Body::Unfinished { .. }, Body::Unfinished { .. }) | (Body::Refused, Body::Refused) => {}

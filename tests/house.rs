@@ -12,6 +12,8 @@
 
 #[path = "house/circles.rs"]
 mod circles;
+#[path = "house/names.rs"]
+mod names;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -52,24 +54,10 @@ const OWNED: [(&str, &str); 7] = [
     ("x509_parser", "front"),
 ];
 /// Files that may import each other in a circle, and why.
-const CIRCLES: &[(&[&str], &str)] = &[
-    (
-        &["config/raw/mod.rs", "config/raw/upstream.rs", "config/schema/form.rs"],
-        "schemars asks a type for its schema, and the schema names the types",
-    ),
-    (&["upstream/greeting.rs", "upstream/probe.rs"], "cut next"),
-    (
-        &[
-            "upstream/backend.rs",
-            "upstream/lease.rs",
-            "upstream/lookout.rs",
-            "upstream/pool.rs",
-            "upstream/rotation.rs",
-            "upstream/watch.rs",
-        ],
-        "cut next",
-    ),
-];
+const CIRCLES: &[(&[&str], &str)] = &[(
+    &["config/raw/mod.rs", "config/raw/upstream.rs", "config/schema/form.rs"],
+    "schemars asks a type for its schema, and the schema names the types",
+)];
 /// Lines of a file before its tests.
 const LINES_MAX: usize = 420;
 
@@ -145,6 +133,17 @@ fn files_import_in_no_circle() {
         assert!(!reason.is_empty(), "{files:?} have no reason");
         assert!(found.iter().any(|circle| covers(files, circle)), "{files:?} is no circle any more: take it out");
     }
+}
+
+#[test]
+fn no_two_types_share_a_name() {
+    let files = Files::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs"));
+    let types = names::types(files.texts());
+    assert!(400 < types.len(), "only {} types found", types.len());
+    let shown = |files: &BTreeSet<String>| files.iter().cloned().collect::<Vec<_>>().join(", ");
+    let twice = types.iter().filter(|(_, files)| 1 < files.len());
+    let twice: Vec<_> = twice.map(|(name, files)| format!("`{name}` is declared in {}", shown(files))).collect();
+    assert_eq!(twice, [] as [String; 0]);
 }
 
 /// The imports that make a circle.

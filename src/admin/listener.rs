@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::routes;
-use super::source::Source;
+use super::source::AdminSource;
 
 /// Connections at a time; more are closed at once.
 const CONNECTIONS_MOST: usize = 32;
@@ -65,7 +65,7 @@ pub fn bind(address: SocketAddr) -> Result<AdminListener, AdminError> {
 }
 
 /// Serves until dropped; then open connections are closed too.
-pub async fn serve(listener: AdminListener, source: Arc<dyn Source>) {
+pub async fn serve(listener: AdminListener, source: Arc<dyn AdminSource>) {
     let listener = match tokio::net::TcpListener::from_std(listener.0) {
         Ok(listener) => listener,
         Err(error) => {
@@ -92,7 +92,7 @@ pub async fn serve(listener: AdminListener, source: Arc<dyn Source>) {
 }
 
 /// One request and its answer.
-async fn converse(stream: TcpStream, source: Arc<dyn Source>) {
+async fn converse(stream: TcpStream, source: Arc<dyn AdminSource>) {
     let service = service_fn(move |request: http::Request<Incoming>| {
         let source = Arc::clone(&source);
         async move { Ok::<_, Infallible>(routes::answer(&request.into_parts().0, &source).await) }

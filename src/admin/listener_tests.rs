@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::admin::Errand;
+use crate::admin::AdminCommand;
 use crate::admin::Status;
 use crate::admin::status::tests::sample;
 use crate::reload::Reloaded;
@@ -20,7 +20,7 @@ struct Sample {
 }
 
 #[async_trait]
-impl Source for Sample {
+impl AdminSource for Sample {
     fn status(&self) -> Status {
         sample()
     }
@@ -40,11 +40,11 @@ impl Source for Sample {
         Ok(Reloaded { generation: 9, summary: "nothing changed".to_owned(), took: Duration::from_millis(3) })
     }
 
-    async fn errand(&self, errand: Errand) -> Result<Value, String> {
+    async fn command(&self, command: AdminCommand) -> Result<Value, String> {
         if self.broken.load(Ordering::SeqCst) {
             return Err("there is no upstream `apii`".to_owned());
         }
-        Ok(serde_json::json!({ "errand": format!("{errand:?}") }))
+        Ok(serde_json::json!({ "errand": format!("{command:?}") }))
     }
 }
 
@@ -58,7 +58,7 @@ fn start() -> Rig {
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.address().unwrap();
     let source = Arc::new(Sample::default());
-    let shared: Arc<dyn Source> = source.clone();
+    let shared: Arc<dyn AdminSource> = source.clone();
     Rig { address, source, _task: OwnedTask::spawn(serve(listener, shared)) }
 }
 

@@ -12,9 +12,9 @@ use serde_json::json;
 
 use crate::telemetry::metrics::MEDIA_TYPE;
 
-use super::errand::{Errand, Query};
+use super::command::{AdminCommand, Query};
 use super::guard;
-use super::source::Source;
+use super::source::AdminSource;
 use super::status::ReloadAnswer;
 
 /// Every path, with the method it takes.
@@ -44,7 +44,7 @@ enum Page {
 }
 
 /// Answers one request.
-pub(super) async fn answer(head: &Parts, source: &Arc<dyn Source>) -> Response<Full<Bytes>> {
+pub(super) async fn answer(head: &Parts, source: &Arc<dyn AdminSource>) -> Response<Full<Bytes>> {
     if let Some(reason) = guard::refusal(head) {
         return error(StatusCode::FORBIDDEN, reason);
     }
@@ -81,12 +81,12 @@ pub(super) async fn answer(head: &Parts, source: &Arc<dyn Source>) -> Response<F
 }
 
 /// Has the healer do it; 409 where it cannot be begun.
-async fn run(errand: Result<Errand, String>, source: &Arc<dyn Source>) -> Response<Full<Bytes>> {
-    let errand = match errand {
-        Ok(errand) => errand,
+async fn run(command: Result<AdminCommand, String>, source: &Arc<dyn AdminSource>) -> Response<Full<Bytes>> {
+    let command = match command {
+        Ok(command) => command,
         Err(why) => return error(StatusCode::BAD_REQUEST, &why),
     };
-    match source.errand(errand).await {
+    match source.command(command).await {
         Ok(done) => json(StatusCode::OK, &done),
         Err(why) => error(StatusCode::CONFLICT, &why),
     }

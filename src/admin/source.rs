@@ -4,12 +4,12 @@ use async_trait::async_trait;
 
 use crate::reload::Reloaded;
 
-use super::errand::Errand;
+use super::command::AdminCommand;
 use super::status::Status;
 
 /// Where the answers come from.
 #[async_trait]
-pub trait Source: Send + Sync + 'static {
+pub trait AdminSource: Send + Sync + 'static {
     /// Everything that `remora status` shows.
     fn status(&self) -> Status;
 
@@ -29,5 +29,5 @@ pub trait Source: Send + Sync + 'static {
     ///
     /// # Errors
     /// Why it was not begun.
-    async fn errand(&self, errand: Errand) -> Result<serde_json::Value, String>;
+    async fn command(&self, command: AdminCommand) -> Result<serde_json::Value, String>;
 }

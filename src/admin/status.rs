@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::model::{Balance, CheckKind, UpstreamSpec};
-use crate::reload::{Outcome, Reloaded};
+use crate::reload::{ReloadOutcome, Reloaded};
 use crate::telemetry::rfc3339;
 use crate::types::millis;
 
@@ -77,8 +77,8 @@ pub struct ReloadStatus {
     pub error: Option<String>,
 }
 
-impl From<&Outcome> for ReloadStatus {
-    fn from(outcome: &Outcome) -> Self {
+impl From<&ReloadOutcome> for ReloadStatus {
+    fn from(outcome: &ReloadOutcome) -> Self {
         let (summary, error) = match &outcome.result {
             Ok(reloaded) => (Some(reloaded.summary.clone()), None),
             Err(report) => (None, Some(report.clone())),
@@ -191,11 +191,11 @@ pub enum PoolState {
 impl PoolState {
     /// The state of a pool with these backends; one that has left does not count.
     pub fn of(backends: &[BackendStatus]) -> Self {
-        let there = backends.iter().filter(|backend| backend.state != BackendState::Left);
+        let there = backends.iter().filter(|backend| backend.state != ShownState::Left);
         let (mut up, mut all) = (0, 0);
         for backend in there {
             all += 1;
-            up += usize::from(backend.state == BackendState::Up);
+            up += usize::from(backend.state == ShownState::Up);
         }
         match (up, all) {
             (_, 0) => Self::Empty,
@@ -228,7 +228,7 @@ pub struct BackendStatus {
     /// Used only when no other is up.
     pub backup: bool,
     /// Now.
-    pub state: BackendState,
+    pub state: ShownState,
     /// When it came into this state: RFC 3339, UTC.
     pub since: String,
     /// None before the first.
@@ -246,7 +246,7 @@ pub struct BackendStatus {
 /// The state of a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum BackendState {
+pub enum ShownState {
     /// Not checked yet.
     New,
     /// Gets requests.
@@ -266,7 +266,7 @@ pub enum BackendState {
     Left,
 }
 
-impl BackendState {
+impl ShownState {
     /// The word shown.
     pub fn as_str(self) -> &'static str {
         match self {

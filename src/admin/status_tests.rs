@@ -1,9 +1,9 @@
 //! The document's shape: what it says is stable, and what was written can be read.
 
 use super::*;
-use crate::reload::Origin;
+use crate::reload::ReloadOrigin;
 
-pub(crate) fn backend(address: &str, state: BackendState) -> BackendStatus {
+pub(crate) fn backend(address: &str, state: ShownState) -> BackendStatus {
     BackendStatus {
         address: address.to_owned(),
         server: "backend:8000".to_owned(),
@@ -13,10 +13,10 @@ pub(crate) fn backend(address: &str, state: BackendState) -> BackendStatus {
         since: "2026-11-21T08:00:00.000Z".to_owned(),
         last_check: Some(CheckStatus {
             at: "2026-11-21T08:00:01.000Z".to_owned(),
-            result: if state == BackendState::Up { "passed" } else { "status 503" }.to_owned(),
+            result: if state == ShownState::Up { "passed" } else { "status 503" }.to_owned(),
             duration_ms: 3,
         }),
-        cause: (state != BackendState::Up).then(|| "3 checks failed: status 503".to_owned()),
+        cause: (state != ShownState::Up).then(|| "3 checks failed: status 503".to_owned()),
         in_flight: 2,
         requests: 1200,
         failures: 7,
@@ -24,8 +24,7 @@ pub(crate) fn backend(address: &str, state: BackendState) -> BackendStatus {
 }
 
 pub(crate) fn sample() -> Status {
-    let backends =
-        vec![backend("172.18.0.4:8000", BackendState::Up), backend("172.18.0.5:8000", BackendState::Healing)];
+    let backends = vec![backend("172.18.0.4:8000", ShownState::Up), backend("172.18.0.5:8000", ShownState::Healing)];
     let spec = SpecSummary {
         servers: vec!["backend:8000".to_owned()],
         balance: "round_robin".to_owned(),
@@ -74,9 +73,9 @@ fn what_is_written_can_be_read() {
 
 #[test]
 fn a_pool_is_as_good_as_its_backends() {
-    use BackendState::{Draining, Left, New, Up};
+    use ShownState::{Draining, Left, New, Up};
     #[rustfmt::skip]
-    let rows: [(&[BackendState], PoolState); 6] = [
+    let rows: [(&[ShownState], PoolState); 6] = [
         (&[],             PoolState::Empty),
         (&[Left],         PoolState::Empty),
         (&[Up, Up, Left], PoolState::Up),
@@ -93,7 +92,7 @@ fn a_pool_is_as_good_as_its_backends() {
 #[test]
 fn a_refused_reload_shows_its_report() {
     let at = std::time::UNIX_EPOCH + Duration::from_millis(1_795_248_000_123);
-    let refused = Outcome { at, origin: Origin::Signal, result: Err("bad".to_owned()) };
+    let refused = ReloadOutcome { at, origin: ReloadOrigin::Signal, result: Err("bad".to_owned()) };
     let status = ReloadStatus::from(&refused);
     assert_eq!((status.origin.as_str(), status.error.as_deref(), status.summary), ("signal", Some("bad"), None));
     assert_eq!(status.at, "2026-11-21T08:00:00.123Z");

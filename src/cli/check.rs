@@ -10,7 +10,7 @@ use super::{file, terminal};
 
 /// Validate a configuration file and list every problem, without running it.
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(super) struct CheckArguments {
     /// Configuration file [default: /etc/remora/remora.yaml, else conf/remora.yaml]
     file: Option<PathBuf>,
     /// Print the JSON Schema of the file, for editors
@@ -18,7 +18,7 @@ pub(super) struct Arguments {
     schema: bool,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<Exit> {
     if arguments.schema {
         terminal::say(&serde_json::to_string_pretty(&config::schema())?)?;
         return Ok(Exit::Done);

@@ -34,7 +34,7 @@ pub(super) enum ClientError {
 
 /// An answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct AdminResponse {
     pub(super) status: u16,
     pub(super) body: String,
 }
@@ -73,7 +73,12 @@ pub(super) fn error(body: &str) -> String {
 }
 
 /// Asks and waits for the whole answer.
-pub(super) fn ask(address: SocketAddr, method: &str, path: &str, within: Duration) -> Result<Answer, ClientError> {
+pub(super) fn ask(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    within: Duration,
+) -> Result<AdminResponse, ClientError> {
     let mut stream = match TcpStream::connect_timeout(&address, CONNECT_WITHIN) {
         Ok(stream) => stream,
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Err(ClientError::NotRunning(address)),
@@ -110,7 +115,7 @@ fn converse(stream: &mut TcpStream, request: &[u8], within: Duration) -> io::Res
 }
 
 /// The status and the body; `None` when it is not HTTP or not whole.
-fn parse(bytes: &[u8]) -> Option<Answer> {
+fn parse(bytes: &[u8]) -> Option<AdminResponse> {
     let text = std::str::from_utf8(bytes).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
     let mut lines = head.lines();
@@ -120,7 +125,7 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
         name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
     });
     let whole = length.is_none_or(|length| length == body.len());
-    whole.then(|| Answer { status, body: body.to_owned() })
+    whole.then(|| AdminResponse { status, body: body.to_owned() })
 }
 
 #[cfg(test)]
@@ -142,7 +147,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_whole_or_none() {
-        let answer = |body: &str, status| Some(Answer { status, body: body.to_owned() });
+        let answer = |body: &str, status| Some(AdminResponse { status, body: body.to_owned() });
         assert_eq!(parse(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}"), answer("{}", 200));
         assert_eq!(parse(b"HTTP/1.1 422 X\r\n\r\n{}"), answer("{}", 422));
         for bytes in

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::config::model::{Config, DockerSpec, HealSpec, ServerSpec, SidecarSpec, UpstreamSpec};
 use crate::docker::{Docker, DockerError, FindError};
-use crate::heal::{Finding, Verdict, examine};
+use crate::heal::{Feasibility, StepFinding, check_steps};
 use crate::reload::FileLoader;
 use crate::sidecar::Sidecar;
 use crate::telemetry::one_line;
@@ -25,7 +25,7 @@ const CONNECT: Duration = Duration::from_secs(2);
 
 /// Check whether every heal step would work in the containers that exist now. Changes nothing.
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(super) struct DoctorArguments {
     /// Configuration file [default: /etc/remora/remora.yaml, else conf/remora.yaml]
     file: Option<PathBuf>,
     /// Print every finding as JSON
@@ -35,16 +35,16 @@ pub(super) struct Arguments {
 
 /// What was found out about one backend, or about the edge itself.
 #[derive(Debug, Serialize)]
-struct Case {
+struct BackendFindings {
     /// `None` is the edge itself.
     upstream: Option<String>,
     /// Its address, or the server as written where it has none.
     backend: Option<String>,
     container: Option<String>,
-    findings: Vec<Finding>,
+    findings: Vec<StepFinding>,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+pub(super) fn run(arguments: &DoctorArguments) -> anyhow::Result<Exit> {
     let path = file::choose(arguments.file.as_deref())?;
     let loaded = match file::load(&FileLoader::new(path)) {
         Ok(loaded) => loaded,
@@ -54,25 +54,25 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut cases: Vec<Case> = mounts(&loaded.watch.files).into_iter().collect();
-    cases.extend(runtime.block_on(look(&loaded.config)));
-    let text = if arguments.json { serde_json::to_string_pretty(&cases)? } else { render(&cases) };
+    let mut rows: Vec<BackendFindings> = mounts(&loaded.watch.files).into_iter().collect();
+    rows.extend(runtime.block_on(look(&loaded.config)));
+    let text = if arguments.json { serde_json::to_string_pretty(&rows)? } else { render(&rows) };
     terminal::say(text.trim_end())?;
-    let is_broken = cases.iter().flat_map(|case| &case.findings).any(|one| one.verdict == Verdict::Broken);
+    let is_broken = rows.iter().flat_map(|row| &row.findings).any(|one| one.verdict == Feasibility::Broken);
     Ok(if is_broken { Exit::Failed } else { Exit::Done })
 }
 
 /// Files of the configuration that are mounted one by one: their edits may never be seen.
-fn mounts(files: &BTreeSet<PathBuf>) -> Option<Case> {
+fn mounts(files: &BTreeSet<PathBuf>) -> Option<BackendFindings> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let finding = |file: &PathBuf| Finding {
+    let finding = |file: &PathBuf| StepFinding {
         about: file.display().to_string(),
-        verdict: Verdict::Doubtful,
+        verdict: Feasibility::Doubtful,
         note: "is mounted as a single file: when an editor replaces it, the edge keeps the old one; mount its folder"
             .to_owned(),
     };
-    let findings: Vec<Finding> = files.iter().filter(|file| is_mount_point(&mounts, file)).map(finding).collect();
-    (!findings.is_empty()).then_some(Case { upstream: None, backend: None, container: None, findings })
+    let findings: Vec<StepFinding> = files.iter().filter(|file| is_mount_point(&mounts, file)).map(finding).collect();
+    (!findings.is_empty()).then_some(BackendFindings { upstream: None, backend: None, container: None, findings })
 }
 
 /// The fifth field of a line of mountinfo (proc(5)) is where something is mounted, with blanks escaped.
@@ -82,7 +82,7 @@ fn is_mount_point(mounts: &str, file: &Path) -> bool {
     mounts.lines().any(|line| line.split(' ').nth(4) == Some(&file))
 }
 
-async fn look(config: &Config) -> Vec<Case> {
+async fn look(config: &Config) -> Vec<BackendFindings> {
     let eyes = match &config.process.docker {
         DockerSpec::Sidecar(spec) => {
             let docker = Docker::connect(&spec.daemon());
@@ -90,22 +90,22 @@ async fn look(config: &Config) -> Vec<Case> {
         }
         whole => Eyes::Both(Docker::connect(whole)),
     };
-    let mut cases = Vec::new();
+    let mut rows = Vec::new();
     if let (Eyes::Edge, DockerSpec::Sidecar(spec)) = (&eyes, &config.process.docker) {
-        cases.push(ask_sidecar(spec).await);
+        rows.push(ask_sidecar(spec).await);
     }
     for upstream in config.site.upstreams.values() {
         let Some(heal) = &upstream.heal else { continue };
         if let Eyes::Sidecar(docker) = &eyes {
-            cases.extend(look_at_members(docker, upstream, heal).await);
+            rows.extend(look_at_members(docker, upstream, heal).await);
             continue;
         }
         let docker = if let Eyes::Both(docker) = &eyes { Some(docker) } else { None };
         for server in &upstream.servers {
-            cases.extend(look_at_server(docker, upstream, heal, server).await);
+            rows.extend(look_at_server(docker, upstream, heal, server).await);
         }
     }
-    cases
+    rows
 }
 
 /// What can be seen from where the doctor runs.
@@ -118,48 +118,53 @@ enum Eyes {
     Edge,
 }
 
-async fn ask_sidecar(spec: &SidecarSpec) -> Case {
+async fn ask_sidecar(spec: &SidecarSpec) -> BackendFindings {
     let sidecar = match Sidecar::at(spec.path.clone()).status().await {
-        Ok(standing) => Finding {
+        Ok(standing) => StepFinding {
             about: "sidecar".to_owned(),
-            verdict: Verdict::Works,
+            verdict: Feasibility::Works,
             note: format!("responds on {}; Docker: {}", spec.path.display(), standing.docker),
         },
         Err(error) => broken("sidecar", &error.to_string()),
     };
     let elsewhere =
         "from here, where there is no Docker socket; run this too: docker-compose exec sidecar remora doctor";
-    let inside = Finding {
+    let inside = StepFinding {
         about: "containers".to_owned(),
-        verdict: Verdict::Doubtful,
+        verdict: Feasibility::Doubtful,
         note: format!("not checked {elsewhere}"),
     };
-    Case { upstream: None, backend: None, container: None, findings: vec![sidecar, inside] }
+    BackendFindings { upstream: None, backend: None, container: None, findings: vec![sidecar, inside] }
 }
 
 /// The containers of an upstream, as the sidecar would find them.
-async fn look_at_members(docker: &Docker, upstream: &UpstreamSpec, heal: &HealSpec) -> Vec<Case> {
+async fn look_at_members(docker: &Docker, upstream: &UpstreamSpec, heal: &HealSpec) -> Vec<BackendFindings> {
     let servers: Vec<_> = upstream.servers.iter().map(|server| server.address.clone()).collect();
     let written = || servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let members = match docker.members(&servers).await {
         Ok(members) if members.is_empty() => {
             let note = "no matching container: none of this project belongs to these servers";
-            return vec![case_of(upstream, written(), None, vec![broken("container", note)])];
+            return vec![row_of(upstream, written(), None, vec![broken("container", note)])];
         }
         Ok(members) => members,
-        Err(error) => return vec![case_of(upstream, written(), None, vec![broken("container", &error.to_string())])],
+        Err(error) => return vec![row_of(upstream, written(), None, vec![broken("container", &error.to_string())])],
     };
-    let mut cases = Vec::new();
+    let mut rows = Vec::new();
     for (addresses, container) in members {
         let backend = addresses.first().map_or_else(written, ToString::to_string);
-        let findings = examine(docker, &container, &heal.steps).await;
-        cases.push(case_of(upstream, backend, Some(container.name.to_string()), findings));
+        let findings = check_steps(docker, &container, &heal.steps).await;
+        rows.push(row_of(upstream, backend, Some(container.name.to_string()), findings));
     }
-    cases
+    rows
 }
 
-fn case_of(upstream: &UpstreamSpec, backend: String, container: Option<String>, findings: Vec<Finding>) -> Case {
-    Case { upstream: Some(upstream.name.to_string()), backend: Some(backend), container, findings }
+fn row_of(
+    upstream: &UpstreamSpec,
+    backend: String,
+    container: Option<String>,
+    findings: Vec<StepFinding>,
+) -> BackendFindings {
+    BackendFindings { upstream: Some(upstream.name.to_string()), backend: Some(backend), container, findings }
 }
 
 async fn look_at_server(
@@ -167,26 +172,26 @@ async fn look_at_server(
     upstream: &UpstreamSpec,
     heal: &HealSpec,
     server: &ServerSpec,
-) -> Vec<Case> {
-    let case = |backend, container, findings| case_of(upstream, backend, container, findings);
+) -> Vec<BackendFindings> {
+    let row = |backend, container, findings| row_of(upstream, backend, container, findings);
     let written = server.address.to_string();
     let addresses = match SystemResolver::default().resolve(&server.address).await {
         Ok(Lookup::Found(addresses) | Lookup::HalfFound(addresses)) => addresses,
         Ok(Lookup::Gone) => {
-            return vec![case(written, None, vec![broken("name", "does not resolve: there is no such name")])];
+            return vec![row(written, None, vec![broken("name", "does not resolve: there is no such name")])];
         }
-        Err(error) => return vec![case(written, None, vec![broken("name", &format!("does not resolve: {error}"))])],
+        Err(error) => return vec![row(written, None, vec![broken("name", &format!("does not resolve: {error}"))])],
     };
-    let mut cases = Vec::new();
+    let mut rows = Vec::new();
     for address in addresses {
         let mut findings = vec![reach(address).await];
         let Some(docker) = docker else {
-            cases.push(case(address.to_string(), None, findings));
+            rows.push(row(address.to_string(), None, findings));
             continue;
         };
         let container = match docker.find(address, server.address.host()).await {
             Ok(container) => {
-                findings.extend(examine(docker, &container, &heal.steps).await);
+                findings.extend(check_steps(docker, &container, &heal.steps).await);
                 Some(container.name.to_string())
             }
             Err(error) => {
@@ -194,23 +199,23 @@ async fn look_at_server(
                 None
             }
         };
-        cases.push(case(address.to_string(), container, findings));
+        rows.push(row(address.to_string(), container, findings));
     }
-    cases
+    rows
 }
 
-fn broken(about: &str, note: &str) -> Finding {
-    Finding { about: about.to_owned(), verdict: Verdict::Broken, note: note.to_owned() }
+fn broken(about: &str, note: &str) -> StepFinding {
+    StepFinding { about: about.to_owned(), verdict: Feasibility::Broken, note: note.to_owned() }
 }
 
-async fn reach(address: SocketAddr) -> Finding {
+async fn reach(address: SocketAddr) -> StepFinding {
     let about = format!("port {}", address.port());
     let (verdict, note) = match tokio::time::timeout(CONNECT, TcpStream::connect(address)).await {
-        Ok(Ok(_)) => (Verdict::Works, "accepts connections".to_owned()),
-        Ok(Err(error)) => (Verdict::Broken, format!("does not accept connections: {error}")),
-        Err(_) => (Verdict::Broken, "does not respond: do the backend and the edge share a network?".to_owned()),
+        Ok(Ok(_)) => (Feasibility::Works, "accepts connections".to_owned()),
+        Ok(Err(error)) => (Feasibility::Broken, format!("does not accept connections: {error}")),
+        Err(_) => (Feasibility::Broken, "does not respond: do the backend and the edge share a network?".to_owned()),
     };
-    Finding { about, verdict, note }
+    StepFinding { about, verdict, note }
 }
 
 fn advice(error: &FindError) -> String {
@@ -220,22 +225,22 @@ fn advice(error: &FindError) -> String {
     }
 }
 
-fn render(cases: &[Case]) -> String {
+fn render(rows: &[BackendFindings]) -> String {
     let colour = terminal::stdout_has_colour();
-    let findings = || cases.iter().flat_map(|case| &case.findings);
+    let findings = || rows.iter().flat_map(|row| &row.findings);
     let width = findings().map(|one| one.about.chars().count()).max().unwrap_or_default().min(40);
     let mut text = String::new();
-    for case in cases {
-        let title = [&case.upstream, &case.backend, &case.container].into_iter().flatten();
+    for row in rows {
+        let title = [&row.upstream, &row.backend, &row.container].into_iter().flatten();
         let title: Vec<_> = title.map(|part| one_line(part)).collect();
         let _ = writeln!(text, "{}", if title.is_empty() { "the edge".into() } else { title.join("  ") });
-        for one in &case.findings {
+        for one in &row.findings {
             let (about, note) = (one_line(&one.about), one_line(&one.note));
             let _ = writeln!(text, "  {}  {about:width$}  {note}", word(one.verdict, colour));
         }
     }
     let count = |verdict| findings().filter(|one| one.verdict == verdict).count();
-    let summary = match (findings().count(), count(Verdict::Broken), count(Verdict::Doubtful)) {
+    let summary = match (findings().count(), count(Feasibility::Broken), count(Feasibility::Doubtful)) {
         (0, _, _) => "no upstream has a `heal`: nothing to check".to_owned(),
         (_, 0, 0) => "all checks passed".to_owned(),
         (all, broken, doubtful) => format!("{all} checks: {broken} failed, {doubtful} uncertain"),
@@ -245,11 +250,11 @@ fn render(cases: &[Case]) -> String {
 }
 
 /// The verdict, as wide as the widest.
-fn word(verdict: Verdict, colour: bool) -> String {
+fn word(verdict: Feasibility, colour: bool) -> String {
     let (word, paint) = match verdict {
-        Verdict::Works => ("ok       ", "\x1b[32m"),
-        Verdict::Doubtful => ("uncertain", "\x1b[33m"),
-        Verdict::Broken => ("failed   ", "\x1b[31m"),
+        Feasibility::Works => ("ok       ", "\x1b[32m"),
+        Feasibility::Doubtful => ("uncertain", "\x1b[33m"),
+        Feasibility::Broken => ("failed   ", "\x1b[31m"),
     };
     if colour { format!("{paint}{word}\x1b[0m") } else { word.to_owned() }
 }
@@ -276,17 +281,18 @@ mod tests {
 
     #[test]
     fn a_report_obeys_no_byte_it_shows() {
-        let finding = |about: &str, verdict, note: &str| Finding { about: about.into(), verdict, note: note.into() };
-        let case = Case {
+        let finding =
+            |about: &str, verdict, note: &str| StepFinding { about: about.into(), verdict, note: note.into() };
+        let row = BackendFindings {
             upstream: Some("api".into()),
             backend: Some("10.0.0.1:80".into()),
             container: Some("stack_api_1".into()),
             findings: vec![
-                finding("gunicorn reload", Verdict::Works, "gunicorn runs"),
-                finding("pkill x", Verdict::Broken, "no\x1b[2Jthing\nmatches"),
+                finding("gunicorn reload", Feasibility::Works, "gunicorn runs"),
+                finding("pkill x", Feasibility::Broken, "no\x1b[2Jthing\nmatches"),
             ],
         };
-        let text = render(&[case]);
+        let text = render(&[row]);
         assert!(
             text.starts_with("api  10.0.0.1:80  stack_api_1\n  ok         gunicorn reload  gunicorn runs\n"),
             "{text}"

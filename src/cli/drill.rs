@@ -20,7 +20,7 @@ const WITHIN: Duration = Duration::from_secs(29 * 60);
 ///
 /// Only its probes fail, not its process, until a step of its `heal` has run for real. Other backends must be up.
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(super) struct DrillArguments {
     /// Upstream to drill
     upstream: String,
     /// Print the result as JSON
@@ -30,7 +30,7 @@ pub(super) struct Arguments {
     admin: Admin,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+pub(super) fn run(arguments: &DrillArguments) -> anyhow::Result<Exit> {
     let path = query("/drill", &[("upstream", Some(&arguments.upstream))]);
     let answer = client::ask(arguments.admin.address()?, "POST", &path, WITHIN)?;
     if answer.status != 200 {

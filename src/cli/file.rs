@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::reload::{FileLoader, Loaded};
+use crate::reload::{FileLoader, LoadedConfig};
 
 use super::terminal;
 
@@ -23,7 +23,7 @@ pub(super) fn choose(named: Option<&Path>) -> Result<PathBuf, NoFile> {
 ///
 /// # Errors
 /// With the whole report, for a person to read.
-pub(super) fn load(loader: &FileLoader) -> Result<Loaded, String> {
+pub(super) fn load(loader: &FileLoader) -> Result<LoadedConfig, String> {
     let colour = terminal::stderr_has_colour();
     let (loaded, warnings) = loader.read().map_err(|report| report.render(colour))?;
     for warning in warnings {

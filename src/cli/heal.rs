@@ -20,7 +20,7 @@ const WITHIN: Duration = Duration::from_secs(29 * 60);
 /// Heal backends now, or pause healing.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-pub(super) struct Arguments {
+pub(super) struct HealArguments {
     #[command(subcommand)]
     pause: Option<Pause>,
     /// Upstream to heal
@@ -60,7 +60,7 @@ fn span(text: &str) -> Result<String, String> {
     parse_duration(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+pub(super) fn run(arguments: &HealArguments) -> anyhow::Result<Exit> {
     match &arguments.pause {
         Some(Pause::Pause { upstream, span, admin }) => {
             let path = query("/pause", &[("upstream", upstream.as_deref()), ("for", Some(span))]);

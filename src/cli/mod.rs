@@ -28,29 +28,29 @@ pub use exit::Exit;
 #[command(name = "remora", version, max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum CliCommand {
     /// Run the edge.
-    Run(run::Arguments),
+    Run(run::RunArguments),
     /// Validate a configuration file and list every problem, without running it.
-    Check(check::Arguments),
+    Check(check::CheckArguments),
     /// Check whether every heal step would work in the containers that exist now. Changes nothing.
-    Doctor(doctor::Arguments),
+    Doctor(doctor::DoctorArguments),
     /// Run the edge with sample backends in one process; no file, no Docker.
     Demo,
     /// Reload the running edge's configuration, or the replicas of an upstream one by one.
-    Reload(reload::Arguments),
+    Reload(reload::ReloadArguments),
     /// Heal backends now, or pause healing.
-    Heal(heal::Arguments),
+    Heal(heal::HealArguments),
     /// Simulate a failing backend, and show how it is detected and healed.
-    Drill(drill::Arguments),
+    Drill(drill::DrillArguments),
     /// Show routes, upstreams, backends and heals of the running edge.
-    Status(status::Arguments),
+    Status(status::StatusArguments),
     /// Run the privileged healing helper: it holds the Docker socket and runs only the heals in the file.
-    Sidecar(sidecar::Arguments),
+    Sidecar(sidecar::SidecarArguments),
 }
 
 /// Runs the command that was typed.
@@ -67,17 +67,17 @@ pub fn main() -> Exit {
     exit
 }
 
-fn dispatch(command: Command) -> Exit {
+fn dispatch(command: CliCommand) -> Exit {
     let done = match command {
-        Command::Run(arguments) => run::run(&arguments),
-        Command::Check(arguments) => check::run(&arguments),
-        Command::Demo => demo::run(),
-        Command::Doctor(arguments) => doctor::run(&arguments),
-        Command::Reload(arguments) => reload::run(&arguments),
-        Command::Heal(arguments) => heal::run(&arguments),
-        Command::Drill(arguments) => drill::run(&arguments),
-        Command::Status(arguments) => status::run(&arguments),
-        Command::Sidecar(arguments) => sidecar::run(&arguments),
+        CliCommand::Run(arguments) => run::run(&arguments),
+        CliCommand::Check(arguments) => check::run(&arguments),
+        CliCommand::Demo => demo::run(),
+        CliCommand::Doctor(arguments) => doctor::run(&arguments),
+        CliCommand::Reload(arguments) => reload::run(&arguments),
+        CliCommand::Heal(arguments) => heal::run(&arguments),
+        CliCommand::Drill(arguments) => drill::run(&arguments),
+        CliCommand::Status(arguments) => status::run(&arguments),
+        CliCommand::Sidecar(arguments) => sidecar::run(&arguments),
     };
     done.unwrap_or_else(|error| {
         terminal::complain(&format!("remora: {error:#}"));

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use crate::admin::status::ReloadAnswer;
 
-use super::client::{self, Admin, Answer, error, query};
+use super::client::{self, Admin, AdminResponse, error, query};
 use super::exit::Exit;
 use super::{heal, terminal};
 
@@ -17,7 +17,7 @@ const WITHIN: Duration = Duration::from_secs(115);
 ///
 /// With UPSTREAM, the first step of its `heal` runs on each replica in turn, while the others get its requests.
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(super) struct ReloadArguments {
     /// Upstream whose replicas are reloaded [default: the edge reloads its configuration]
     upstream: Option<String>,
     /// Print the result as JSON
@@ -27,7 +27,7 @@ pub(super) struct Arguments {
     admin: Admin,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+pub(super) fn run(arguments: &ReloadArguments) -> anyhow::Result<Exit> {
     if arguments.upstream.is_some() {
         let path = query("/reload", &[("upstream", arguments.upstream.as_deref())]);
         return heal::work(&arguments.admin, &path, arguments.json);
@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 }
 
 /// The line to print, or the report of a file that was refused.
-fn outcome(answer: &Answer) -> anyhow::Result<Result<String, String>> {
+fn outcome(answer: &AdminResponse) -> anyhow::Result<Result<String, String>> {
     match answer.status {
         200 => {
             let ReloadAnswer { generation, summary, took_ms } =
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn the_answer_becomes_a_line_or_a_report() {
-        let answer = |status, body: &str| Answer { status, body: body.to_owned() };
+        let answer = |status, body: &str| AdminResponse { status, body: body.to_owned() };
         let good = outcome(&answer(200, r#"{"generation":8,"summary":"1 route added (/x)","took_ms":12}"#)).unwrap();
         assert_eq!(good.unwrap(), "generation 8 in force: 1 route added (/x) (12 ms)");
         let bad = outcome(&answer(422, r#"{"error":"error: no upstream\n  --> remora.yaml:4:1"}"#)).unwrap();

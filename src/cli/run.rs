@@ -10,12 +10,12 @@ use super::{file, terminal};
 
 /// Run the edge.
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(super) struct RunArguments {
     /// Configuration file [default: /etc/remora/remora.yaml, else conf/remora.yaml]
     file: Option<PathBuf>,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<Exit> {
     let file = file::choose(arguments.file.as_deref())?;
     let loader = FileLoader::new(file.clone());
     match file::load(&loader) {

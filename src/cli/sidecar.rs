@@ -8,7 +8,7 @@ use anyhow::bail;
 use crate::config::model::{DockerSpec, SidecarSpec};
 use crate::reload::FileLoader;
 use crate::server::{FileSource, SidecarStart, run_sidecar};
-use crate::sidecar::{Sidecar, Standing};
+use crate::sidecar::{Sidecar, SidecarStatus};
 
 use super::exit::Exit;
 use super::{file, terminal};
@@ -18,7 +18,7 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 /// Run the privileged healing helper: it holds the Docker socket and runs only the heals in the file.
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(super) struct SidecarArguments {
     /// Configuration file with `docker: { sidecar: PATH }` [default: /etc/remora/remora.yaml, else conf/remora.yaml]
     file: Option<PathBuf>,
     /// Folder for the heal counters, which survive a restart; for the sidecar only
@@ -36,7 +36,7 @@ pub(super) struct Arguments {
 )]
 pub(super) struct NotConfigured(pub(super) String);
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+pub(super) fn run(arguments: &SidecarArguments) -> anyhow::Result<Exit> {
     let file = file::choose(arguments.file.as_deref())?;
     let loader = FileLoader::new(file.clone());
     let loaded = match file::load(&loader) {
@@ -71,8 +71,8 @@ fn status(spec: &SidecarSpec) -> anyhow::Result<Exit> {
     }
 }
 
-fn shown(standing: &Standing) -> String {
-    let Standing { docker, upstreams, steps, running, refused, closed } = standing;
+fn shown(standing: &SidecarStatus) -> String {
+    let SidecarStatus { docker, upstreams, steps, running, refused, closed } = standing;
     format!(
         "Docker: {docker}\nupstreams with a heal: {upstreams}\nsteps: {steps} run, {running} running, {refused} refused\n\
          connections closed: {closed}"

@@ -19,7 +19,7 @@ const EVERY: Duration = Duration::from_secs(2);
 
 /// Show routes, upstreams, backends and heals of the running edge.
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
+pub(super) struct StatusArguments {
     /// Print the whole document as JSON
     #[arg(long, conflicts_with = "watch")]
     json: bool,
@@ -30,7 +30,7 @@ pub(super) struct Arguments {
     admin: Admin,
 }
 
-pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+pub(super) fn run(arguments: &StatusArguments) -> anyhow::Result<Exit> {
     let address = arguments.admin.address()?;
     let look = Look { colour: terminal::stdout_has_colour(), utf8: terminal::has_utf8(), width: terminal::width() };
     loop {

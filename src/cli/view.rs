@@ -7,7 +7,7 @@ use chrono::DateTime;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
 use crate::admin::Status;
-use crate::admin::status::{BackendState, BackendStatus, PoolState, ProcessStatus, ReloadStatus, UpstreamStatus};
+use crate::admin::status::{BackendStatus, PoolState, ProcessStatus, ReloadStatus, ShownState, UpstreamStatus};
 use crate::telemetry::one_line;
 
 /// Heals shown, newest last.
@@ -135,13 +135,9 @@ fn upstreams(text: &mut String, status: &Status, look: Look, now: SystemTime) {
 
 fn row(name: String, backend: &BackendStatus, now: SystemTime) -> [String; 8] {
     let colour = match backend.state {
-        BackendState::Up => GOOD,
-        BackendState::New
-        | BackendState::Draining
-        | BackendState::Healing
-        | BackendState::Held
-        | BackendState::Left => FAIR,
-        BackendState::Down | BackendState::Ejected => BAD,
+        ShownState::Up => GOOD,
+        ShownState::New | ShownState::Draining | ShownState::Healing | ShownState::Held | ShownState::Left => FAIR,
+        ShownState::Down | ShownState::Ejected => BAD,
     };
     let check = backend.last_check.as_ref().map(|check| format!("{} {} ms", plain(&check.result), check.duration_ms));
     let mut address = plain(&backend.address);
@@ -161,8 +157,8 @@ fn row(name: String, backend: &BackendStatus, now: SystemTime) -> [String; 8] {
 }
 
 fn pool(upstream: &UpstreamStatus) -> String {
-    let up = upstream.backends.iter().filter(|backend| backend.state == BackendState::Up).count();
-    let all = upstream.backends.iter().filter(|backend| backend.state != BackendState::Left).count();
+    let up = upstream.backends.iter().filter(|backend| backend.state == ShownState::Up).count();
+    let all = upstream.backends.iter().filter(|backend| backend.state != ShownState::Left).count();
     let colour = match upstream.state {
         PoolState::Up => GOOD,
         PoolState::Degraded => FAIR,

@@ -38,7 +38,7 @@ fn one_screen_tells_what_runs_and_what_is_wrong() {
 #[test]
 fn it_fits_the_width_and_the_terminal() {
     let mut status = sample();
-    let mut long = backend("[fd00:1234:5678:9abc:def0:1234:5678:9abc]:65535", BackendState::Ejected);
+    let mut long = backend("[fd00:1234:5678:9abc:def0:1234:5678:9abc]:65535", ShownState::Ejected);
     long.backup = true;
     long.requests = 123_456_789_012;
     status.upstreams[0].name = "a-name-of-sixty-three-characters-that-somebody-may-really-use-x".to_owned();

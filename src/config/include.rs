@@ -12,7 +12,7 @@ use super::words::quoted;
 
 /// What a pattern finds.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct IncludedFiles {
     /// In the order of their names.
     pub files: Vec<PathBuf>,
     /// Existing folders where another may appear.
@@ -21,28 +21,28 @@ pub(super) struct Found {
 
 /// Why a pattern is not followed.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub(super) struct RefusedInclude {
     pub message: String,
     pub help: &'static str,
     /// Existing folders where what is missing may appear.
     pub folders: Vec<PathBuf>,
 }
 
-impl Refused {
+impl RefusedInclude {
     fn new(message: impl Into<String>, help: &'static str) -> Self {
         Self { message: message.into(), help, folders: Vec::new() }
     }
 }
 
 /// Finds the files of a pattern, which is relative to `folder`.
-pub(super) fn find(pattern: &str, folder: &Path) -> Result<Found, Refused> {
+pub(super) fn find(pattern: &str, folder: &Path) -> Result<IncludedFiles, RefusedInclude> {
     if pattern.trim().is_empty() {
-        return Err(Refused::new("this entry is empty", "name a file or a pattern"));
+        return Err(RefusedInclude::new("this entry is empty", "name a file or a pattern"));
     }
     if pattern.contains("**") {
         // It would walk whatever lies below, which has no bound.
         let message = format!("{} contains `**`", quoted(pattern));
-        return Err(Refused::new(message, "write one `*` for each folder: `../upstreams/*/upstream.yaml`"));
+        return Err(RefusedInclude::new(message, "write one `*` for each folder: `../upstreams/*/upstream.yaml`"));
     }
     if !pattern.contains(['*', '?', '[']) {
         return literal(pattern, folder.join(pattern));
@@ -64,18 +64,18 @@ pub(super) fn find(pattern: &str, folder: &Path) -> Result<Found, Refused> {
     if folders.is_empty() {
         folders.push(folder.to_owned());
     }
-    Ok(Found { files, folders })
+    Ok(IncludedFiles { files, folders })
 }
 
-fn literal(pattern: &str, path: PathBuf) -> Result<Found, Refused> {
+fn literal(pattern: &str, path: PathBuf) -> Result<IncludedFiles, RefusedInclude> {
     let folders: Vec<PathBuf> =
         folder_of(&path).ancestors().find(|folder| folder.is_dir()).map(Path::to_owned).into_iter().collect();
     if !path.exists() {
         let message = format!("the included file {} does not exist", quoted(pattern));
         let help = "check the path, which is relative to this file; only a pattern with `*` may match nothing";
-        return Err(Refused { folders, ..Refused::new(message, help) });
+        return Err(RefusedInclude { folders, ..RefusedInclude::new(message, help) });
     }
-    Ok(Found { files: vec![path], folders })
+    Ok(IncludedFiles { files: vec![path], folders })
 }
 
 /// The pattern below its folder, whose own name is no pattern.
@@ -86,12 +86,12 @@ fn rooted(pattern: &str, folder: &Path) -> String {
     format!("{}/{pattern}", Pattern::escape(&folder.to_string_lossy()))
 }
 
-fn matches(whole: &str, pattern: &str) -> Result<Vec<PathBuf>, Refused> {
+fn matches(whole: &str, pattern: &str) -> Result<Vec<PathBuf>, RefusedInclude> {
     let options =
         MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
     let found = glob::glob_with(whole, options).map_err(|error| {
         let message = format!("{} is not a pattern: {}", quoted(pattern), error.msg);
-        Refused::new(message, "write a pattern such as `../upstreams/*/upstream.yaml`")
+        RefusedInclude::new(message, "write a pattern such as `../upstreams/*/upstream.yaml`")
     })?;
     Ok(found.filter_map(Result::ok).collect())
 }

@@ -9,7 +9,7 @@ use super::env::{Env, expand};
 use super::include;
 use super::model::Config;
 use super::outline::{NoOutline, Outline};
-use super::place::{FileId, Place, Span};
+use super::place::{FileId, Place, TextSpan};
 use super::problem::{Problem, Problems};
 use super::raw::{RawFile, RawFragment};
 use super::read::{Item, expand_all, field, one_or_many, open, text};
@@ -20,7 +20,7 @@ use super::words::quoted;
 
 /// A configuration and what it was made from.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedFiles {
     /// What the files mean.
     pub config: Config,
     /// The files that were read, the main one first.
@@ -38,7 +38,7 @@ pub struct Loaded {
 ///
 /// # Errors
 /// With every problem of every file at once. A name that does not resolve is none: it may appear later.
-pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Report> {
+pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<LoadedFiles, Report> {
     load_from(path, None, env)
 }
 
@@ -46,18 +46,18 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded,
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_text(path: &Path, text: String, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Report> {
+pub fn load_text(path: &Path, text: String, env: &dyn Fn(&str) -> Option<String>) -> Result<LoadedFiles, Report> {
     load_from(path, Some(text), env)
 }
 
-fn load_from(path: &Path, given: Option<String>, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Report> {
+fn load_from(path: &Path, given: Option<String>, env: &dyn Fn(&str) -> Option<String>) -> Result<LoadedFiles, Report> {
     let mut loading =
         Loading { sources: Sources::default(), problems: Problems::default(), watch: BTreeSet::new(), given, env };
     let config = loading.config(path);
     let Loading { sources, problems, watch, .. } = loading;
     let watch: Vec<PathBuf> = watch.into_iter().collect();
     match config {
-        Some(config) if problems.errors.is_empty() => Ok(Loaded {
+        Some(config) if problems.errors.is_empty() => Ok(LoadedFiles {
             config,
             files: sources.iter().map(|source| source.path.clone()).collect(),
             watch,
@@ -189,7 +189,7 @@ impl Loading<'_> {
 }
 
 fn no_outline(none: NoOutline, id: FileId, text: &str) -> Problem {
-    let at = |span: Span| Place::span(id, span);
+    let at = |span: TextSpan| Place::span(id, span);
     match none {
         NoOutline::Syntax { message, span } => match tree::syntax_error(text) {
             Some(error) => syntax(&error, id),
@@ -208,7 +208,7 @@ fn no_outline(none: NoOutline, id: FileId, text: &str) -> Problem {
 
 fn syntax(error: &SyntaxError, id: FileId) -> Problem {
     let place = match error.at {
-        Some((line, column)) => Place::span(id, Span::point(line, column)),
+        Some((line, column)) => Place::span(id, TextSpan::point(line, column)),
         None => Place::file(id),
     };
     let problem = Problem::new(&place, format!("invalid YAML: {}", error.message));

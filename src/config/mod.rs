@@ -19,6 +19,6 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use load::{Loaded, load, load_text};
+pub use load::{LoadedFiles, load, load_text};
 pub use report::{Report, Warning};
 pub use schema::schema;

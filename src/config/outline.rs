@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use saphyr_parser::{Event, Parser, Span as Marked};
 
-use super::place::{Segment, Span};
+use super::place::{Segment, TextSpan};
 
 /// Deepest nesting of lists and maps.
 const DEPTH_MAX: usize = 32;
@@ -25,7 +25,7 @@ pub(super) struct Outline {
 
 #[derive(Debug)]
 struct Node {
-    span: Span,
+    span: TextSpan,
     inner: Inner,
     /// How many values it holds, itself included.
     values: usize,
@@ -35,13 +35,13 @@ struct Node {
 enum Inner {
     Scalar,
     List(Vec<Arc<Node>>),
-    Map(Vec<Entry>),
+    Map(Vec<MapEntry>),
 }
 
 #[derive(Debug)]
-struct Entry {
+struct MapEntry {
     key: String,
-    key_span: Span,
+    key_span: TextSpan,
     value: Arc<Node>,
 }
 
@@ -49,21 +49,21 @@ struct Entry {
 #[derive(Debug)]
 pub(super) struct Twice {
     pub key: String,
-    pub first: Span,
-    pub second: Span,
+    pub first: TextSpan,
+    pub second: TextSpan,
 }
 
 /// Why a file has no outline.
 #[derive(Debug)]
 pub(super) enum NoOutline {
     /// It is not YAML; the parser of values may say why in better words.
-    Syntax { message: String, span: Span },
+    Syntax { message: String, span: TextSpan },
     /// Nested deeper than [`DEPTH_MAX`].
-    TooDeep(Span),
+    TooDeep(TextSpan),
     /// More than [`VALUES_MAX`] values.
-    TooMany(Span),
+    TooMany(TextSpan),
     /// A second document.
-    SecondDocument(Span),
+    SecondDocument(TextSpan),
 }
 
 impl Outline {
@@ -72,13 +72,19 @@ impl Outline {
         if let Some(span) = too_many_brackets(text) {
             return Err(NoOutline::TooDeep(span));
         }
-        let mut reading =
-            Reading { expand, open: Vec::new(), anchors: HashMap::new(), twice: Vec::new(), root: None, values: 0 };
+        let mut reading = OutlineBuilder {
+            expand,
+            open: Vec::new(),
+            anchors: HashMap::new(),
+            twice: Vec::new(),
+            root: None,
+            values: 0,
+        };
         let mut documents = 0;
         for event in Parser::new_from_str(text) {
             let (event, marked) = event.map_err(|error| NoOutline::Syntax {
                 message: error.info().to_owned(),
-                span: Span::point(error.marker().line(), error.marker().col()),
+                span: TextSpan::point(error.marker().line(), error.marker().col()),
             })?;
             if matches!(event, Event::DocumentStart(_)) {
                 documents += 1;
@@ -92,7 +98,7 @@ impl Outline {
     }
 
     /// The place of a value: itself where it is short, else its key.
-    pub(super) fn value(&self, path: &[Segment]) -> Option<Span> {
+    pub(super) fn value(&self, path: &[Segment]) -> Option<TextSpan> {
         let node = self.node(path)?;
         match node.inner {
             Inner::Scalar if !node.span.is_empty() => Some(node.span),
@@ -104,7 +110,7 @@ impl Outline {
     }
 
     /// The place of the key of a value.
-    pub(super) fn key(&self, path: &[Segment]) -> Option<Span> {
+    pub(super) fn key(&self, path: &[Segment]) -> Option<TextSpan> {
         let (last, above) = path.split_last()?;
         match (last, &self.node(above)?.inner) {
             (Segment::Key(key), Inner::Map(entries)) => {
@@ -129,7 +135,7 @@ impl Outline {
 
 impl Node {
     /// Something to underline in the first line: a first key, a first item, or the opening bracket.
-    fn first_line(&self) -> Span {
+    fn first_line(&self) -> TextSpan {
         match &self.inner {
             Inner::Scalar => self.span,
             Inner::List(items) => items.first().map_or(self.span, |item| item.first_line()),
@@ -140,17 +146,17 @@ impl Node {
 
 /// A list or map whose end has not been seen.
 struct Open {
-    span: Span,
+    span: TextSpan,
     anchor: usize,
     values: usize,
     inner: Inner,
     /// The keys of a map so far.
-    keys: HashMap<String, Span>,
+    keys: HashMap<String, TextSpan>,
     /// A key whose value has not been seen.
-    key: Option<(String, Span)>,
+    key: Option<(String, TextSpan)>,
 }
 
-struct Reading<'e> {
+struct OutlineBuilder<'e> {
     expand: &'e dyn Fn(&str) -> String,
     open: Vec<Open>,
     anchors: HashMap<usize, Arc<Node>>,
@@ -159,8 +165,8 @@ struct Reading<'e> {
     values: usize,
 }
 
-impl Reading<'_> {
-    fn event(&mut self, event: Event<'_>, at: Span) -> Result<(), NoOutline> {
+impl OutlineBuilder<'_> {
+    fn event(&mut self, event: Event<'_>, at: TextSpan) -> Result<(), NoOutline> {
         match event {
             Event::Scalar(text, _, anchor, _) => {
                 if self.wants_key() {
@@ -182,7 +188,7 @@ impl Reading<'_> {
         self.open.last().is_some_and(|open| matches!(open.inner, Inner::Map(_)) && open.key.is_none())
     }
 
-    fn key(&mut self, text: &str, at: Span) {
+    fn key(&mut self, text: &str, at: TextSpan) {
         let key = (self.expand)(text);
         let Some(open) = self.open.last_mut() else { return };
         match open.keys.get(&key) {
@@ -194,7 +200,7 @@ impl Reading<'_> {
         open.key = Some((key, at));
     }
 
-    fn alias(&mut self, id: usize, at: Span) -> Result<(), NoOutline> {
+    fn alias(&mut self, id: usize, at: TextSpan) -> Result<(), NoOutline> {
         if self.wants_key() {
             self.key("*", at);
             return Ok(());
@@ -206,7 +212,7 @@ impl Reading<'_> {
         self.attach(node, at)
     }
 
-    fn begin(&mut self, inner: Inner, anchor: usize, at: Span) -> Result<(), NoOutline> {
+    fn begin(&mut self, inner: Inner, anchor: usize, at: TextSpan) -> Result<(), NoOutline> {
         if self.wants_key() {
             return Err(NoOutline::Syntax { message: "a list or map cannot be a key".into(), span: at });
         }
@@ -224,7 +230,7 @@ impl Reading<'_> {
         self.place(Node { span, inner: open.inner, values: open.values }, anchor, span)
     }
 
-    fn place(&mut self, node: Node, anchor: usize, at: Span) -> Result<(), NoOutline> {
+    fn place(&mut self, node: Node, anchor: usize, at: TextSpan) -> Result<(), NoOutline> {
         let node = Arc::new(node);
         if anchor != 0 {
             self.anchors.insert(anchor, node.clone());
@@ -232,7 +238,7 @@ impl Reading<'_> {
         self.attach(node, at)
     }
 
-    fn attach(&mut self, node: Arc<Node>, at: Span) -> Result<(), NoOutline> {
+    fn attach(&mut self, node: Arc<Node>, at: TextSpan) -> Result<(), NoOutline> {
         self.values += node.values;
         if VALUES_MAX < self.values {
             return Err(NoOutline::TooMany(at));
@@ -247,7 +253,7 @@ impl Reading<'_> {
             Inner::List(items) => items.push(node),
             Inner::Map(entries) => {
                 if let Some((key, key_span)) = open.key.take() {
-                    entries.push(Entry { key, key_span, value: node });
+                    entries.push(MapEntry { key, key_span, value: node });
                 }
             }
         }
@@ -255,7 +261,7 @@ impl Reading<'_> {
     }
 }
 
-fn too_many_brackets(text: &str) -> Option<Span> {
+fn too_many_brackets(text: &str) -> Option<TextSpan> {
     let mut open = 0_usize;
     for (index, line) in text.lines().enumerate() {
         for (column, c) in line.chars().enumerate() {
@@ -265,15 +271,15 @@ fn too_many_brackets(text: &str) -> Option<Span> {
                 _ => {}
             }
             if BRACKETS_MAX < open {
-                return Some(Span::point(index + 1, column));
+                return Some(TextSpan::point(index + 1, column));
             }
         }
     }
     None
 }
 
-fn span(marked: &Marked) -> Span {
-    Span {
+fn span(marked: &Marked) -> TextSpan {
+    TextSpan {
         line: marked.start.line(),
         column: marked.start.col(),
         end_line: marked.end.line(),

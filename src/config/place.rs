@@ -15,14 +15,14 @@ pub(super) enum Segment {
 
 /// Lines and columns of characters: lines count from 1, columns from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span {
+pub(super) struct TextSpan {
     pub line: usize,
     pub column: usize,
     pub end_line: usize,
     pub end_column: usize,
 }
 
-impl Span {
+impl TextSpan {
     /// True when nothing is there to underline, as for a key without a value.
     pub(super) fn is_empty(&self) -> bool {
         (self.line, self.column) == (self.end_line, self.end_column)
@@ -36,7 +36,7 @@ impl Span {
 
 /// What a place points at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Target {
+pub(super) enum PlaceKind {
     /// The file as a whole.
     File,
     /// The value at a path.
@@ -44,30 +44,30 @@ pub(super) enum Target {
     /// The key at a path.
     Key(Vec<Segment>),
     /// Lines and columns that are known already.
-    Span(Span),
+    Span(TextSpan),
 }
 
 /// A place in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub file: FileId,
-    pub target: Target,
+    pub target: PlaceKind,
 }
 
 impl Place {
     /// A file as a whole.
     pub(super) fn file(file: FileId) -> Self {
-        Self { file, target: Target::File }
+        Self { file, target: PlaceKind::File }
     }
 
     /// The outermost value of a file.
     pub(super) fn root(file: FileId) -> Self {
-        Self { file, target: Target::Value(Vec::new()) }
+        Self { file, target: PlaceKind::Value(Vec::new()) }
     }
 
     /// Lines and columns of a file.
-    pub(super) fn span(file: FileId, span: Span) -> Self {
-        Self { file, target: Target::Span(span) }
+    pub(super) fn span(file: FileId, span: TextSpan) -> Self {
+        Self { file, target: PlaceKind::Span(span) }
     }
 
     /// The value below a key.
@@ -83,16 +83,16 @@ impl Place {
     /// The key of this value rather than the value.
     pub(super) fn of_key(&self) -> Self {
         match &self.target {
-            Target::Value(path) => Self { file: self.file, target: Target::Key(path.clone()) },
-            Target::File | Target::Key(_) | Target::Span(_) => self.clone(),
+            PlaceKind::Value(path) => Self { file: self.file, target: PlaceKind::Key(path.clone()) },
+            PlaceKind::File | PlaceKind::Key(_) | PlaceKind::Span(_) => self.clone(),
         }
     }
 
     /// The nearest key above, for messages: `every` of `upstreams.backend.check.every`.
     pub(super) fn name(&self) -> &str {
         let path = match &self.target {
-            Target::Value(path) | Target::Key(path) => path.as_slice(),
-            Target::File | Target::Span(_) => &[],
+            PlaceKind::Value(path) | PlaceKind::Key(path) => path.as_slice(),
+            PlaceKind::File | PlaceKind::Span(_) => &[],
         };
         let key = path.iter().rev().find_map(|segment| match segment {
             Segment::Key(key) => Some(key.as_str()),
@@ -104,24 +104,24 @@ impl Place {
     /// What messages call it: its own key, in backticks.
     pub(super) fn shown(&self) -> String {
         match &self.target {
-            Target::Value(path) | Target::Key(path) if path.is_empty() => "the file".into(),
-            Target::File | Target::Span(_) => "the file".into(),
-            Target::Value(_) | Target::Key(_) if self.is_item() => "this entry".into(),
-            Target::Value(_) | Target::Key(_) => quoted(self.name()),
+            PlaceKind::Value(path) | PlaceKind::Key(path) if path.is_empty() => "the file".into(),
+            PlaceKind::File | PlaceKind::Span(_) => "the file".into(),
+            PlaceKind::Value(_) | PlaceKind::Key(_) if self.is_item() => "this entry".into(),
+            PlaceKind::Value(_) | PlaceKind::Key(_) => quoted(self.name()),
         }
     }
 
     /// True for an item of a list, which has no name of its own.
     pub(super) fn is_item(&self) -> bool {
-        matches!(&self.target, Target::Value(path) if matches!(path.last(), Some(Segment::Item(_))))
+        matches!(&self.target, PlaceKind::Value(path) if matches!(path.last(), Some(Segment::Item(_))))
     }
 
     fn below(&self, segment: Segment) -> Self {
         let mut path = match &self.target {
-            Target::Value(path) | Target::Key(path) => path.clone(),
-            Target::File | Target::Span(_) => Vec::new(),
+            PlaceKind::Value(path) | PlaceKind::Key(path) => path.clone(),
+            PlaceKind::File | PlaceKind::Span(_) => Vec::new(),
         };
         path.push(segment);
-        Self { file: self.file, target: Target::Value(path) }
+        Self { file: self.file, target: PlaceKind::Value(path) }
     }
 }

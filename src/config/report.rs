@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
-use super::place::{FileId, Place, Span, Target};
+use super::place::{FileId, Place, PlaceKind, TextSpan};
 use super::problem::{Problem, Problems};
 use super::source::{Source, Sources};
 use super::words::plain;
@@ -52,7 +52,7 @@ impl Report {
         self.sources.iter().map(|source| source.path.as_path())
     }
 
-    /// The folders to watch; see [`Loaded::watch`](super::Loaded::watch).
+    /// The folders to watch; see [`LoadedFiles::watch`](super::LoadedFiles::watch).
     pub fn watch(&self) -> &[PathBuf] {
         &self.watch
     }
@@ -88,7 +88,7 @@ impl Report {
 }
 
 /// Adds the file, and the line where it is known.
-fn located<'a>(title: annotate_snippets::Title<'a>, source: &'a Source, span: Option<Span>) -> Group<'a> {
+fn located<'a>(title: annotate_snippets::Title<'a>, source: &'a Source, span: Option<TextSpan>) -> Group<'a> {
     let line = span.and_then(|span| line_of(span, &source.text));
     let path = source.shown.as_str();
     let Some((span, line)) = line else { return title.element(Origin::path(path)) };
@@ -105,12 +105,12 @@ fn located<'a>(title: annotate_snippets::Title<'a>, source: &'a Source, span: Op
 }
 
 /// The line of a place; what is missing at the end of a text is shown behind its last line.
-fn line_of(span: Span, text: &str) -> Option<(Span, &str)> {
+fn line_of(span: TextSpan, text: &str) -> Option<(TextSpan, &str)> {
     if let Some(line) = text.lines().nth(span.line.saturating_sub(1)) {
         return Some((span, line));
     }
     let (index, line) = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).last()?;
-    Some((Span::point(index + 1, line.trim_end().chars().count()), line))
+    Some((TextSpan::point(index + 1, line.trim_end().chars().count()), line))
 }
 
 /// Messages are one line each, whatever a file or a variable holds.
@@ -118,13 +118,13 @@ fn plain_line(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
-fn span(place: &Place, sources: &Sources) -> Option<Span> {
+fn span(place: &Place, sources: &Sources) -> Option<TextSpan> {
     let outline = &sources.get(place.file)?.outline;
     match &place.target {
-        Target::File => None,
-        Target::Span(span) => Some(*span),
-        Target::Value(path) => outline.value(path),
-        Target::Key(path) => outline.key(path),
+        PlaceKind::File => None,
+        PlaceKind::Span(span) => Some(*span),
+        PlaceKind::Value(path) => outline.value(path),
+        PlaceKind::Key(path) => outline.key(path),
     }
 }
 

@@ -11,7 +11,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Remembers how the latest calls to the daemon ended.
 #[derive(Debug)]
 pub struct Breaker {
-    state: State,
+    state: BreakerState,
     pause_max: Duration,
 }
 
@@ -22,7 +22,7 @@ impl Default for Breaker {
 }
 
 #[derive(Debug, Default)]
-enum State {
+enum BreakerState {
     /// Never asked.
     #[default]
     Untried,
@@ -47,7 +47,7 @@ pub enum Change {
 impl Breaker {
     /// One whose pauses do not grow beyond `most`.
     pub fn pausing(most: Duration) -> Self {
-        Self { state: State::default(), pause_max: most }
+        Self { state: BreakerState::default(), pause_max: most }
     }
 
     /// Whether the daemon may be asked.
@@ -56,32 +56,32 @@ impl Breaker {
     /// The remembered error while it may not.
     pub fn check(&self, now: Instant) -> Result<(), DockerError> {
         match &self.state {
-            State::Open { error, until, .. } if now < *until => Err(error.clone()),
-            State::Open { .. } | State::Untried | State::Closed => Ok(()),
+            BreakerState::Open { error, until, .. } if now < *until => Err(error.clone()),
+            BreakerState::Open { .. } | BreakerState::Untried | BreakerState::Closed => Ok(()),
         }
     }
 
     /// The error it is open for, due to be retried or not.
     pub fn error(&self) -> Option<&DockerError> {
         match &self.state {
-            State::Open { error, .. } => Some(error),
-            State::Untried | State::Closed => None,
+            BreakerState::Open { error, .. } => Some(error),
+            BreakerState::Untried | BreakerState::Closed => None,
         }
     }
 
     /// True once a call has succeeded and none failed since.
     pub fn is_closed(&self) -> bool {
-        matches!(self.state, State::Closed)
+        matches!(self.state, BreakerState::Closed)
     }
 
     /// A call was answered.
     pub fn succeeded(&mut self) -> Option<Change> {
         let change = match &self.state {
-            State::Untried => Some(Change::Answers { again: false }),
-            State::Open { .. } => Some(Change::Answers { again: true }),
-            State::Closed => None,
+            BreakerState::Untried => Some(Change::Answers { again: false }),
+            BreakerState::Open { .. } => Some(Change::Answers { again: true }),
+            BreakerState::Closed => None,
         };
-        self.state = State::Closed;
+        self.state = BreakerState::Closed;
         change
     }
 
@@ -89,13 +89,13 @@ impl Breaker {
     pub fn failed(&mut self, error: &DockerError, now: Instant) -> Option<Change> {
         let (same, pause) = match &self.state {
             // A second caller that was under way when the first failed adds nothing.
-            State::Open { until, .. } if now < *until => return None,
-            State::Open { error: before, pause, .. } => {
+            BreakerState::Open { until, .. } if now < *until => return None,
+            BreakerState::Open { error: before, pause, .. } => {
                 (std::mem::discriminant(before) == std::mem::discriminant(error), (*pause * 2).min(self.pause_max))
             }
-            State::Untried | State::Closed => (false, PAUSE_FIRST.min(self.pause_max)),
+            BreakerState::Untried | BreakerState::Closed => (false, PAUSE_FIRST.min(self.pause_max)),
         };
-        self.state = State::Open { error: error.clone(), until: now + pause, pause };
+        self.state = BreakerState::Open { error: error.clone(), until: now + pause, pause };
         (!same).then(|| Change::Fails(error.clone()))
     }
 }

@@ -31,7 +31,7 @@ const OLDEST_VERSION: ClientVersion = ClientVersion { major_version: 1, minor_ve
 /// The Docker daemon, reached or not.
 #[derive(Debug)]
 pub struct Docker {
-    place: Place,
+    place: DaemonSocket,
     breaker: Mutex<Breaker>,
     client: Mutex<Option<bollard::Docker>>,
     /// Which container the edge runs in, once known.
@@ -45,7 +45,7 @@ pub struct Docker {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
+enum DaemonSocket {
     Off,
     /// `expected` where the user named it, so that its absence is worth a warning.
     Socket {
@@ -73,8 +73,8 @@ impl Docker {
     pub fn connect(spec: &DockerSpec) -> Self {
         let place = match spec {
             // The edge of a sidecar has no Docker of its own.
-            DockerSpec::Off | DockerSpec::Sidecar(_) => Place::Off,
-            DockerSpec::Socket(path) => Place::Socket { path: path.clone(), expected: true },
+            DockerSpec::Off | DockerSpec::Sidecar(_) => DaemonSocket::Off,
+            DockerSpec::Socket(path) => DaemonSocket::Socket { path: path.clone(), expected: true },
             DockerSpec::Auto => usual_place(env::var("DOCKER_HOST").ok().as_deref()),
         };
         Self {
@@ -90,7 +90,7 @@ impl Docker {
 
     /// How things stand, without asking.
     pub fn status(&self) -> DockerStatus {
-        if self.place == Place::Off {
+        if self.place == DaemonSocket::Off {
             return DockerStatus::Off;
         }
         let breaker = self.breaker.lock();
@@ -118,7 +118,7 @@ impl Docker {
     where
         F: Future<Output = Result<T, Bollard>>,
     {
-        let Place::Socket { path, .. } = &self.place else {
+        let DaemonSocket::Socket { path, .. } = &self.place else {
             return Err(DockerError::Off);
         };
         self.breaker.lock().check(Instant::now())?;
@@ -138,7 +138,7 @@ impl Docker {
     where
         F: Future<Output = Result<T, Bollard>>,
     {
-        let Place::Socket { path, .. } = &self.place else { return None };
+        let DaemonSocket::Socket { path, .. } = &self.place else { return None };
         self.breaker.lock().check(Instant::now()).ok()?;
         let client = self.client(path).await.ok()?;
         tokio::time::timeout(limit, work(client)).await.ok()?.ok()
@@ -179,18 +179,18 @@ impl Docker {
     }
 
     fn is_expected(&self) -> bool {
-        matches!(self.place, Place::Socket { expected: true, .. })
+        matches!(self.place, DaemonSocket::Socket { expected: true, .. })
     }
 }
 
-fn usual_place(docker_host: Option<&str>) -> Place {
+fn usual_place(docker_host: Option<&str>) -> DaemonSocket {
     match docker_host.filter(|host| !host.is_empty()) {
-        None => Place::Socket { path: USUAL_SOCKET.into(), expected: false },
+        None => DaemonSocket::Socket { path: USUAL_SOCKET.into(), expected: false },
         Some(host) => match host.strip_prefix("unix://") {
-            Some(path) => Place::Socket { path: path.into(), expected: true },
+            Some(path) => DaemonSocket::Socket { path: path.into(), expected: true },
             None => {
                 log::warn!("docker: DOCKER_HOST={host} is not a unix socket; healing needs `unix://PATH`");
-                Place::Off
+                DaemonSocket::Off
             }
         },
     }
@@ -233,12 +233,12 @@ mod tests {
 
     #[test]
     fn the_socket_is_in_the_usual_place_or_where_docker_host_says() {
-        let usual = Place::Socket { path: USUAL_SOCKET.into(), expected: false };
+        let usual = DaemonSocket::Socket { path: USUAL_SOCKET.into(), expected: false };
         assert_eq!(usual_place(None), usual);
         assert_eq!(usual_place(Some("")), usual);
-        let named = Place::Socket { path: "/run/user/1000/docker.sock".into(), expected: true };
+        let named = DaemonSocket::Socket { path: "/run/user/1000/docker.sock".into(), expected: true };
         assert_eq!(usual_place(Some("unix:///run/user/1000/docker.sock")), named);
-        assert_eq!(usual_place(Some("tcp://10.0.0.1:2375")), Place::Off);
+        assert_eq!(usual_place(Some("tcp://10.0.0.1:2375")), DaemonSocket::Off);
     }
 
     #[tokio::test]

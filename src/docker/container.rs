@@ -50,7 +50,8 @@ impl ContainerId {
 }
 
 /// The name of a container, without the leading slash of the API.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ContainerName(Arc<str>);
 
 impl ContainerName {
@@ -65,6 +66,20 @@ impl ContainerName {
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<String> for ContainerName {
+    type Error = InvalidContainerName;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
+    }
+}
+
+impl From<ContainerName> for String {
+    fn from(name: ContainerName) -> Self {
+        name.as_str().to_owned()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong between the edge and a container, one enum per question asked.
+//! What can go wrong between the edge and a container, one enum per question asked. A sidecar sends them as they are.
 
 use std::error::Error as _;
 use std::io;
@@ -7,11 +7,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bollard::errors::Error as Bollard;
+use serde::{Deserialize, Serialize};
 
 use super::container::{ContainerName, ContainerState};
 
 /// Why the daemon could not be asked, or what it said instead.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum DockerError {
     /// The file says so.
     #[error("Docker is disabled in the configuration")]
@@ -70,7 +72,8 @@ impl DockerError {
 }
 
 /// Why the container of a backend is not known.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum FindError {
     /// No container of this project has the address, or its service has none that could be meant.
     #[error(
@@ -120,16 +123,16 @@ pub enum FindError {
     },
     /// The sidecar keeps to its own limits.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] SidecarRefusal),
     /// Docker could not be asked.
     #[error(transparent)]
     Docker(#[from] DockerError),
 }
 
 /// Why the sidecar did nothing although it could have. Its limits are its own and do not depend on who asks.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("refused by the sidecar: {why}{}", again(*again_in))]
-pub struct Refusal {
+pub struct SidecarRefusal {
     /// In words.
     pub why: String,
     /// When it may be asked again, where time alone will change the answer.
@@ -141,7 +144,8 @@ fn again(after: Option<Duration>) -> String {
 }
 
 /// Why a command did not run in a container, or was not seen to end.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum ExecError {
     /// Exit code 127: the program is not in the image. Permanent.
     #[error("`{command}` was not found in container `{container}`")]
@@ -202,11 +206,11 @@ pub enum ExecError {
         /// Which.
         container: ContainerName,
         /// The signal.
-        signal: &'static str,
+        signal: String,
     },
     /// The sidecar keeps to its own limits: nothing was done.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] SidecarRefusal),
     /// Docker could not be asked, or refused.
     #[error(transparent)]
     Docker(#[from] DockerError),

@@ -55,10 +55,10 @@ pub enum Happening {
 
 /// Where containers were last seen: one that has ended has no address any more.
 #[derive(Debug, Default)]
-struct Known(HashMap<ContainerId, Place>);
+struct KnownContainers(HashMap<ContainerId, KnownContainer>);
 
 #[derive(Debug, Clone)]
-struct Place {
+struct KnownContainer {
     container: ContainerName,
     addresses: Vec<IpAddr>,
     /// Its compose service, and its aliases as far as they are known.
@@ -66,7 +66,7 @@ struct Place {
 }
 
 /// Whom a listener wants to hear of.
-type Wanted<'w> = &'w (dyn Fn(&Place) -> bool + Send + Sync);
+type Wanted<'w> = &'w (dyn Fn(&KnownContainer) -> bool + Send + Sync);
 
 impl Docker {
     /// Tells what happens to containers until nobody listens any more. Listens again, after a pause, where the daemon
@@ -114,7 +114,9 @@ impl Docker {
         let project = self.scope().await?.project.or_else(|| self.pinned_project.get().cloned());
         let options = ListContainersOptions { all: true, ..Default::default() };
         let listed = self.call(CALL_LIMIT, |docker| async move { docker.list_containers(Some(options)).await }).await?;
-        let mut known = Known::default();
+        let mut known = KnownContainers::default();
+        let ids = listed.iter().filter_map(|summary| ContainerId::parse(summary.id.as_deref()?).ok());
+        self.overdue.lock().keep_those_of(&ids.collect());
         for summary in &listed {
             known.list(summary);
             let label = summary.labels.as_ref().and_then(|labels| labels.get(PROJECT_LABEL));
@@ -158,9 +160,13 @@ impl Docker {
         }
     }
 
-    async fn read_event(&self, known: &mut Known, event: &EventMessage, wanted: Wanted<'_>) -> Option<Seen> {
+    async fn read_event(&self, known: &mut KnownContainers, event: &EventMessage, wanted: Wanted<'_>) -> Option<Seen> {
         let id = ContainerId::parse(event.actor.as_ref()?.id.as_deref()?).ok()?;
         let what = happening(event)?;
+        if matches!(event.action.as_deref(), Some("die" | "destroy")) {
+            // What ran in it has ended with it.
+            self.overdue.lock().remove(&id);
+        }
         if what == Happening::Starts
             && let Ok(answer) = self.inspect(&id).await
         {
@@ -177,7 +183,7 @@ impl Docker {
             return None;
         }
         let is_wanted = wanted(&place);
-        let Place { container, addresses, .. } = place;
+        let KnownContainer { container, addresses, .. } = place;
         is_wanted.then_some(Seen { addresses, container, what })
     }
 }
@@ -196,7 +202,7 @@ fn happening(event: &EventMessage) -> Option<Happening> {
     }
 }
 
-impl Place {
+impl KnownContainer {
     fn is_of(&self, server: &ServerAddress) -> bool {
         let host = server.host();
         let mut names = self.names.iter().map(String::as_str).chain([self.container.as_str()]);
@@ -204,7 +210,7 @@ impl Place {
     }
 }
 
-impl Known {
+impl KnownContainers {
     fn release(&mut self, id: &ContainerId) {
         if let Some(place) = self.0.get_mut(id) {
             place.addresses.clear();
@@ -251,7 +257,7 @@ impl Known {
         let addresses: HashSet<IpAddr> = texts.filter_map(|text| text.parse().ok()).collect();
         let mut names: Vec<String> = ends().flat_map(|end| end.aliases.iter().flatten().cloned()).collect();
         names.extend(labels.and_then(|labels| labels.get(SERVICE_LABEL)).cloned());
-        self.0.insert(id, Place { container, addresses: addresses.into_iter().collect(), names });
+        self.0.insert(id, KnownContainer { container, addresses: addresses.into_iter().collect(), names });
     }
 }
 
@@ -260,10 +266,36 @@ mod tests {
     use bollard::models::EventActor;
 
     use super::*;
+    use crate::config::model::DockerSpec;
+    use crate::docker::overdue::OverdueCommand;
+
+    fn event(action: &str, signal: Option<&str>) -> EventMessage {
+        EventMessage {
+            action: Some(action.to_owned()),
+            actor: Some(EventActor {
+                id: Some("0123456789ab".to_owned()),
+                attributes: Some(signal.map(|number| ("signal".to_owned(), number.to_owned())).into_iter().collect()),
+            }),
+            ..Default::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_ran_in_a_container_ends_with_it() {
+        let docker = Docker::connect(&DockerSpec::Off);
+        let id = ContainerId::parse("0123456789ab").unwrap();
+        let command = OverdueCommand { exec_id: "abc".to_owned(), command: "sleep 9".to_owned() };
+        docker.overdue.lock().insert(id.clone(), command.clone());
+        let mut known = KnownContainers::default();
+        docker.read_event(&mut known, &event("pause", None), &|_| true).await;
+        assert_eq!(docker.overdue.lock().get(&id), Some(command), "who is paused goes on");
+        docker.read_event(&mut known, &event("die", None), &|_| true).await;
+        assert_eq!(docker.overdue.lock().get(&id), None);
+    }
 
     #[test]
     fn members_are_known_by_service_name_alias_or_address() {
-        let place = Place {
+        let place = KnownContainer {
             container: ContainerName::parse("shop_backend_1").unwrap(),
             addresses: vec!["172.18.0.3".parse().unwrap()],
             names: vec!["backend".to_owned(), "api".to_owned()],
@@ -280,14 +312,6 @@ mod tests {
 
     #[test]
     fn only_what_ends_or_begins_a_container_counts() {
-        let event = |action: &str, signal: Option<&str>| EventMessage {
-            action: Some(action.to_owned()),
-            actor: Some(EventActor {
-                id: Some("0123456789ab".to_owned()),
-                attributes: Some(signal.map(|number| ("signal".to_owned(), number.to_owned())).into_iter().collect()),
-            }),
-            ..Default::default()
-        };
         #[rustfmt::skip]
         let rows = [
             ("kill",        Some("15"), Some(Happening::Stops)),

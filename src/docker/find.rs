@@ -8,7 +8,7 @@ use bollard::query_parameters::ListContainersOptions;
 
 use super::client::{CALL_LIMIT, Docker};
 use super::container::{ContainerId, ContainerName, ContainerRef};
-use super::error::{DockerError, FindError};
+use super::error::{DockerError, FindError, one_line};
 use super::identity::{ONEOFF_LABEL, PROJECT_LABEL, Reach, SERVICE_LABEL, Scope};
 
 impl Docker {
@@ -149,7 +149,7 @@ pub(super) fn choose<'c>(
 
 fn foreign(address: SocketAddr, candidate: &Candidate) -> FindError {
     let owner = match &candidate.project {
-        Some(project) => format!("the Compose project `{project}`"),
+        Some(project) => format!("the Compose project `{}`", one_line(project)),
         None => "no Compose project".into(),
     };
     FindError::Foreign { address, container: candidate.name.clone(), owner }

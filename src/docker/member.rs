@@ -11,7 +11,7 @@ use crate::types::{ServerAddress, UpstreamName};
 
 use super::client::Docker;
 use super::container::{ContainerName, ContainerRef};
-use super::error::{DockerError, FindError, Refusal};
+use super::error::{DockerError, FindError, SidecarRefusal};
 use super::find::{Candidate, choose};
 use super::identity::{Reach, Scope};
 
@@ -84,7 +84,7 @@ impl Docker {
         if scope.project.is_none() {
             let why = "it belongs to no Compose project: start it from the project's Compose file, or set \
             COMPOSE_PROJECT_NAME";
-            return Err(Refusal { why: why.into(), again_in: None }.into());
+            return Err(SidecarRefusal { why: why.into(), again_in: None }.into());
         }
         Ok(Scope { reach: Reach::Host, ..scope })
     }

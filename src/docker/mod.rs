@@ -21,7 +21,7 @@ mod signal;
 pub use breaker::{Breaker, Change};
 pub use client::{Docker, DockerStatus};
 pub use container::{ContainerId, ContainerName, ContainerRef, ContainerState, InvalidContainerName, RestartPolicy};
-pub use error::{DockerError, ExecError, FindError, Refusal};
+pub use error::{DockerError, ExecError, FindError, SidecarRefusal};
 pub use events::{Happening, Seen};
 pub use exec::{Command, ExecOutcome};
 pub use signal::SentBy;

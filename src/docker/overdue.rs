@@ -1,10 +1,10 @@
 //! Commands that ran past their deadline: Docker cannot end them, so they may still run in their containers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::container::ContainerId;
 
-/// Most containers of which it is remembered. One that is gone is never asked about again, so the oldest make room.
+/// Most containers of which it is remembered. That one is gone need not be heard of, so the oldest make room.
 const CONTAINERS_MAX: usize = 256;
 
 /// A command that ran past its deadline.
@@ -42,6 +42,11 @@ impl Overdue {
         self.commands.insert(container, (self.turns, command));
     }
 
+    /// Forgets those of containers that are not among these any more.
+    pub fn keep_those_of(&mut self, containers: &HashSet<ContainerId>) {
+        self.commands.retain(|container, _| containers.contains(container));
+    }
+
     /// Nothing runs in a container any more.
     pub fn remove(&mut self, container: &ContainerId) {
         self.commands.remove(container);
@@ -74,5 +79,7 @@ mod tests {
         assert_eq!(overdue.get(&container(0)), Some(command(7)), "the one that was renewed stays");
         overdue.remove(&container(0));
         assert_eq!(overdue.get(&container(0)), None);
+        overdue.keep_those_of(&[container(2), container(CONTAINERS_MAX + 1)].into());
+        assert_eq!(overdue.commands.keys().collect::<Vec<_>>(), [&container(2)]);
     }
 }

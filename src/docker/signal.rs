@@ -41,7 +41,7 @@ impl Docker {
             }
         }
         if !api_keeps_policy(container.restart_policy, container.stop_signal.as_deref(), signal) {
-            return Err(ExecError::WouldDisarm { container: container.name.clone(), signal: signal.name() });
+            return Err(ExecError::WouldDisarm { container: container.name.clone(), signal: signal.name().to_owned() });
         }
         let id = container.id.as_str().to_owned();
         let options = KillContainerOptions { signal: format!("SIG{}", signal.name()) };

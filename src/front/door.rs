@@ -30,7 +30,7 @@ use super::worker::Worker;
 const PREFACE_START: usize = 18;
 
 /// What the next bytes of a connection are.
-enum Next {
+enum Arrived {
     /// A head of so many bytes.
     Head(usize, Instant),
     /// HTTP/2 in the clear.
@@ -98,14 +98,14 @@ async fn requests<'w>(worker: &'w Worker, mut client: Client<'w>, mut start_of_h
     let mut served: u32 = 0;
     loop {
         let (length, start) = match next(worker, &client, served == 0, start_of_http2).await {
-            Next::Head(length, start) => (length, start),
+            Arrived::Head(length, start) => (length, start),
             // Large, and of few connections: not to be a part of each one's future.
-            Next::Http2 => return Box::pin(http2::serve(worker, client)).await,
-            Next::Bad(bad, start) => return refuse(worker, &client, bad, start).await,
-            Next::Late(start) => {
+            Arrived::Http2 => return Box::pin(http2::serve(worker, client)).await,
+            Arrived::Bad(bad, start) => return refuse(worker, &client, bad, start).await,
+            Arrived::Late(start) => {
                 return relay::refuse(&worker.relay, Downstream::Http1(&client), Refusal::too_slow(), start).await;
             }
-            Next::Over => return,
+            Arrived::Over => return,
         };
         served = served.saturating_add(1);
         start_of_http2 = Http2Start::Never;
@@ -196,7 +196,7 @@ async fn full<'w>(
 
 /// Reads the next head. The first of a connection has to be there within the head's deadline; later ones may take the
 /// keepalive's to begin.
-async fn next<'w>(worker: &'w Worker, client: &Client<'w>, is_first: bool, http2: Http2Start) -> Next {
+async fn next<'w>(worker: &'w Worker, client: &Client<'w>, is_first: bool, http2: Http2Start) -> Arrived {
     let (relay, limits) = (&worker.relay, worker.limits());
     let mut scan = Scan::default();
     let mut start = None;
@@ -218,10 +218,10 @@ async fn next<'w>(worker: &'w Worker, client: &Client<'w>, is_first: bool, http2
             }
             match poll_more(worker, client, context) {
                 Poll::Ready(true) => {}
-                Poll::Ready(false) => return Poll::Ready(Next::Over),
-                Poll::Pending if start.is_none() && relay.clock.is_ending() => return Poll::Ready(Next::Over),
+                Poll::Ready(false) => return Poll::Ready(Arrived::Over),
+                Poll::Pending if start.is_none() && relay.clock.is_ending() => return Poll::Ready(Arrived::Over),
                 Poll::Pending if client.watch.late(context) == Some(Late::Client) => {
-                    return Poll::Ready(start.map_or(Next::Over, Next::Late));
+                    return Poll::Ready(start.map_or(Arrived::Over, Arrived::Late));
                 }
                 Poll::Pending => return Poll::Pending,
             }
@@ -233,20 +233,20 @@ async fn next<'w>(worker: &'w Worker, client: &Client<'w>, is_first: bool, http2
 }
 
 /// What the bytes read so far are, once that can be told.
-fn look(worker: &Worker, scan: &mut Scan, bytes: &[u8], http2: Http2Start, start: Instant) -> Option<Next> {
+fn look(worker: &Worker, scan: &mut Scan, bytes: &[u8], http2: Http2Start, start: Instant) -> Option<Arrived> {
     let is_preface = PREFACE.iter().zip(bytes).all(|(a, b)| a == b);
     match http2 {
-        Http2Start::Agreed if !is_preface => return Some(Next::Over),
-        Http2Start::Agreed => return (PREFACE.len() <= bytes.len()).then_some(Next::Http2),
+        Http2Start::Agreed if !is_preface => return Some(Arrived::Over),
+        Http2Start::Agreed => return (PREFACE.len() <= bytes.len()).then_some(Arrived::Http2),
         Http2Start::Allowed if is_preface && PREFACE_START <= bytes.len() => {
-            return (PREFACE.len() <= bytes.len()).then_some(Next::Http2);
+            return (PREFACE.len() <= bytes.len()).then_some(Arrived::Http2);
         }
         Http2Start::Allowed | Http2Start::Never => {}
     }
     match scan.end(bytes, worker.head_limits) {
         Ok(None) => None,
-        Ok(Some(length)) => Some(Next::Head(length, start)),
-        Err(bad) => Some(Next::Bad(bad, start)),
+        Ok(Some(length)) => Some(Arrived::Head(length, start)),
+        Err(bad) => Some(Arrived::Bad(bad, start)),
     }
 }
 

@@ -16,4 +16,4 @@ mod worker;
 pub use guard::Guard;
 pub use listen::{BindError, Bound, Endpoint, bind};
 pub use reception::start;
-pub use worker::Shared;
+pub use worker::WorkerShared;

@@ -19,7 +19,7 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use crate::http1::{Chunked, Form, Framing};
+use crate::http1::{Chunked, ChunkedForm, Framing};
 use crate::relay::Transport;
 use crate::types::PaceLimits;
 
@@ -77,7 +77,7 @@ impl PingoraStream {
         let share = match framing {
             Framing::None => Share::Length(0),
             Framing::Length(length) => Share::Length(length),
-            Framing::Chunked => Share::Chunks(Box::new(Chunked::new(Form::Chunks))),
+            Framing::Chunked => Share::Chunks(Box::new(Chunked::new(ChunkedForm::Chunks))),
         };
         Self::new(parts, head, rest, share)
     }

@@ -23,7 +23,7 @@ use super::door;
 use super::guard::Admitted;
 use super::listen::Endpoint;
 use super::tls::TlsAcceptor;
-use super::worker::{Shared, Worker};
+use super::worker::{Worker, WorkerShared};
 
 /// Idle connections of one worker's full lane to all backends; each is closed by its upstream's `timeouts.idle` long before.
 const POOLED_CONNECTIONS: usize = 2048;
@@ -50,7 +50,7 @@ struct WorkerInbox {
 /// When the system gives no thread, no event loop, or a listener cannot be watched.
 pub fn start(
     threads: usize,
-    shared: &Shared,
+    shared: &WorkerShared,
     endpoints: Vec<Endpoint>,
     stopped: &watch::Receiver<bool>,
 ) -> io::Result<()> {
@@ -97,7 +97,7 @@ pub fn start(
 
 /// What a worker is made of.
 struct WorkerParts {
-    shared: Shared,
+    shared: WorkerShared,
     full: Arc<HttpProxy<Edge>>,
     tls: Arc<[Option<Arc<TlsAcceptor>>]>,
     stopped: watch::Receiver<bool>,

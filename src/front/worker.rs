@@ -26,11 +26,11 @@ const HEADS_KEPT: usize = 64;
 
 /// What all workers share.
 #[derive(Clone)]
-pub struct Shared {
+pub struct WorkerShared {
     /// What is in force.
     pub snapshots: Arc<SnapshotCell>,
     /// The fast lane's part.
-    pub relay: relay::Shared,
+    pub relay: relay::RelayShared,
     /// The full lane.
     pub edge: Edge,
     /// Which lanes there are.
@@ -43,7 +43,7 @@ pub struct Shared {
 
 /// One worker.
 pub(super) struct Worker {
-    pub shared: Shared,
+    pub shared: WorkerShared,
     pub relay: Relay,
     pub full: Arc<HttpProxy<Edge>>,
     pub stopped: watch::Receiver<bool>,
@@ -79,7 +79,7 @@ impl Deref for Pinned {
 impl Worker {
     /// A worker that has no connection yet.
     pub fn new(
-        shared: Shared,
+        shared: WorkerShared,
         full: Arc<HttpProxy<Edge>>,
         tls: Arc<[Option<Arc<TlsAcceptor>>]>,
         load: Arc<AtomicUsize>,

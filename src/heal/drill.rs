@@ -10,26 +10,26 @@ use tokio::sync::oneshot;
 
 use crate::types::millis;
 
-use super::event::Event;
-use super::journal::{AskedBy, Entry, Outcome};
-use super::patient::{Patient, Pool, Tally, key};
+use super::event::HealEvent;
+use super::journal::{AskedBy, JournalEntry, LadderOutcome};
 use super::policy::EDGE_GRACE;
-use super::state::Rounds;
+use super::state::HealState;
 use super::tools::HealTools;
+use super::world::{HealPool, HealTarget, Tally, key};
 
 /// Pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// How long detection may take, beside the check's own pace.
-const PATIENCE: Duration = Duration::from_secs(20);
+const DETECTED_WITHIN: Duration = Duration::from_secs(20);
 
 /// What a drill has shown. Times are milliseconds after its begin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Drilled {
+pub struct DrillReport {
     /// Who pretended.
     pub backend: String,
     /// When it got no more requests.
     pub out_ms: Option<u64>,
-    /// When the check's verdict was that it is sick.
+    /// When the check's result was that it is sick.
     pub detected_ms: Option<u64>,
     /// When its requests were finished and the first step began.
     pub drained_ms: Option<u64>,
@@ -44,19 +44,19 @@ pub struct Drilled {
     /// Of those, the ones that waited for a backend.
     pub held: u64,
     /// The heal, where there was one.
-    pub heal: Option<Entry>,
+    pub heal: Option<JournalEntry>,
     /// What went wrong, if something did.
     pub problem: Option<String>,
 }
 
-impl Rounds {
+impl HealState {
     pub(super) fn begin_drill(
         &mut self,
         name: &str,
-        reply: oneshot::Sender<Result<Drilled, String>>,
+        reply: oneshot::Sender<Result<DrillReport, String>>,
         now: Instant,
-    ) -> Option<BoxFuture<'static, Event>> {
-        let (pool, patient) = match self.drill_target(name, now) {
+    ) -> Option<BoxFuture<'static, HealEvent>> {
+        let (pool, target) = match self.drill_target(name, now) {
             Ok(found) => found,
             Err(why) => {
                 let _ = reply.send(Err(why));
@@ -64,19 +64,19 @@ impl Rounds {
             }
         };
         let name = pool.spec.name.clone();
-        self.by_hand.insert(name.clone());
-        self.drilled.insert(key(&patient));
-        let drill = Drill { tools: self.tools.clone(), pool, patient };
+        self.commanded.insert(name.clone());
+        self.drilled.insert(key(&target));
+        let drill = Drill { tools: self.tools.clone(), pool, target };
         Some(
             async move {
                 let _ = reply.send(Ok(drill.run().await));
-                Event::ErrandDone(name, Vec::new())
+                HealEvent::CommandDone(name, Vec::new())
             }
             .boxed(),
         )
     }
 
-    fn drill_target(&self, name: &str, now: Instant) -> Result<(Pool, Arc<dyn Patient>), String> {
+    fn drill_target(&self, name: &str, now: Instant) -> Result<(HealPool, Arc<dyn HealTarget>), String> {
         let pool = self.free_pool(name)?;
         if pool.spec.check.is_none() {
             return Err(format!("upstream `{name}` has no check, so no failure would be detected"));
@@ -86,10 +86,10 @@ impl Rounds {
                 "the edge started less than {EDGE_GRACE:?} ago and does not heal yet; try again shortly"
             ));
         }
-        let up: Vec<_> = pool.patients.iter().filter(|one| one.is_in_rotation()).collect();
+        let up: Vec<_> = pool.targets.iter().filter(|one| one.is_in_rotation()).collect();
         let others = pool.spec.heal.as_ref().map_or(1, |heal| heal.min_up.max(1)) as usize;
         match up.last() {
-            Some(patient) if others < up.len() => Ok((pool.clone(), Arc::clone(patient))),
+            Some(target) if others < up.len() => Ok((pool.clone(), Arc::clone(target))),
             _ => Err(format!(
                 "a drill takes one backend out of rotation, and {others} others must be up during this: `{name}` has \
                  {} up",
@@ -101,18 +101,18 @@ impl Rounds {
 
 struct Drill {
     tools: HealTools,
-    pool: Pool,
-    patient: Arc<dyn Patient>,
+    pool: HealPool,
+    target: Arc<dyn HealTarget>,
 }
 
 impl Drill {
-    async fn run(self) -> Drilled {
-        let (began, before) = (Instant::now(), self.patient.tally());
+    async fn run(self) -> DrillReport {
+        let (began, before) = (Instant::now(), self.target.tally());
         let last = self.tools.journal.newest(|_| true).map_or(0, |entry| entry.id);
-        let address = self.patient.address();
+        let address = self.target.address();
         log::info!("drill: simulating a failing check on backend {address} of {}", self.pool.spec.name);
-        let pretence = self.patient.pretend_sick();
-        let mut shown = Drilled {
+        let pretence = self.target.pretend_sick();
+        let mut shown = DrillReport {
             backend: address.to_string(),
             out_ms: None,
             detected_ms: None,
@@ -134,7 +134,7 @@ impl Drill {
             }
         }
         drop(pretence);
-        let Tally { requests, failed, held } = self.patient.tally();
+        let Tally { requests, failed, held } = self.target.tally();
         shown.requests = requests.saturating_sub(before.requests);
         shown.failed = failed.saturating_sub(before.failed);
         shown.held = held.saturating_sub(before.held);
@@ -142,26 +142,27 @@ impl Drill {
         shown
     }
 
-    fn look(&self, shown: &mut Drilled, began: Instant, last: u64) {
+    fn look(&self, shown: &mut DrillReport, began: Instant, last: u64) {
         let now = millis(began.elapsed());
-        if !self.patient.is_in_rotation() {
+        if !self.target.is_in_rotation() {
             shown.out_ms.get_or_insert(now);
         }
-        if self.patient.is_sick() {
+        if self.target.is_sick() {
             shown.detected_ms.get_or_insert(now);
         }
-        let address = self.patient.address().to_string();
-        let is_it = |entry: &Entry| last < entry.id && entry.backend == address && entry.asked_by == AskedBy::Drill;
+        let address = self.target.address().to_string();
+        let is_it =
+            |entry: &JournalEntry| last < entry.id && entry.backend == address && entry.asked_by == AskedBy::Drill;
         shown.heal = self.tools.journal.newest(is_it).or(shown.heal.take());
         let Some(heal) = &shown.heal else { return };
         if !heal.steps.is_empty() {
             shown.drained_ms.get_or_insert(now);
         }
         match heal.result {
-            Outcome::Running => {}
-            Outcome::Healed => {
+            LadderOutcome::Running => {}
+            LadderOutcome::Healed => {
                 shown.healed_ms.get_or_insert(now);
-                if self.patient.is_up() && self.patient.is_in_rotation() {
+                if self.target.is_up() && self.target.is_in_rotation() {
                     shown.back_ms = Some(now);
                 }
             }
@@ -176,11 +177,11 @@ impl Drill {
         let heal = self.pool.spec.heal.as_ref().map_or(Duration::ZERO, |heal| {
             heal.drain + (heal.timeout + heal.verify) * u32::try_from(heal.steps.len()).unwrap_or(u32::MAX)
         });
-        PATIENCE + check + heal
+        DETECTED_WITHIN + check + heal
     }
 
-    fn complaint(&self, shown: &Drilled, limit: Duration) -> String {
-        let address = self.patient.address().to_string();
+    fn complaint(&self, shown: &DrillReport, limit: Duration) -> String {
+        let address = self.target.address().to_string();
         let idle = self.tools.journal.idle().into_iter().find(|idle| idle.backend == address);
         match (shown.detected_ms, &shown.heal, idle) {
             (None, ..) => format!("the failure was not detected within {limit:?}"),

@@ -3,16 +3,16 @@
 use crate::docker::ContainerId;
 use crate::types::UpstreamName;
 
-use super::attempt::Report;
-use super::patient::Key;
-use super::survey::Findings;
+use super::gather::Findings;
+use super::ladder::LadderReport;
+use super::world::Key;
 
 /// What came of something that was under way.
-pub(super) enum Event {
+pub(super) enum HealEvent {
     Looked(Key, Findings),
-    Ended(Key, ContainerId, Report),
+    Ended(Key, ContainerId, LadderReport),
     /// A container that had been stopped answers again, unless it was stopped once more since.
     Back(Key, u64),
     /// An operator's command has ended; these ladders were part of it.
-    ErrandDone(UpstreamName, Vec<(Key, ContainerId, Report)>),
+    CommandDone(UpstreamName, Vec<(Key, ContainerId, LadderReport)>),
 }

@@ -1,4 +1,4 @@
-//! A patient, a surgeon and a ward made of switches, for the failure paths.
+//! A target, a driver and a world made of switches, for the failure paths.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use crate::docker::{
 };
 use crate::types::{ByteSize, Percent, ServerAddress, UpstreamName};
 
-use super::{Done, Order, Patient, Pool, Surgeon, Ward, Whom};
+use super::{BackendRef, ContainerDriver, HealPool, HealTarget, HealWorld, Order, StepDone};
 
 pub(super) fn container(name: &str) -> ContainerRef {
     ContainerRef {
@@ -67,7 +67,7 @@ pub(super) fn upstream(name: &str, needs: &[&str], heal: Option<HealSpec>) -> Ar
 }
 
 /// A backend that is up, down, or comes up after some probes.
-pub(super) struct FakePatient {
+pub(super) struct FakeTarget {
     pub upstream: UpstreamName,
     pub address: SocketAddr,
     pub server: ServerAddress,
@@ -82,7 +82,7 @@ pub(super) struct FakePatient {
     pub sick_since: Instant,
 }
 
-impl FakePatient {
+impl FakeTarget {
     /// It was well before.
     pub(super) fn sick(upstream: &str, address: &str) -> Arc<Self> {
         Arc::new(Self {
@@ -102,15 +102,15 @@ impl FakePatient {
 
     /// Its check never passed.
     pub(super) fn never_up(upstream: &str, address: &str) -> Arc<Self> {
-        let patient = Self::sick(upstream, address);
-        patient.passed.store(false, Ordering::SeqCst);
-        patient
+        let target = Self::sick(upstream, address);
+        target.passed.store(false, Ordering::SeqCst);
+        target
     }
 
     pub(super) fn up(upstream: &str, address: &str) -> Arc<Self> {
-        let patient = Self::sick(upstream, address);
-        patient.up.store(true, Ordering::SeqCst);
-        patient
+        let target = Self::sick(upstream, address);
+        target.up.store(true, Ordering::SeqCst);
+        target
     }
 
     pub(super) fn set_up(&self, up: bool) {
@@ -131,7 +131,7 @@ impl Drop for Held {
     }
 }
 
-impl Patient for FakePatient {
+impl HealTarget for FakeTarget {
     fn upstream(&self) -> &UpstreamName {
         &self.upstream
     }
@@ -188,19 +188,22 @@ impl Patient for FakePatient {
 
 type Effect = Box<dyn Fn(&Step) + Send + Sync>;
 
-/// A surgeon whose results are written down beforehand; `ok` when they run out.
-pub(super) struct FakeSurgeon {
+/// A driver whose results are written down beforehand; `ok` when they run out.
+pub(super) struct FakeDriver {
     pub finds: Mutex<VecDeque<Result<ContainerRef, FindError>>>,
     pub always: Option<ContainerRef>,
-    pub results: Mutex<VecDeque<Result<Done, ExecError>>>,
+    pub results: Mutex<VecDeque<Result<StepDone, ExecError>>>,
     pub performed: Mutex<Vec<String>>,
     pub effect: Effect,
     /// What Docker does, as the test tells it.
     pub seen: Mutex<Option<mpsc::Receiver<Seen>>>,
 }
 
-impl FakeSurgeon {
-    pub(super) fn new(results: Vec<Result<Done, ExecError>>, effect: impl Fn(&Step) + Send + Sync + 'static) -> Self {
+impl FakeDriver {
+    pub(super) fn new(
+        results: Vec<Result<StepDone, ExecError>>,
+        effect: impl Fn(&Step) + Send + Sync + 'static,
+    ) -> Self {
         Self {
             finds: Mutex::default(),
             always: None,
@@ -216,21 +219,21 @@ impl FakeSurgeon {
     }
 }
 
-pub(super) fn done(code: i64) -> Result<Done, ExecError> {
-    Ok(Done { code: Some(code), output: String::new(), took: Duration::from_millis(1) })
+pub(super) fn done(code: i64) -> Result<StepDone, ExecError> {
+    Ok(StepDone { code: Some(code), output: String::new(), took: Duration::from_millis(1) })
 }
 
 #[async_trait]
-impl Surgeon for FakeSurgeon {
-    async fn find(&self, whom: &Whom) -> Result<ContainerRef, FindError> {
+impl ContainerDriver for FakeDriver {
+    async fn find(&self, backend: &BackendRef) -> Result<ContainerRef, FindError> {
         let next = self.finds.lock().pop_front();
         next.unwrap_or_else(|| match &self.always {
             Some(container) => Ok(container.clone()),
-            None => Ok(container(&format!("{}-{}", whom.server.host(), whom.address.port()))),
+            None => Ok(container(&format!("{}-{}", backend.server.host(), backend.address.port()))),
         })
     }
 
-    async fn logs(&self, _whom: &Whom, _container: &ContainerRef) -> String {
+    async fn logs(&self, _whom: &BackendRef, _container: &ContainerRef) -> String {
         String::new()
     }
 
@@ -245,7 +248,7 @@ impl Surgeon for FakeSurgeon {
         }
     }
 
-    async fn perform(&self, order: &Order<'_>) -> Result<Done, ExecError> {
+    async fn perform(&self, order: &Order<'_>) -> Result<StepDone, ExecError> {
         let Order { container, step, .. } = *order;
         self.performed.lock().push(format!("{step} in {}", container.name));
         let result = self.results.lock().pop_front().unwrap_or_else(|| done(0));
@@ -256,32 +259,32 @@ impl Surgeon for FakeSurgeon {
     }
 }
 
-pub(super) struct FakeWard {
-    pub pools: Mutex<Vec<Pool>>,
+pub(super) struct FakeWorld {
+    pub pools: Mutex<Vec<HealPool>>,
     pub generation: AtomicU64,
     pub changed: watch::Sender<u64>,
 }
 
-impl FakeWard {
-    pub(super) fn new(pools: Vec<(Arc<UpstreamSpec>, Vec<Arc<FakePatient>>)>) -> Arc<Self> {
-        let ward = Self { pools: Mutex::default(), generation: AtomicU64::new(0), changed: watch::Sender::new(0) };
-        ward.reload(pools);
-        Arc::new(ward)
+impl FakeWorld {
+    pub(super) fn new(pools: Vec<(Arc<UpstreamSpec>, Vec<Arc<FakeTarget>>)>) -> Arc<Self> {
+        let world = Self { pools: Mutex::default(), generation: AtomicU64::new(0), changed: watch::Sender::new(0) };
+        world.reload(pools);
+        Arc::new(world)
     }
 
     /// Another configuration is in force.
-    pub(super) fn reload(&self, pools: Vec<(Arc<UpstreamSpec>, Vec<Arc<FakePatient>>)>) {
-        let pool = |(spec, patients): (_, Vec<Arc<FakePatient>>)| Pool {
+    pub(super) fn reload(&self, pools: Vec<(Arc<UpstreamSpec>, Vec<Arc<FakeTarget>>)>) {
+        let pool = |(spec, targets): (_, Vec<Arc<FakeTarget>>)| HealPool {
             spec,
-            patients: patients.into_iter().map(|patient| patient as Arc<dyn Patient>).collect(),
+            targets: targets.into_iter().map(|target| target as Arc<dyn HealTarget>).collect(),
         };
         *self.pools.lock() = pools.into_iter().map(pool).collect();
         self.generation.fetch_add(1, Ordering::SeqCst);
     }
 }
 
-impl Ward for FakeWard {
-    fn pools(&self) -> Arc<[Pool]> {
+impl HealWorld for FakeWorld {
+    fn pools(&self) -> Arc<[HealPool]> {
         self.pools.lock().as_slice().into()
     }
     fn generation(&self) -> u64 {

@@ -12,9 +12,9 @@ use tokio::sync::mpsc;
 use crate::docker::Seen;
 use crate::types::OwnedTask;
 
-use super::event::Event;
-use super::hand::{Errand, HealHandle};
-use super::state::Rounds;
+use super::commands::{HealCommand, HealHandle};
+use super::event::HealEvent;
+use super::state::HealState;
 use super::tools::HealTools;
 
 /// How often every backend is looked at, whatever is heard of changes.
@@ -34,13 +34,13 @@ pub struct Healer {
 impl Healer {
     /// Starts healing, and listening to what Docker does.
     pub fn start(tools: HealTools) -> Self {
-        let (errands, waiting) = mpsc::channel(WAITING);
+        let (commands, waiting) = mpsc::channel(WAITING);
         let (tell, seen) = mpsc::channel(SEEN);
-        let surgeon = Arc::clone(&tools.surgeon);
+        let driver = Arc::clone(&tools.driver);
         Self {
-            _watch: OwnedTask::spawn(async move { surgeon.watch(tell).await }),
+            _watch: OwnedTask::spawn(async move { driver.watch(tell).await }),
             _task: OwnedTask::spawn(run(tools, waiting, seen)),
-            handle: HealHandle::new(errands),
+            handle: HealHandle::new(commands),
         }
     }
 
@@ -50,22 +50,22 @@ impl Healer {
     }
 }
 
-async fn run(tools: HealTools, mut errands: mpsc::Receiver<Errand>, mut seen: mpsc::Receiver<Seen>) {
-    let mut rounds = Rounds::new(tools, Instant::now());
-    let mut changed = rounds.ward().changed();
-    let mut under_way: FuturesUnordered<BoxFuture<'static, Event>> = FuturesUnordered::new();
+async fn run(tools: HealTools, mut commands: mpsc::Receiver<HealCommand>, mut seen: mpsc::Receiver<Seen>) {
+    let mut state = HealState::new(tools, Instant::now());
+    let mut changed = state.world().changed();
+    let mut under_way: FuturesUnordered<BoxFuture<'static, HealEvent>> = FuturesUnordered::new();
     let mut clock = tokio::time::interval(LOOK_EVERY);
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut is_heard = true;
     loop {
         tokio::select! {
-            Some(event) = under_way.next() => under_way.extend(rounds.on_event(event, Instant::now())),
-            Some(one) = seen.recv() => under_way.extend(rounds.on_seen(&one, Instant::now())),
-            Some(errand) = errands.recv() => under_way.extend(rounds.on_errand(errand, Instant::now())),
+            Some(event) = under_way.next() => under_way.extend(state.on_event(event, Instant::now())),
+            Some(one) = seen.recv() => under_way.extend(state.on_seen(&one, Instant::now())),
+            Some(command) = commands.recv() => under_way.extend(state.on_command(command, Instant::now())),
             heard = changed.changed(), if is_heard => is_heard = heard.is_ok(),
             _ = clock.tick() => {}
         }
-        under_way.extend(rounds.look(Instant::now()));
+        under_way.extend(state.look(Instant::now()));
     }
 }
 

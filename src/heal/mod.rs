@@ -1,35 +1,37 @@
-//! Repairs sick backends inside their containers: when (`policy`, pure), what (`preset`), how (`attempt`), and what came of
+//! Repairs sick backends inside their containers: when (`policy`, pure), what (`preset`), how (`ladder`), and what came of
 //! it (`journal`). Never marks anything healthy: the check does.
 
-mod attempt;
-#[cfg(test)]
-mod bench;
+mod commands;
+mod container_driver;
 mod container_events;
+mod decisions;
 mod drill;
 mod event;
-mod examine;
 #[cfg(test)]
 mod fakes;
-mod hand;
+mod gather;
 mod healer;
 mod journal;
-mod patient;
-mod plans;
+mod ladder;
+mod passes;
+mod planned_stops;
 pub mod policy;
 mod preset;
-mod proof;
 mod restore;
-mod rounds;
 mod state;
-mod surgeon;
-mod survey;
+mod step_check;
+#[cfg(test)]
+mod test_loop;
 mod tools;
+mod world;
 
-pub use drill::Drilled;
-pub use examine::{Finding, Verdict, examine};
-pub use hand::{HealHandle, Work};
+pub use commands::{CommandResult, HealHandle};
+pub use container_driver::{BackendRef, ContainerDriver, Order, StepDone, run_step};
+pub use drill::DrillReport;
 pub use healer::Healer;
-pub use journal::{AskedBy, ENTRIES_MAX, Entry, Idle, Journal, Outcome, StepEntry, StepResult, Totals};
-pub use patient::{Patient, Pool, Tally, Ward};
-pub use surgeon::{Done, Order, Surgeon, Whom, run_step};
+pub use journal::{
+    AskedBy, ENTRIES_MAX, IdleReason, Journal, JournalEntry, LadderOutcome, StepEntry, StepResult, Totals,
+};
+pub use step_check::{Feasibility, StepFinding, check_steps};
 pub use tools::{AtWork, HealTools};
+pub use world::{HealPool, HealTarget, HealWorld, Tally};

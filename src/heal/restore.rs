@@ -7,15 +7,15 @@ use crate::config::model::{HealSpec, Preset, Step};
 use crate::docker::ContainerId;
 use crate::types::UpstreamName;
 
-use super::attempt::{Past, RELOAD_PAUSE};
-use super::journal::{AskedBy, Entry, Outcome, StepResult, parse_time};
+use super::journal::{AskedBy, JournalEntry, LadderOutcome, StepResult, parse_time};
+use super::ladder::{Past, RELOAD_PAUSE};
 use super::policy::{Ended, PAUSE_MAX};
-use super::state::{Case, Rounds, Treated};
+use super::state::{HealState, KnownBackend, LastHeal};
 
-impl Rounds {
+impl HealState {
     /// Takes up what was left.
     pub(super) fn remember(&mut self, now: Instant) {
-        let (pools, clock) = (self.tools.ward.pools(), SystemTime::now());
+        let (pools, clock) = (self.tools.world.pools(), SystemTime::now());
         for entry in self.tools.journal.entries().iter().rev() {
             let pool = pools.iter().find(|pool| pool.spec.name.as_str() == entry.upstream);
             let Some((name, spec)) = pool.and_then(|pool| Some((&pool.spec.name, pool.spec.heal.as_ref()?))) else {
@@ -29,7 +29,14 @@ impl Rounds {
         }
     }
 
-    fn remember_one(&mut self, entry: &Entry, name: &UpstreamName, spec: &HealSpec, began: Instant, now: Instant) {
+    fn remember_one(
+        &mut self,
+        entry: &JournalEntry,
+        name: &UpstreamName,
+        spec: &HealSpec,
+        began: Instant,
+        now: Instant,
+    ) {
         let Ok(backend) = entry.backend.parse::<SocketAddr>() else { return };
         let ended_at = (began + Duration::from_millis(entry.took_ms)).min(now);
         // Whoever was well since is not remembered for it; what is this old decides nothing.
@@ -38,14 +45,14 @@ impl Rounds {
         }
         let ended = match entry.result {
             _ if matches!(entry.asked_by, AskedBy::Drill | AskedBy::Reload) => return,
-            Outcome::Healed => Ended::Healed,
-            Outcome::Failed | Outcome::Interrupted | Outcome::Running => Ended::Failed,
-            Outcome::Unrunnable => Ended::Unrunnable,
-            Outcome::Recovered | Outcome::Postponed | Outcome::Left => return,
+            LadderOutcome::Healed => Ended::Healed,
+            LadderOutcome::Failed | LadderOutcome::Interrupted | LadderOutcome::Running => Ended::Failed,
+            LadderOutcome::Unrunnable => Ended::Unrunnable,
+            LadderOutcome::Recovered | LadderOutcome::Postponed | LadderOutcome::Left => return,
         };
-        let case = self.cases.entry((name.clone(), backend)).or_insert_with(|| Case::new(now));
-        case.record.begin(began);
-        case.record.end(ended, spec, 0.0, ended_at);
+        let known = self.backends.entry((name.clone(), backend)).or_insert_with(|| KnownBackend::new(now));
+        known.record.begin(began);
+        known.record.end(ended, spec, 0.0, ended_at);
         let Ok(container) = ContainerId::parse(&entry.container_id) else { return };
         let reload = Step::Preset(Preset::GunicornReload).to_string();
         let reloads = |one: &super::journal::StepEntry| {
@@ -54,6 +61,6 @@ impl Rounds {
         let is_recent = now.saturating_duration_since(began) < RELOAD_PAUSE;
         let reloaded = (is_recent && entry.steps.iter().any(reloads)).then_some(began);
         let past = Past { reloaded, ..Past::default() };
-        self.treated.insert(container, Treated { backend, ended: Some(ended_at), before: None, past });
+        self.last_heals.insert(container, LastHeal { backend, ended: Some(ended_at), before: None, past });
     }
 }

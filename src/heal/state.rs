@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use crate::docker::ContainerId;
 use crate::types::UpstreamName;
 
-use super::attempt::{Past, RELOAD_PAUSE};
-use super::patient::{Key, Pool, Ward, key};
-use super::plans::Plans;
-use super::policy::{Definition, Reason, Record};
+use super::ladder::{Past, RELOAD_PAUSE};
+use super::planned_stops::PlannedStops;
+use super::policy::{Definition, HealRecord, Reason};
 use super::tools::HealTools;
+use super::world::{HealPool, HealWorld, Key, key};
 
 /// Pause after Docker was asked in vain; doubles up to the longest.
 const ASK_FIRST: Duration = Duration::from_secs(2);
@@ -28,8 +28,8 @@ pub(super) enum Doing {
 }
 
 /// One backend's case.
-pub(super) struct Case {
-    pub record: Record,
+pub(super) struct KnownBackend {
+    pub record: HealRecord,
     pub doing: Doing,
     pub ask_at: Option<Instant>,
     /// It has passed its check since the configuration changed, and that is written down.
@@ -41,10 +41,10 @@ pub(super) struct Case {
     ask_pause: Duration,
 }
 
-impl Case {
+impl KnownBackend {
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            record: Record::default(),
+            record: HealRecord::default(),
             doing: Doing::Nothing,
             ask_at: None,
             has_passed: false,
@@ -72,7 +72,7 @@ impl Case {
 }
 
 /// The latest heal in one container.
-pub(super) struct Treated {
+pub(super) struct LastHeal {
     pub backend: SocketAddr,
     /// `None` while it is under way.
     pub ended: Option<Instant>,
@@ -82,55 +82,55 @@ pub(super) struct Treated {
 }
 
 /// The state of all backends.
-pub(super) struct Rounds {
+pub(super) struct HealState {
     pub tools: HealTools,
     pub started: Instant,
     /// The configuration that was last seen in force.
     pub generation: u64,
     pub reloaded: Option<Instant>,
-    pub cases: HashMap<Key, Case>,
-    pub treated: HashMap<ContainerId, Treated>,
+    pub backends: HashMap<Key, KnownBackend>,
+    pub last_heals: HashMap<ContainerId, LastHeal>,
     /// When an upstream last had no backend up.
     pub last_sick: HashMap<UpstreamName, Instant>,
     /// Since when everything was sick together, and when that was last so.
     pub all_sick: Option<(Instant, Instant)>,
     /// Containers that are being stopped or replaced.
-    pub plans: Plans,
+    pub planned_stops: PlannedStops,
     /// Upstreams that an operator's command works on.
-    pub by_hand: HashSet<UpstreamName>,
+    pub commanded: HashSet<UpstreamName>,
     /// Backends that only pretend to be sick.
     pub drilled: HashSet<Key>,
     /// Definitions of which the log says that they never worked.
     pub told: HashSet<Definition>,
 }
 
-impl Rounds {
+impl HealState {
     /// Knows nobody yet, and nothing of what an edge before did.
     pub(super) fn empty(tools: HealTools, now: Instant) -> Self {
-        let generation = tools.ward.generation();
+        let generation = tools.world.generation();
         Self {
             tools,
             started: now,
             generation,
             reloaded: None,
-            cases: HashMap::new(),
-            treated: HashMap::new(),
+            backends: HashMap::new(),
+            last_heals: HashMap::new(),
             last_sick: HashMap::new(),
             all_sick: None,
-            plans: Plans::default(),
-            by_hand: HashSet::new(),
+            planned_stops: PlannedStops::default(),
+            commanded: HashSet::new(),
             drilled: HashSet::new(),
             told: HashSet::new(),
         }
     }
 
-    pub(super) fn ward(&self) -> &Arc<dyn Ward> {
-        &self.tools.ward
+    pub(super) fn world(&self) -> &Arc<dyn HealWorld> {
+        &self.tools.world
     }
 
     /// An upstream by its name.
-    pub(super) fn pool(&self, name: &str) -> Result<Pool, String> {
-        let pools = self.tools.ward.pools();
+    pub(super) fn pool(&self, name: &str) -> Result<HealPool, String> {
+        let pools = self.tools.world.pools();
         if let Some(pool) = pools.iter().find(|pool| pool.spec.name.as_str() == name) {
             return Ok(pool.clone());
         }
@@ -140,17 +140,17 @@ impl Rounds {
     }
 
     /// The upstream, where it can be worked on now.
-    pub(super) fn free_pool(&self, name: &str) -> Result<Pool, String> {
+    pub(super) fn free_pool(&self, name: &str) -> Result<HealPool, String> {
         let pool = self.pool(name)?;
         if pool.spec.heal.is_none() {
             return Err(format!("upstream `{name}` has no `heal`, so there is no step to run"));
         }
-        if self.by_hand.contains(&pool.spec.name) {
+        if self.commanded.contains(&pool.spec.name) {
             return Err(format!("a manual command is running on `{name}`; try again when it has ended"));
         }
-        let busy = pool.patients.iter().find(|one| {
-            let case = self.cases.get(&key(one));
-            case.is_some_and(|case| case.doing == Doing::Healing)
+        let busy = pool.targets.iter().find(|one| {
+            let known = self.backends.get(&key(one));
+            known.is_some_and(|known| known.doing == Doing::Healing)
         });
         match busy {
             Some(one) => Err(format!("{} of `{name}` is being healed; try again when that has ended", one.address())),
@@ -160,14 +160,14 @@ impl Rounds {
 
     /// What earlier ladders have shown of a container.
     pub(super) fn past(&self, container: &ContainerId, now: Instant) -> Past {
-        let mut past = self.treated.get(container).map(|treated| treated.past.clone()).unwrap_or_default();
+        let mut past = self.last_heals.get(container).map(|last_heal| last_heal.past.clone()).unwrap_or_default();
         past.reloaded = past.reloaded.filter(|at| now.saturating_duration_since(*at) < RELOAD_PAUSE);
         past
     }
 
     /// A ladder begins in a container, or began.
-    pub(super) fn treat(&mut self, container: &ContainerId, backend: SocketAddr, past: Past) {
-        let before = self.treated.get(container).and_then(|treated| treated.ended);
-        self.treated.insert(container.clone(), Treated { backend, ended: None, before, past });
+    pub(super) fn note_heal(&mut self, container: &ContainerId, backend: SocketAddr, past: Past) {
+        let before = self.last_heals.get(container).and_then(|last_heal| last_heal.ended);
+        self.last_heals.insert(container.clone(), LastHeal { backend, ended: None, before, past });
     }
 }

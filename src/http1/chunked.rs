@@ -22,7 +22,7 @@ pub struct BadChunk(pub &'static str);
 
 /// What is wanted of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum ChunkedForm {
     /// Chunks again.
     Chunks,
     /// Its data alone.
@@ -39,7 +39,7 @@ pub struct Rewritten {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum ChunkState {
     /// In the size, `digits` of it were seen.
     Size {
         digits: usize,
@@ -63,8 +63,8 @@ enum State {
 /// One body on its way.
 #[derive(Debug)]
 pub struct Chunked {
-    form: Form,
-    state: State,
+    form: ChunkedForm,
+    state: ChunkState,
     /// Left of the chunk.
     left: u64,
     line: usize,
@@ -76,13 +76,21 @@ pub struct Chunked {
 
 impl Chunked {
     /// The start of a body.
-    pub fn new(form: Form) -> Self {
-        Self { form, state: State::Size { digits: 0 }, left: 0, line: 0, data: 0, trailer: Vec::new(), line_start: 0 }
+    pub fn new(form: ChunkedForm) -> Self {
+        Self {
+            form,
+            state: ChunkState::Size { digits: 0 },
+            left: 0,
+            line: 0,
+            data: 0,
+            trailer: Vec::new(),
+            line_start: 0,
+        }
     }
 
     /// True once the whole body was seen.
     pub fn is_done(&self) -> bool {
-        self.state == State::Done
+        self.state == ChunkState::Done
     }
 
     /// Bytes of data so far.
@@ -94,8 +102,8 @@ impl Chunked {
     /// empty line. Empty until [`is_done`](Self::is_done).
     pub fn ending(&self) -> &[u8] {
         match self.state {
-            State::Done if self.trailer.is_empty() => LAST_CHUNK,
-            State::Done => &self.trailer,
+            ChunkState::Done if self.trailer.is_empty() => LAST_CHUNK,
+            ChunkState::Done => &self.trailer,
             _ => b"",
         }
     }
@@ -106,8 +114,8 @@ impl Chunked {
     /// When they are not well-formed; the message then must not be completed.
     pub fn rewrite(&mut self, bytes: &mut [u8]) -> Result<Rewritten, BadChunk> {
         let (mut read, mut written) = (0, 0);
-        while read < bytes.len() && self.state != State::Done {
-            if self.state == State::Data {
+        while read < bytes.len() && self.state != ChunkState::Done {
+            if self.state == ChunkState::Data {
                 let length = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len() - read);
                 if read != written {
                     bytes.copy_within(read..read + length, written);
@@ -116,7 +124,7 @@ impl Chunked {
                 self.left -= length as u64;
                 self.data += length as u64;
                 if self.left == 0 {
-                    self.state = State::DataEnd;
+                    self.state = ChunkState::DataEnd;
                 }
                 continue;
             }
@@ -132,38 +140,38 @@ impl Chunked {
 
     /// Takes one byte that is not data; true where it is sent.
     fn step(&mut self, byte: u8) -> Result<bool, BadChunk> {
-        let framing = self.form == Form::Chunks;
+        let framing = self.form == ChunkedForm::Chunks;
         match self.state {
-            State::Size { digits } => self.size(byte, digits),
-            State::Extension { quoted, escaped } => self.extension(byte, quoted, escaped),
-            State::SizeEnd => {
+            ChunkState::Size { digits } => self.size(byte, digits),
+            ChunkState::Extension { quoted, escaped } => self.extension(byte, quoted, escaped),
+            ChunkState::SizeEnd => {
                 expect(byte, b'\n')?;
                 self.line = 0;
-                self.state = if self.left == 0 { State::Trailer } else { State::Data };
+                self.state = if self.left == 0 { ChunkState::Trailer } else { ChunkState::Data };
                 Ok(framing && self.left != 0)
             }
-            State::DataEnd => {
+            ChunkState::DataEnd => {
                 expect(byte, b'\r')?;
-                self.state = State::DataEndFeed;
+                self.state = ChunkState::DataEndFeed;
                 Ok(framing)
             }
-            State::DataEndFeed => {
+            ChunkState::DataEndFeed => {
                 expect(byte, b'\n')?;
-                self.state = State::Size { digits: 0 };
+                self.state = ChunkState::Size { digits: 0 };
                 Ok(framing)
             }
-            State::Trailer => self.trailer(byte).map(|()| false),
-            State::TrailerFeed => {
+            ChunkState::Trailer => self.trailer(byte).map(|()| false),
+            ChunkState::TrailerFeed => {
                 expect(byte, b'\n')?;
                 self.end_trailer_line()?;
                 Ok(false)
             }
-            State::Data | State::Done => Ok(false),
+            ChunkState::Data | ChunkState::Done => Ok(false),
         }
     }
 
     fn size(&mut self, byte: u8, digits: usize) -> Result<bool, BadChunk> {
-        let framing = self.form == Form::Chunks;
+        let framing = self.form == ChunkedForm::Chunks;
         if let Some(digit) = char::from(byte).to_digit(16) {
             if digits == DIGITS_MAX {
                 return Err(BadChunk("a chunk's size is too large"));
@@ -171,7 +179,7 @@ impl Chunked {
             // A zero in front says nothing.
             let leading = self.left == 0 && digit == 0;
             self.left = self.left.checked_mul(16).ok_or(BadChunk("a chunk's size is too large"))? + u64::from(digit);
-            self.state = State::Size { digits: digits + 1 };
+            self.state = ChunkState::Size { digits: digits + 1 };
             return Ok(framing && !leading);
         }
         if digits == 0 {
@@ -181,7 +189,7 @@ impl Chunked {
             b'\r' => Ok(self.end_size()),
             b';' => {
                 self.line = 0;
-                self.state = State::Extension { quoted: false, escaped: false };
+                self.state = ChunkState::Extension { quoted: false, escaped: false };
                 Ok(false)
             }
             _ => Err(BadChunk("a chunk's size is malformed")),
@@ -199,18 +207,18 @@ impl Chunked {
             _ => return Err(BadChunk("a chunk's extension is malformed")),
         }
         self.state = match byte {
-            _ if escaped => State::Extension { quoted, escaped: false },
-            b'\\' if quoted => State::Extension { quoted, escaped: true },
-            b'"' => State::Extension { quoted: !quoted, escaped: false },
-            _ => State::Extension { quoted, escaped: false },
+            _ if escaped => ChunkState::Extension { quoted, escaped: false },
+            b'\\' if quoted => ChunkState::Extension { quoted, escaped: true },
+            b'"' => ChunkState::Extension { quoted: !quoted, escaped: false },
+            _ => ChunkState::Extension { quoted, escaped: false },
         };
         Ok(false)
     }
 
     /// The size line's carriage return. The last chunk goes with the ending.
     fn end_size(&mut self) -> bool {
-        self.state = State::SizeEnd;
-        self.form == Form::Chunks && self.left != 0
+        self.state = ChunkState::SizeEnd;
+        self.form == ChunkedForm::Chunks && self.left != 0
     }
 
     fn trailer(&mut self, byte: u8) -> Result<(), BadChunk> {
@@ -219,7 +227,7 @@ impl Chunked {
         }
         self.line += 1;
         match byte {
-            b'\r' => self.state = State::TrailerFeed,
+            b'\r' => self.state = ChunkState::TrailerFeed,
             b'\t' | b' '..=b'~' | 0x80.. => self.trailer.push(byte),
             _ => return Err(BadChunk("the trailer section is malformed")),
         }
@@ -234,7 +242,7 @@ impl Chunked {
                 self.trailer.splice(..0, *b"0\r\n");
                 self.trailer.extend_from_slice(b"\r\n");
             }
-            self.state = State::Done;
+            self.state = ChunkState::Done;
             return Ok(());
         }
         let colon = memchr::memchr(b':', line).ok_or(BadChunk("the trailer section is malformed"))?;
@@ -249,7 +257,7 @@ impl Chunked {
             self.trailer.truncate(self.line_start);
         }
         self.line_start = self.trailer.len();
-        self.state = State::Trailer;
+        self.state = ChunkState::Trailer;
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// What is sent of a body that comes in pieces of `size` bytes, and how many bytes belonged to it.
-fn sent(body: &[u8], form: Form, size: usize) -> Result<(Vec<u8>, usize), BadChunk> {
+fn sent(body: &[u8], form: ChunkedForm, size: usize) -> Result<(Vec<u8>, usize), BadChunk> {
     let mut chunked = Chunked::new(form);
     let (mut out, mut read) = (Vec::new(), 0);
     for piece in body.chunks(size) {
@@ -16,7 +16,7 @@ fn sent(body: &[u8], form: Form, size: usize) -> Result<(Vec<u8>, usize), BadChu
     if !chunked.is_done() {
         return Err(BadChunk("unfinished"));
     }
-    if form == Form::Chunks {
+    if form == ChunkedForm::Chunks {
         out.extend_from_slice(chunked.ending());
     }
     Ok((out, read))
@@ -38,9 +38,9 @@ fn bodies_come_out_plain_however_they_are_cut() {
     ];
     for (came, chunks, data) in rows {
         for size in 1..=came.len() {
-            let (out, read) = sent(came.as_bytes(), Form::Chunks, size).unwrap();
+            let (out, read) = sent(came.as_bytes(), ChunkedForm::Chunks, size).unwrap();
             assert_eq!((String::from_utf8(out).unwrap().as_str(), read), (chunks, came.len()), "{came:?} by {size}");
-            let (out, _) = sent(came.as_bytes(), Form::Data, size).unwrap();
+            let (out, _) = sent(came.as_bytes(), ChunkedForm::Data, size).unwrap();
             assert_eq!(String::from_utf8(out).unwrap(), data, "{came:?} by {size}");
         }
     }
@@ -49,7 +49,7 @@ fn bodies_come_out_plain_however_they_are_cut() {
 #[test]
 fn what_follows_the_body_is_left_alone() {
     let mut bytes = *b"1;x\r\na\r\n0\r\n\r\nGET / HTTP/1.1\r\n";
-    let mut chunked = Chunked::new(Form::Chunks);
+    let mut chunked = Chunked::new(ChunkedForm::Chunks);
     let rewritten = chunked.rewrite(&mut bytes).unwrap();
     assert_eq!(&bytes[rewritten.read..], b"GET / HTTP/1.1\r\n");
     assert_eq!((&bytes[..rewritten.written], chunked.data()), (&b"1\r\na\r\n"[..], 1));
@@ -68,7 +68,7 @@ fn malformed_bodies_are_refused() {
     ];
     for body in rows {
         for size in [1, 3, body.len()] {
-            let refused = sent(body.as_bytes(), Form::Chunks, size).unwrap_err();
+            let refused = sent(body.as_bytes(), ChunkedForm::Chunks, size).unwrap_err();
             assert_ne!(refused, BadChunk("unfinished"), "{:?} by {size}", &body[..body.len().min(30)]);
         }
     }

@@ -9,7 +9,7 @@ mod response;
 mod scan;
 mod translate;
 
-pub use chunked::{BadChunk, Chunked, Form, LAST_CHUNK, Rewritten};
+pub use chunked::{BadChunk, Chunked, ChunkedForm, LAST_CHUNK, Rewritten};
 pub use fields::{Field, Fields, Known, Span, is_token_in_list};
 pub use of_proxy::is_of_proxy;
 pub use request::{Framing, RequestHead, RequestView, Version};

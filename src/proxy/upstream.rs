@@ -41,7 +41,7 @@ pub(super) async fn choose(session: &mut Session, ctx: &mut RequestContext) -> R
         }
     };
     if !session.is_body_done() {
-        lease.excuse();
+        lease.mark_not_waiting();
     }
     let mut peer = Box::new(lease.backend().peer().clone());
     if ctx.attempts.needs_new_connection() || !session.req_header().method.is_idempotent() {

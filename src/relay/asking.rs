@@ -99,7 +99,7 @@ impl<'a> Asking<'a> {
         let Some(lease) = &self.lease else { return Err(Broken::from(Fault::ClientLeft)) };
         let is_whole = outgoing.upload.is_done();
         if !is_whole {
-            lease.excuse();
+            lease.mark_not_waiting();
         }
         // The first one at once after the head, where there was nothing to wait for.
         let waited = self.attempts.made() != 1 || outgoing.upload.received != 0 || !self.trail.queued.is_zero();

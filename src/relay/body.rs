@@ -1,6 +1,6 @@
 //! The body of a backend's response: where it ends, and the form in which it goes on.
 
-use crate::http1::{Chunked, Form, LAST_CHUNK, ResponseFraming};
+use crate::http1::{Chunked, ChunkedForm, LAST_CHUNK, ResponseFraming};
 use crate::upstream::Failure;
 
 use super::buffer::Buffer;
@@ -23,7 +23,7 @@ pub(super) struct Body {
 impl Body {
     pub fn new(framing: ResponseFraming, out: ResponseBodyOut) -> Self {
         let left = if let ResponseFraming::Length(length) = framing { length } else { 0 };
-        let form = if out == ResponseBodyOut::Chunks { Form::Chunks } else { Form::Data };
+        let form = if out == ResponseBodyOut::Chunks { ChunkedForm::Chunks } else { ChunkedForm::Data };
         let chunked = (framing == ResponseFraming::Chunked).then(|| Chunked::new(form));
         let done = matches!(framing, ResponseFraming::None | ResponseFraming::Length(0));
         Self { framing, out, left, chunked, done, stray: false, data: 0 }

@@ -35,4 +35,4 @@ pub use reply::refuse;
 pub use scope::Request;
 pub use splice::PIPES;
 pub use wire::{Transport, Wire};
-pub use worker::{Relay, Shared};
+pub use worker::{Relay, RelayShared};

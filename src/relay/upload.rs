@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::task::{Context, Poll};
 
-use crate::http1::{Chunked, Form, Framing, LAST_CHUNK, Version};
+use crate::http1::{Chunked, ChunkedForm, Framing, LAST_CHUNK, Version};
 use crate::types::Pace;
 
 use super::buffer::Buffer;
@@ -44,7 +44,7 @@ impl Upload {
             Framing::None => (0, Coding::Length, true),
             Framing::Length(length) => (length, Coding::Length, false),
             Framing::Chunked if version == Version::Http2 => (0, Coding::Stream(None), false),
-            Framing::Chunked => (0, Coding::Chunks(Chunked::new(Form::Data)), false),
+            Framing::Chunked => (0, Coding::Chunks(Chunked::new(ChunkedForm::Data)), false),
         };
         Self { left, coding, received: 0, limit, done, pace: Pace::default() }
     }
@@ -183,7 +183,7 @@ fn trailer_section(trailers: &http::HeaderMap) -> Option<Vec<u8>> {
         }
     }
     text.extend_from_slice(b"\r\n");
-    let mut chunked = Chunked::new(Form::Chunks);
+    let mut chunked = Chunked::new(ChunkedForm::Chunks);
     chunked.rewrite(&mut text).ok()?;
     Some(chunked.ending().to_vec()).filter(|ending| *ending != LAST_CHUNK)
 }

@@ -21,7 +21,7 @@ const HEADS_KEPT: usize = 64;
 
 /// What all workers share.
 #[derive(Clone)]
-pub struct Shared {
+pub struct RelayShared {
     /// What clients may take and send.
     pub limits: LimitsSpec,
     /// Where requests are written down.
@@ -41,7 +41,7 @@ pub struct Shared {
 /// A worker's part of the fast lane.
 pub struct Relay {
     /// What all workers share.
-    pub shared: Shared,
+    pub shared: RelayShared,
     /// Its deadlines.
     pub clock: Clock,
     /// Its connections to backends.
@@ -58,7 +58,7 @@ pub struct Relay {
 
 impl Relay {
     /// A worker's part.
-    pub fn new(shared: Shared) -> Self {
+    pub fn new(shared: RelayShared) -> Self {
         Self {
             clock: Clock::default(),
             pool: Pool::default(),

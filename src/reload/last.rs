@@ -5,30 +5,30 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwapOption;
 
-use super::request::{Origin, Reloaded};
+use super::request::{ReloadOrigin, Reloaded};
 
 /// How a reload ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub struct ReloadOutcome {
     /// When it ended.
     pub at: SystemTime,
     /// What asked for it.
-    pub origin: Origin,
+    pub origin: ReloadOrigin,
     /// The report when it was refused.
     pub result: Result<Reloaded, String>,
 }
 
 /// The last outcome; none before the first reload.
 #[derive(Debug, Default)]
-pub struct LastReload(ArcSwapOption<Outcome>);
+pub struct LastReload(ArcSwapOption<ReloadOutcome>);
 
 impl LastReload {
     /// How the last reload ended; `None` when none was asked for yet.
-    pub fn get(&self) -> Option<Arc<Outcome>> {
+    pub fn get(&self) -> Option<Arc<ReloadOutcome>> {
         self.0.load_full()
     }
 
-    pub(super) fn set(&self, outcome: Outcome) {
+    pub(super) fn set(&self, outcome: ReloadOutcome) {
         self.0.store(Some(Arc::new(outcome)));
     }
 

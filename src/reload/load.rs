@@ -6,23 +6,23 @@ use std::path::PathBuf;
 use crate::config::model::Config;
 
 /// Reads and checks the whole file. Called on a thread that may block.
-pub trait Load: Send + Sync + 'static {
+pub trait LoadConfig: Send + Sync + 'static {
     /// Reads the file and everything it includes.
     ///
     /// # Errors
     /// When anything in it is wrong; then nothing of it is used.
-    fn load(&self) -> Result<Loaded, Rejected>;
+    fn load(&self) -> Result<LoadedConfig, Rejected>;
 }
 
-impl<L: Load + ?Sized> Load for Box<L> {
-    fn load(&self) -> Result<Loaded, Rejected> {
+impl<L: LoadConfig + ?Sized> LoadConfig for Box<L> {
+    fn load(&self) -> Result<LoadedConfig, Rejected> {
         (**self).load()
     }
 }
 
 /// A file that is right.
 #[derive(Debug, Clone)]
-pub struct Loaded {
+pub struct LoadedConfig {
     /// What it says.
     pub config: Config,
     /// What it was read from.

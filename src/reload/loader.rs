@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::config::{self, Report, Warning};
 
-use super::load::{Load, Loaded, Rejected, WatchSet};
+use super::load::{LoadConfig, LoadedConfig, Rejected, WatchSet};
 
 /// The file a process was started with.
 #[derive(Debug, Clone)]
@@ -22,15 +22,15 @@ impl FileLoader {
     ///
     /// # Errors
     /// When anything in it is wrong.
-    pub fn read(&self) -> Result<(Loaded, Vec<Warning>), Report> {
+    pub fn read(&self) -> Result<(LoadedConfig, Vec<Warning>), Report> {
         let loaded = config::load(&self.file, &|name| std::env::var(name).ok())?;
         let watch = WatchSet { files: loaded.files.into_iter().collect(), folders: loaded.watch.into_iter().collect() };
-        Ok((Loaded { config: loaded.config, watch }, loaded.warnings))
+        Ok((LoadedConfig { config: loaded.config, watch }, loaded.warnings))
     }
 }
 
-impl Load for FileLoader {
-    fn load(&self) -> Result<Loaded, Rejected> {
+impl LoadConfig for FileLoader {
+    fn load(&self) -> Result<LoadedConfig, Rejected> {
         self.read().map(|(loaded, _)| loaded).map_err(|report| Rejected {
             report: report.to_string(),
             watch: WatchSet {

@@ -21,11 +21,11 @@ use std::sync::Arc;
 use crate::types::OwnedTask;
 
 pub use diff::{process_changes, summary};
-pub use last::{LastReload, Outcome};
-pub use load::{Load, Loaded, Rejected, WatchSet};
+pub use last::{LastReload, ReloadOutcome};
+pub use load::{LoadConfig, LoadedConfig, Rejected, WatchSet};
 pub use loader::FileLoader;
-pub use publish::{Publish, Published, Refusal};
-pub use request::{Origin, ReloadHandle, ReloadRequest, Reloaded};
+pub use publish::{NotPublished, Publish, Published};
+pub use request::{ReloadHandle, ReloadOrigin, ReloadRequest, Reloaded};
 pub use run::Parts;
 
 /// Reloading, while this value lives.
@@ -38,7 +38,7 @@ pub struct Reload {
 
 impl Reload {
     /// Starts the loop, the watcher and the wait for SIGHUP on the current runtime.
-    pub fn start<L: Load, P: Publish>(parts: Parts<L, P>) -> Self {
+    pub fn start<L: LoadConfig, P: Publish>(parts: Parts<L, P>) -> Self {
         let (handle, inbox) = request::channel();
         let last = Arc::new(LastReload::default());
         let (sets, changed_sets) = tokio::sync::watch::channel(parts.watch.clone());

@@ -9,7 +9,7 @@ use crate::config::model::Config;
 pub trait Publish: Send + Sync + 'static {
     /// Builds what `config.site` needs and switches to it at once; on failure everything stays as it was.
     /// `config.process` equals what runs.
-    async fn publish(&self, config: Config) -> Result<Published, Refusal>;
+    async fn publish(&self, config: Config) -> Result<Published, NotPublished>;
 }
 
 /// A configuration that is in force.
@@ -22,4 +22,4 @@ pub struct Published {
 /// Why a checked configuration could not be put in force.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Refusal(pub String);
+pub struct NotPublished(pub String);

@@ -11,7 +11,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(100);
 
 /// What asked for a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub enum ReloadOrigin {
     /// The file, or one it includes, changed.
     File,
     /// SIGHUP.
@@ -20,7 +20,7 @@ pub enum Origin {
     Admin,
 }
 
-impl Origin {
+impl ReloadOrigin {
     /// The word in logs, labels and status.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -35,7 +35,7 @@ impl Origin {
 #[derive(Debug)]
 pub struct ReloadRequest {
     /// What asked.
-    pub origin: Origin,
+    pub origin: ReloadOrigin,
     /// Who wants to know how it ended: the report when it was refused.
     pub answer: Option<oneshot::Sender<Result<Reloaded, String>>>,
 }
@@ -69,7 +69,7 @@ pub(super) fn channel() -> (ReloadHandle, mpsc::Receiver<ReloadRequest>) {
 
 impl ReloadHandle {
     /// Asks for a reload and does not wait. When one is waiting to begin already, that one will see the same file.
-    pub fn request(&self, origin: Origin) {
+    pub fn request(&self, origin: ReloadOrigin) {
         let _ = self.0.try_send(ReloadRequest { origin, answer: None });
     }
 
@@ -77,7 +77,7 @@ impl ReloadHandle {
     ///
     /// # Errors
     /// The report when the file was refused; a line when the edge is stopping or the answer takes too long.
-    pub async fn ask(&self, origin: Origin) -> Result<Reloaded, String> {
+    pub async fn ask(&self, origin: ReloadOrigin) -> Result<Reloaded, String> {
         let (answer, answered) = oneshot::channel();
         let asking = async {
             let stopping = || "the edge is stopping".to_owned();

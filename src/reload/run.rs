@@ -10,10 +10,10 @@ use crate::config::model::Config;
 use crate::telemetry::Metrics;
 
 use super::diff;
-use super::last::{LastReload, Outcome};
-use super::load::{Load, Loaded, Rejected, WatchSet};
+use super::last::{LastReload, ReloadOutcome};
+use super::load::{LoadConfig, LoadedConfig, Rejected, WatchSet};
 use super::publish::Publish;
-use super::request::{Origin, ReloadRequest, Reloaded};
+use super::request::{ReloadOrigin, ReloadRequest, Reloaded};
 
 /// Reading may take this long; a network mount that hangs must not hang the loop.
 const LOAD_WITHIN: Duration = Duration::from_secs(30);
@@ -56,7 +56,7 @@ enum Accepted {
     Unchanged,
 }
 
-impl<L: Load, P: Publish> Reloader<L, P> {
+impl<L: LoadConfig, P: Publish> Reloader<L, P> {
     pub(super) fn new(parts: Parts<L, P>, last: Arc<LastReload>, sets: watch::Sender<WatchSet>) -> Self {
         let Parts { loader, publisher, running, generation, watch, metrics } = parts;
         Self { loader: Arc::new(loader), publisher, running, generation, watch, metrics, last, sets }
@@ -79,7 +79,7 @@ impl<L: Load, P: Publish> Reloader<L, P> {
         }
     }
 
-    async fn reload(&mut self, origin: Origin) -> Result<Reloaded, String> {
+    async fn reload(&mut self, origin: ReloadOrigin) -> Result<Reloaded, String> {
         let started = Instant::now();
         let result = match self.attempt().await {
             Ok(accepted) => {
@@ -100,16 +100,16 @@ impl<L: Load, P: Publish> Reloader<L, P> {
             }
         };
         // Our own look at files that did not change is not news.
-        let silent = origin == Origin::File && result.as_ref().is_ok_and(|it| it.summary == "nothing changed");
+        let silent = origin == ReloadOrigin::File && result.as_ref().is_ok_and(|it| it.summary == "nothing changed");
         if !silent || self.last.refusal().is_some() {
-            self.last.set(Outcome { at: SystemTime::now(), origin, result: result.clone() });
+            self.last.set(ReloadOutcome { at: SystemTime::now(), origin, result: result.clone() });
         }
         result
     }
 
     async fn attempt(&mut self) -> Result<Accepted, String> {
         let config = match self.load().await {
-            Ok(Loaded { config, watch }) => {
+            Ok(LoadedConfig { config, watch }) => {
                 self.follow(watch);
                 config
             }
@@ -137,7 +137,7 @@ impl<L: Load, P: Publish> Reloader<L, P> {
         Ok(Accepted::Changed(summary))
     }
 
-    async fn load(&self) -> Result<Loaded, Rejected> {
+    async fn load(&self) -> Result<LoadedConfig, Rejected> {
         let loader = Arc::clone(&self.loader);
         let reading = tokio::task::spawn_blocking(move || loader.load());
         let rejected = |report: String| Rejected { report, ..Rejected::default() };
@@ -155,14 +155,14 @@ impl<L: Load, P: Publish> Reloader<L, P> {
         }
     }
 
-    fn tell_accepted(&self, origin: Origin, accepted: &Accepted, reloaded: &Reloaded) {
+    fn tell_accepted(&self, origin: ReloadOrigin, accepted: &Accepted, reloaded: &Reloaded) {
         match accepted {
             Accepted::Changed(_) => {
                 self.metrics.config_in_force(self.generation);
                 self.metrics.reloaded(origin.as_str());
                 log::info!("{reloaded}, requested by {}", origin.as_str());
             }
-            Accepted::Unchanged if origin == Origin::File && self.last.refusal().is_none() => {
+            Accepted::Unchanged if origin == ReloadOrigin::File && self.last.refusal().is_none() => {
                 log::debug!("file unchanged");
             }
             Accepted::Unchanged => {
@@ -172,9 +172,9 @@ impl<L: Load, P: Publish> Reloader<L, P> {
         }
     }
 
-    fn tell_refused(&self, origin: Origin, report: &str) {
+    fn tell_refused(&self, origin: ReloadOrigin, report: &str) {
         // The watcher looks again after a refusal; the same report twice helps nobody.
-        if origin == Origin::File && self.last.refusal().as_deref() == Some(report) {
+        if origin == ReloadOrigin::File && self.last.refusal().as_deref() == Some(report) {
             return;
         }
         self.metrics.reload_refused(origin.as_str());

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::*;
 use crate::config::model::{ListenAddress, ListenSpec};
 use crate::reload::testing::{Folder, config, eventually, route, site};
-use crate::reload::{Published, Refusal, Reload};
+use crate::reload::{NotPublished, Published, Reload};
 use crate::types::OwnedTask;
 
 /// What the file says now.
@@ -21,10 +21,10 @@ impl Script {
     }
 }
 
-impl Load for Script {
-    fn load(&self) -> Result<Loaded, Rejected> {
+impl LoadConfig for Script {
+    fn load(&self) -> Result<LoadedConfig, Rejected> {
         match self.0.lock().unwrap().clone() {
-            Ok(config) => Ok(Loaded { config, watch: WatchSet::default() }),
+            Ok(config) => Ok(LoadedConfig { config, watch: WatchSet::default() }),
             Err(report) => Err(Rejected { report, ..Rejected::default() }),
         }
     }
@@ -39,11 +39,11 @@ struct Counting {
 
 #[async_trait]
 impl Publish for Counting {
-    async fn publish(&self, config: Config) -> Result<Published, Refusal> {
+    async fn publish(&self, config: Config) -> Result<Published, NotPublished> {
         self.entered.fetch_add(1, Ordering::SeqCst);
         let _open = self.gate.lock().await;
         if config.site.to_upstreams().next().is_none() {
-            return Err(Refusal("no route would be left".into()));
+            return Err(NotPublished("no route would be left".into()));
         }
         Ok(Published { generation: 2 + self.published.fetch_add(1, Ordering::SeqCst) })
     }
@@ -68,12 +68,12 @@ fn start() -> (Reload, Script, Counting, Arc<Metrics>) {
 #[tokio::test]
 async fn a_good_file_comes_into_force_and_is_summed_up() {
     let (reload, script, _, metrics) = start();
-    let same = reload.handle().ask(Origin::Admin).await.unwrap();
+    let same = reload.handle().ask(ReloadOrigin::Admin).await.unwrap();
     assert_eq!((same.generation, &*same.summary), (1, "nothing changed"));
     let mut next = config("/");
     next.site = site(vec![route("/", "backend"), route("/x", "backend")]);
     script.says(Ok(next));
-    let reloaded = reload.handle().ask(Origin::Admin).await.unwrap();
+    let reloaded = reload.handle().ask(ReloadOrigin::Admin).await.unwrap();
     assert_eq!((reloaded.generation, &*reloaded.summary), (2, "1 route added (/x)"));
     let text = metrics.render();
     assert!(text.contains("remora_config_generation 2\n"), "{text}");
@@ -85,14 +85,14 @@ async fn a_good_file_comes_into_force_and_is_summed_up() {
 async fn a_bad_file_changes_nothing_and_its_report_stays_until_a_good_one() {
     let (reload, script, publisher, metrics) = start();
     script.says(Err("error: no upstream is named `apii`\n  --> remora.yaml:41:11"));
-    let report = reload.handle().ask(Origin::Admin).await.unwrap_err();
+    let report = reload.handle().ask(ReloadOrigin::Admin).await.unwrap_err();
     assert!(report.contains("remora.yaml:41:11"), "{report}");
     assert_eq!(publisher.published.load(Ordering::SeqCst), 0);
     assert!(metrics.render().contains("remora_config_last_reload_successful 0\n"));
     assert_eq!(reload.last().get().unwrap().result, Err(report));
 
     script.says(Ok(config("/")));
-    reload.handle().request(Origin::File);
+    reload.handle().request(ReloadOrigin::File);
     eventually("the error is gone", || reload.last().get().is_some_and(|last| last.result.is_ok())).await;
     assert!(metrics.render().contains("remora_config_last_reload_successful 1\n"));
     assert_eq!(publisher.published.load(Ordering::SeqCst), 0, "the file equals what runs");
@@ -104,7 +104,7 @@ async fn a_changed_process_setting_is_refused_by_name() {
     let mut next = config("/other");
     next.process.listen = vec![ListenSpec::plain(ListenAddress::Port(8080))];
     script.says(Ok(next));
-    let report = reload.handle().ask(Origin::Admin).await.unwrap_err();
+    let report = reload.handle().ask(ReloadOrigin::Admin).await.unwrap_err();
     assert!(report.starts_with("listen: changed from 80 to 8080\n"), "{report}");
     assert!(report.contains("docker-compose restart"), "{report}");
     assert_eq!(publisher.published.load(Ordering::SeqCst), 0);
@@ -116,29 +116,29 @@ async fn what_cannot_be_built_is_refused() {
     let mut next = config("/");
     next.site.routes.clear();
     script.says(Ok(next));
-    let report = reload.handle().ask(Origin::Admin).await.unwrap_err();
+    let report = reload.handle().ask(ReloadOrigin::Admin).await.unwrap_err();
     assert_eq!(report, "no route would be left\nThe running configuration (generation 1) is unchanged.");
     script.says(Ok(config("/again")));
-    assert_eq!(reload.handle().ask(Origin::Admin).await.unwrap().generation, 2, "the loop goes on");
+    assert_eq!(reload.handle().ask(ReloadOrigin::Admin).await.unwrap().generation, 2, "the loop goes on");
 }
 
 #[tokio::test]
 async fn requests_during_a_reload_lead_to_one_more() {
     let (reload, script, publisher, _) = start();
-    reload.handle().ask(Origin::Admin).await.unwrap();
+    reload.handle().ask(ReloadOrigin::Admin).await.unwrap();
     let gate = publisher.gate.lock().await;
     script.says(Ok(config("/first")));
     let asking = OwnedTask::spawn({
         let handle = reload.handle().clone();
         async move {
-            let _ = handle.ask(Origin::Admin).await;
+            let _ = handle.ask(ReloadOrigin::Admin).await;
         }
     });
     eventually("the first is being published", || publisher.entered.load(Ordering::SeqCst) == 1).await;
     assert!(!asking.is_finished());
     for index in 0..100 {
         script.says(Ok(config(&format!("/n{index}"))));
-        reload.handle().request(Origin::Signal);
+        reload.handle().request(ReloadOrigin::Signal);
     }
     drop(gate);
     eventually("the last is in force", || {
@@ -152,11 +152,11 @@ async fn requests_during_a_reload_lead_to_one_more() {
 /// A file of one line: the path of its route.
 struct OneLine(std::path::PathBuf);
 
-impl Load for OneLine {
-    fn load(&self) -> Result<Loaded, Rejected> {
+impl LoadConfig for OneLine {
+    fn load(&self) -> Result<LoadedConfig, Rejected> {
         let watch = WatchSet { files: [self.0.clone()].into(), ..WatchSet::default() };
         match std::fs::read_to_string(&self.0) {
-            Ok(text) if text.starts_with('/') => Ok(Loaded { config: config(text.trim()), watch }),
+            Ok(text) if text.starts_with('/') => Ok(LoadedConfig { config: config(text.trim()), watch }),
             Ok(text) => Err(Rejected { report: format!("`{text}` is not a path"), watch }),
             Err(error) => Err(Rejected { report: error.to_string(), watch }),
         }
@@ -183,5 +183,5 @@ async fn an_edit_comes_into_force_by_itself_and_a_bad_one_is_shown() {
     std::fs::remove_file(folder.path().join("remora.yaml")).unwrap();
     folder.write("remora.yaml", "/two");
     eventually("the repair is in force", || publisher.published.load(Ordering::SeqCst) == 2).await;
-    assert_eq!(reload.last().get().unwrap().origin, Origin::File);
+    assert_eq!(reload.last().get().unwrap().origin, ReloadOrigin::File);
 }

@@ -2,7 +2,7 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::request::{Origin, ReloadHandle};
+use super::request::{ReloadHandle, ReloadOrigin};
 
 /// Installs the handler; from now on a SIGHUP is kept until [`run`] takes it.
 pub(super) fn install() -> Option<Signal> {
@@ -19,6 +19,6 @@ pub(super) fn install() -> Option<Signal> {
 pub(super) async fn run(hangups: Option<Signal>, requests: ReloadHandle) {
     let Some(mut hangups) = hangups else { return };
     while hangups.recv().await.is_some() {
-        requests.request(Origin::Signal);
+        requests.request(ReloadOrigin::Signal);
     }
 }

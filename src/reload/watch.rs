@@ -15,7 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::fingerprint;
 use super::load::WatchSet;
-use super::request::{Origin, ReloadHandle};
+use super::request::{ReloadHandle, ReloadOrigin};
 
 /// The files must stay the same this long before they are read.
 const QUIET: Duration = Duration::from_millis(150);
@@ -26,10 +26,10 @@ const POLL: Duration = Duration::from_secs(2);
 
 /// Asks for a reload whenever the watched files differ from before, until dropped.
 pub(super) async fn run(sets: watch::Receiver<WatchSet>, requests: ReloadHandle) {
-    Watch::new(sets, requests, Folders::new).run().await;
+    FileWatch::new(sets, requests, Folders::new).run().await;
 }
 
-struct Watch {
+struct FileWatch {
     sets: watch::Receiver<WatchSet>,
     requests: ReloadHandle,
     events: Arc<Notify>,
@@ -39,7 +39,7 @@ struct Watch {
     signature: u64,
 }
 
-impl Watch {
+impl FileWatch {
     fn new(
         mut sets: watch::Receiver<WatchSet>,
         requests: ReloadHandle,
@@ -81,7 +81,7 @@ impl Watch {
             let now = self.settled().await;
             if now != self.seen {
                 self.seen = now;
-                self.requests.request(Origin::File);
+                self.requests.request(ReloadOrigin::File);
             }
         }
     }
@@ -91,7 +91,7 @@ impl Watch {
         self.folders.arm(&self.set);
         self.seen = self.look(fingerprint::content).await;
         self.signature = self.look(fingerprint::signature).await;
-        self.requests.request(Origin::File);
+        self.requests.request(ReloadOrigin::File);
     }
 
     /// The content hash once it has stayed the same for a moment.

@@ -22,7 +22,7 @@ impl Rig {
     async fn start(set: WatchSet, folders: fn(&Arc<Notify>) -> Folders) -> Self {
         let (handle, inbox) = channel();
         let (sets, receiver) = watch::channel(set);
-        let watch = Watch::new(receiver, handle, folders);
+        let watch = FileWatch::new(receiver, handle, folders);
         let mut rig = Self { inbox, sets, _task: OwnedTask::spawn(watch.run()) };
         rig.asks("the first look").await;
         rig
@@ -31,7 +31,7 @@ impl Rig {
     async fn asks(&mut self, name: &str) {
         let asked = timeout(Duration::from_secs(15), self.inbox.recv()).await;
         let request = asked.unwrap_or_else(|_| panic!("no reload after {name}")).expect("the watcher ended");
-        assert_eq!(request.origin, Origin::File);
+        assert_eq!(request.origin, ReloadOrigin::File);
     }
 
     /// Waits longer than the watcher gathers and polls.

@@ -5,7 +5,7 @@ mod normal;
 mod paths;
 mod readings;
 
-pub use names::Names;
+pub use names::NameTable;
 pub use normal::{NotNormal, normal_path};
-pub use paths::Paths;
+pub use paths::PathTable;
 pub use readings::{caseless, may_be_folded, readings};

@@ -6,14 +6,14 @@ use crate::config::model::{self, HostId};
 
 /// The virtual hosts of a listener, arranged for look-up.
 #[derive(Debug, Clone)]
-pub struct Names {
+pub struct NameTable {
     exact: HashMap<Box<str>, HostId>,
     /// Longest first.
     suffixes: Vec<(Box<str>, HostId)>,
     default: HostId,
 }
 
-impl Names {
+impl NameTable {
     /// Arranges them.
     pub fn new(names: &model::Names) -> Self {
         let exact = names.exact.iter().map(|(name, host)| (name.clone(), *host)).collect();
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn exact_names_win_over_wildcards_and_the_longer_wildcard_over_the_shorter() {
-        let names = Names::new(&model::Names {
+        let names = NameTable::new(&model::Names {
             exact: [("a.example.com".into(), HostId(1)), ("[::1]".into(), HostId(4))].into(),
             suffixes: vec![(".b.example.com".into(), HostId(3)), (".example.com".into(), HostId(2))],
             default: HostId(0),

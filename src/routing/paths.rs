@@ -5,14 +5,14 @@ use crate::config::model::{Location, PathMatch, RouteId};
 
 /// The locations of a virtual host, arranged for look-up.
 #[derive(Debug, Clone)]
-pub struct Paths {
+pub struct PathTable {
     /// The first is the root, with an empty text.
-    nodes: Vec<Node>,
+    nodes: Vec<PathNode>,
 }
 
 /// A part of a path. Its text follows that of the nodes above it.
 #[derive(Debug, Clone, Default)]
-struct Node {
+struct PathNode {
     text: Box<[u8]>,
     /// For the path that ends here.
     exact: Option<RouteId>,
@@ -22,13 +22,13 @@ struct Node {
     children: Vec<(u8, usize)>,
 }
 
-impl Default for Paths {
+impl Default for PathTable {
     fn default() -> Self {
-        Self { nodes: vec![Node::default()] }
+        Self { nodes: vec![PathNode::default()] }
     }
 }
 
-impl Paths {
+impl PathTable {
     /// Arranges locations. Of two that match the same the last one stays.
     pub fn new<'a>(locations: impl IntoIterator<Item = (&'a str, PathMatch, RouteId)>) -> Self {
         let mut paths = Self::default();
@@ -56,7 +56,7 @@ impl Paths {
                 Ok(found) => self.nodes[at].children[found].1,
                 Err(place) => {
                     let new = self.nodes.len();
-                    self.nodes.push(Node { text: rest.into(), ..Node::default() });
+                    self.nodes.push(PathNode { text: rest.into(), ..PathNode::default() });
                     self.nodes[at].children.insert(place, (first, new));
                     return new;
                 }
@@ -75,7 +75,7 @@ impl Paths {
         let lower_index = self.nodes.len();
         let mut lower = std::mem::take(&mut self.nodes[at]);
         let (upper, rest) = lower.text.split_at(length);
-        let node = Node { text: upper.into(), children: vec![(rest[0], lower_index)], ..Node::default() };
+        let node = PathNode { text: upper.into(), children: vec![(rest[0], lower_index)], ..PathNode::default() };
         self.nodes[at] = node;
         lower.text = rest.into();
         self.nodes.push(lower);
@@ -104,9 +104,9 @@ impl Paths {
 mod tests {
     use super::*;
 
-    fn paths(locations: &[(&'static str, PathMatch)]) -> Paths {
+    fn paths(locations: &[(&'static str, PathMatch)]) -> PathTable {
         let numbered = locations.iter().zip(0..);
-        Paths::new(numbered.map(|((text, matches), number)| (*text, *matches, RouteId(number))))
+        PathTable::new(numbered.map(|((text, matches), number)| (*text, *matches, RouteId(number))))
     }
 
     #[test]
@@ -143,7 +143,7 @@ mod tests {
         for (path, expected) in rows {
             assert_eq!(paths.find(path), expected.map(RouteId), "{path}");
         }
-        assert_eq!(Paths::default().find("/"), None);
+        assert_eq!(PathTable::default().find("/"), None);
     }
 
     #[test]
@@ -161,7 +161,8 @@ mod tests {
                     (text(6), matches, RouteId(number))
                 })
                 .collect();
-            let paths = Paths::new(locations.iter().map(|(text, matches, route)| (text.as_str(), *matches, *route)));
+            let paths =
+                PathTable::new(locations.iter().map(|(text, matches, route)| (text.as_str(), *matches, *route)));
             for _ in 0..50 {
                 let path = text(9);
                 let exact = locations.iter().rfind(|(text, matches, _)| *matches == PathMatch::Exact && *text == path);

@@ -1,6 +1,7 @@
 //! The composition root: builds every part, starts it in order, and ends it in order. Reads like a list.
 
 mod error;
+mod heal_world;
 mod memory;
 mod publish;
 mod renew;
@@ -8,7 +9,6 @@ mod sidecar;
 mod signals;
 mod source;
 mod view;
-mod ward;
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,7 +24,7 @@ use crate::admin::{self, AdminListener};
 use crate::config::model::{Config, DockerSpec, JournalFile, JournalSpec, ProcessSpec, Threads};
 use crate::docker::Docker;
 use crate::front::{self, Bound, Guard};
-use crate::heal::{AtWork, HealTools, Healer, Journal, Surgeon};
+use crate::heal::{AtWork, ContainerDriver, HealTools, Healer, Journal};
 use crate::proxy::Edge;
 use crate::relay;
 use crate::sidecar::Sidecar;
@@ -37,12 +37,12 @@ pub use error::RunError;
 pub use sidecar::{SidecarError, SidecarStart, run_sidecar};
 pub use source::FileSource;
 
+use heal_world::LiveWorld;
 use publish::Publisher;
 use renew::Renewing;
 use signals::{EndSignals, Ending, LAST_LINES};
 use source::start_reload;
 use view::View;
-use ward::Wards;
 
 /// Memory that all request bodies together may wait in for their backend, KiB; beyond it they stream.
 const BODIES_KIB: usize = 64 * 1024;
@@ -126,8 +126,8 @@ async fn serve(
         start_reload(source, publisher, start.config, &metrics)
     });
     let journal = Arc::new(open_journal(&process.journal)?);
-    let ward = Wards::new(Arc::clone(&snapshots), Arc::clone(&metrics), changed);
-    let healer = start_healer(&process.docker, ward, &journal);
+    let world = LiveWorld::new(Arc::clone(&snapshots), Arc::clone(&metrics), changed);
+    let healer = start_healer(&process.docker, world, &journal);
     let view = View {
         snapshots,
         metrics,
@@ -178,15 +178,15 @@ fn open_journal(spec: &JournalSpec) -> Result<Journal, RunError> {
 }
 
 /// Starts healing, unless the file says there is no Docker.
-fn start_healer(docker: &DockerSpec, ward: Wards, journal: &Arc<Journal>) -> Option<Healer> {
-    let surgeon: Arc<dyn Surgeon> = match docker {
+fn start_healer(docker: &DockerSpec, world: LiveWorld, journal: &Arc<Journal>) -> Option<Healer> {
+    let driver: Arc<dyn ContainerDriver> = match docker {
         DockerSpec::Off => return None,
         DockerSpec::Sidecar(spec) => Arc::new(Sidecar::at(spec.path.clone())),
         DockerSpec::Auto | DockerSpec::Socket(_) => Arc::new(Docker::connect(docker)),
     };
     Some(Healer::start(HealTools {
-        ward: Arc::new(ward),
-        surgeon,
+        world: Arc::new(world),
+        driver,
         journal: Arc::clone(journal),
         at_work: AtWork::default(),
     }))
@@ -244,10 +244,10 @@ fn lanes(
     clerk: &Clerk,
     connections: &Arc<Active>,
     stopped: &watch::Receiver<bool>,
-) -> front::Shared {
+) -> front::WorkerShared {
     let Clerk { access, active, metrics } = clerk;
     let memory = Arc::new(Semaphore::new(BODIES_KIB));
-    let relay = relay::Shared {
+    let relay = relay::RelayShared {
         limits: process.limits.clone(),
         access: Arc::clone(access),
         active: Arc::clone(active),
@@ -266,7 +266,7 @@ fn lanes(
         memory,
         stopped.clone(),
     );
-    front::Shared {
+    front::WorkerShared {
         snapshots,
         relay,
         edge,

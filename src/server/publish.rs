@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::config::model::Config;
-use crate::reload::{Publish, Published, Refusal};
+use crate::reload::{NotPublished, Publish, Published};
 use crate::snapshot::{Snapshot, SnapshotCell};
 use crate::upstream::{Upstream, UpstreamTools};
 
@@ -21,7 +21,7 @@ pub(super) struct Publisher {
 
 #[async_trait]
 impl Publish for Publisher {
-    async fn publish(&self, config: Config) -> Result<Published, Refusal> {
+    async fn publish(&self, config: Config) -> Result<Published, NotPublished> {
         let current = self.snapshots.current();
         let generation = current.generation + 1;
         let next = Snapshot::start(generation, config.site, Some(&current), &self.tools);

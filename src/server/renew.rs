@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use crate::front::tls::Certificates;
-use crate::reload::{Load, Loaded, Rejected};
+use crate::reload::{LoadConfig, LoadedConfig, Rejected};
 
 /// Reads the file, and before it the certificates of all listeners.
 pub(super) struct Renewing {
-    pub loader: Box<dyn Load>,
+    pub loader: Box<dyn LoadConfig>,
     pub certificates: Vec<Arc<Certificates>>,
 }
 
-impl Load for Renewing {
-    fn load(&self) -> Result<Loaded, Rejected> {
+impl LoadConfig for Renewing {
+    fn load(&self) -> Result<LoadedConfig, Rejected> {
         for certificates in &self.certificates {
             // One that cannot be used is logged there, and the old one stays.
             let _ = certificates.reload();

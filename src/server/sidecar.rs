@@ -9,8 +9,8 @@ use async_trait::async_trait;
 
 use crate::config::model::{Config, SidecarSpec};
 use crate::docker::Docker;
-use crate::reload::{Publish, Published, Refusal};
-use crate::sidecar::{self, BindError, LedgerError, Rules, Service};
+use crate::reload::{NotPublished, Publish, Published};
+use crate::sidecar::{self, CounterFileError, Rules, Service, SocketError};
 use crate::telemetry::{self, Metrics};
 
 use super::error::RunError;
@@ -37,10 +37,10 @@ pub struct SidecarStart {
 pub enum SidecarError {
     /// The socket cannot be had.
     #[error(transparent)]
-    Bind(#[from] BindError),
+    Bind(#[from] SocketError),
     /// The counters cannot be kept.
     #[error(transparent)]
-    Ledger(#[from] LedgerError),
+    CounterFile(#[from] CounterFileError),
     /// Anything else.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -73,7 +73,7 @@ async fn serve(start: SidecarStart, metrics: Arc<Metrics>) -> Result<(), Sidecar
     let rules = Arc::new(Rules::new(config.site.clone()));
     let docker = Docker::connect(&spec.daemon());
     let service = Service::start(docker, Arc::clone(&rules), bound, &state)?;
-    let reload = start_reload(source, Rulebook { rules, generation: 1.into() }, config, &metrics);
+    let reload = start_reload(source, RulesPublisher { rules, generation: 1.into() }, config, &metrics);
     tell(&spec.path, &state);
     signals.next().await;
     log::info!("ending");
@@ -88,14 +88,14 @@ fn tell(path: &Path, state: &Path) {
 }
 
 /// Puts a changed file in force: no more than to know it.
-struct Rulebook {
+struct RulesPublisher {
     rules: Arc<Rules>,
     generation: std::sync::atomic::AtomicU64,
 }
 
 #[async_trait]
-impl Publish for Rulebook {
-    async fn publish(&self, config: Config) -> Result<Published, Refusal> {
+impl Publish for RulesPublisher {
+    async fn publish(&self, config: Config) -> Result<Published, NotPublished> {
         self.rules.replace(config.site);
         let before = self.generation.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Ok(Published { generation: before + 1 })

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::model::Config;
-use crate::reload::{Load, Parts, Publish, Reload, WatchSet};
+use crate::reload::{LoadConfig, Parts, Publish, Reload, WatchSet};
 use crate::telemetry::Metrics;
 
 /// A file that may change.
@@ -12,7 +12,7 @@ pub struct FileSource {
     /// Its place, for status.
     pub file: PathBuf,
     /// Reads it again.
-    pub loader: Box<dyn Load>,
+    pub loader: Box<dyn LoadConfig>,
     /// What it was read from the first time.
     pub watch: WatchSet,
 }

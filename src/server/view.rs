@@ -8,13 +8,13 @@ use std::time::{Instant, SystemTime};
 use async_trait::async_trait;
 
 use crate::admin::status::{
-    BackendState as Shown, BackendStatus, CheckStatus, PoolState, ProcessStatus, ReloadStatus, RouteStatus,
-    SpecSummary, UpstreamStatus,
+    BackendStatus, CheckStatus, PoolState, ProcessStatus, ReloadStatus, RouteStatus, ShownState, SpecSummary,
+    UpstreamStatus,
 };
-use crate::admin::{Errand, Source, Status};
+use crate::admin::{AdminCommand, AdminSource, Status};
 use crate::config::model::{LaneChoice, Route};
 use crate::heal::{HealHandle, Journal};
-use crate::reload::{Origin, Reload, Reloaded};
+use crate::reload::{Reload, ReloadOrigin, Reloaded};
 use crate::snapshot::SnapshotCell;
 use crate::telemetry::metrics::Lane;
 use crate::telemetry::{Metrics, rfc3339};
@@ -37,7 +37,7 @@ pub(super) struct View {
 }
 
 #[async_trait]
-impl Source for View {
+impl AdminSource for View {
     fn status(&self) -> Status {
         let snapshot = self.snapshots.current();
         let route = |(spec, to): (&Arc<Route>, &UpstreamName)| RouteStatus {
@@ -100,18 +100,18 @@ impl Source for View {
 
     async fn reload(&self) -> Result<Reloaded, String> {
         match &self.reload {
-            Some(reload) => reload.handle().ask(Origin::Admin).await,
+            Some(reload) => reload.handle().ask(ReloadOrigin::Admin).await,
             None => Err("this edge runs without a configuration file".to_owned()),
         }
     }
 
-    async fn errand(&self, errand: Errand) -> Result<serde_json::Value, String> {
+    async fn command(&self, command: AdminCommand) -> Result<serde_json::Value, String> {
         let healer = self.healer.as_ref().ok_or("this edge does not heal: its configuration has `docker: off`")?;
-        let done = match errand {
-            Errand::Heal { upstream, backend } => serde_json::to_value(healer.heal(upstream, backend).await?),
-            Errand::Reload { upstream } => serde_json::to_value(healer.reload(upstream).await?),
-            Errand::Drill { upstream } => serde_json::to_value(healer.drill(upstream).await?),
-            Errand::Pause { upstream, span } => serde_json::to_value(healer.pause(upstream, span).await?),
+        let done = match command {
+            AdminCommand::Heal { upstream, backend } => serde_json::to_value(healer.heal(upstream, backend).await?),
+            AdminCommand::Reload { upstream } => serde_json::to_value(healer.reload(upstream).await?),
+            AdminCommand::Drill { upstream } => serde_json::to_value(healer.drill(upstream).await?),
+            AdminCommand::Pause { upstream, span } => serde_json::to_value(healer.pause(upstream, span).await?),
         };
         done.map_err(|error| error.to_string())
     }
@@ -144,16 +144,16 @@ fn upstream_status(upstream: &Upstream) -> UpstreamStatus {
 
 fn backend_status(backend: &Backend) -> BackendStatus {
     let state = match backend.state() {
-        BackendState::New => Shown::New,
-        BackendState::Up => Shown::Up,
-        BackendState::Down => Shown::Down,
-        BackendState::Ejected => Shown::Ejected,
-        BackendState::Healing => Shown::Healing,
-        BackendState::Held => Shown::Held,
-        BackendState::Draining => Shown::Draining,
+        BackendState::New => ShownState::New,
+        BackendState::Up => ShownState::Up,
+        BackendState::Down => ShownState::Down,
+        BackendState::Ejected => ShownState::Ejected,
+        BackendState::Healing => ShownState::Healing,
+        BackendState::Held => ShownState::Held,
+        BackendState::Draining => ShownState::Draining,
     };
     let server = backend.server();
-    let cause = backend.last_failure().filter(|_| state != Shown::Up && state != Shown::New);
+    let cause = backend.last_failure().filter(|_| state != ShownState::Up && state != ShownState::New);
     BackendStatus {
         address: backend.address().to_string(),
         server: server.address.to_string(),

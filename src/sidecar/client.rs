@@ -1,4 +1,4 @@
-//! The edge's side: a surgeon that asks the sidecar. Never blocks or panics because there is none, or it talks nonsense.
+//! The edge's side: a driver that asks the sidecar. Never blocks or panics because there is none, or it talks nonsense.
 
 use std::io;
 use std::path::PathBuf;
@@ -13,11 +13,11 @@ use tokio::sync::mpsc;
 use crate::docker::{
     Breaker, Change, ContainerId, ContainerName, ContainerRef, DockerError, ExecError, FindError, RestartPolicy, Seen,
 };
-use crate::heal::{Done, Order, Surgeon, Whom};
+use crate::heal::{BackendRef, ContainerDriver, Order, StepDone};
 
 use super::failure::unexpected;
 use super::line::{self, NoLine};
-use super::wire::{self, BEAT, REPLY_MAX, Reply, Request, Standing, Target, longest, sum};
+use super::wire::{self, BEAT, REPLY_MAX, Reply, SidecarRequest, SidecarStatus, WireTarget, longest, sum};
 
 /// Deadline of what the sidecar knows, or asks Docker in a few short questions.
 const QUESTION: Duration = Duration::from_secs(20);
@@ -45,15 +45,15 @@ impl Sidecar {
     ///
     /// # Errors
     /// When it does not answer, or may not be asked yet after it did not.
-    pub async fn status(&self) -> Result<Standing, DockerError> {
-        match self.ask(&Request::Status, QUESTION).await? {
-            Reply::Status(standing) => Ok(standing),
+    pub async fn status(&self) -> Result<SidecarStatus, DockerError> {
+        match self.ask(&SidecarRequest::Status, QUESTION).await? {
+            Reply::Status(status) => Ok(status),
             _ => Err(unexpected()),
         }
     }
 
     /// Sends a request and waits for its reply, and tells the breaker how it went.
-    async fn ask(&self, request: &Request, limit: Duration) -> Result<Reply, DockerError> {
+    async fn ask(&self, request: &SidecarRequest, limit: Duration) -> Result<Reply, DockerError> {
         self.breaker.lock().check(Instant::now())?;
         let exchange = async {
             let mut stream = self.connect().await?;
@@ -103,7 +103,7 @@ impl Sidecar {
         self.breaker.lock().check(Instant::now())?;
         let begun = async {
             let mut stream = self.connect().await?;
-            line::write(&mut stream, &Request::Watch.line()).await.map_err(broke)?;
+            line::write(&mut stream, &SidecarRequest::Watch.line()).await.map_err(broke)?;
             Ok(BufReader::new(stream))
         };
         let begun = begun.await;
@@ -128,29 +128,29 @@ impl Sidecar {
 }
 
 #[async_trait]
-impl Surgeon for Sidecar {
-    async fn find(&self, whom: &Whom) -> Result<ContainerRef, FindError> {
-        match self.ask(&Request::Find(target(whom)), QUESTION).await? {
+impl ContainerDriver for Sidecar {
+    async fn find(&self, backend: &BackendRef) -> Result<ContainerRef, FindError> {
+        match self.ask(&SidecarRequest::Find(target(backend)), QUESTION).await? {
             Reply::Container(container) => container_of(&container).ok_or_else(|| unexpected().into()),
-            Reply::Failed(failure) => Err(failure.into_find(whom.upstream.as_str(), whom.address, whom.server.host())),
+            Reply::Failed(failure) => Err(failure.into_find(backend.server.host())),
             _ => Err(unexpected().into()),
         }
     }
 
-    async fn perform(&self, order: &Order<'_>) -> Result<Done, ExecError> {
-        let request = Request::Step { target: target(order.whom), index: order.index, sum: sum(order.step) };
+    async fn perform(&self, order: &Order<'_>) -> Result<StepDone, ExecError> {
+        let request = SidecarRequest::Step { target: target(order.backend), index: order.index, sum: sum(order.step) };
         let limit = longest(order.step, order.limit) + QUESTION;
         match self.ask(&request, limit).await? {
             Reply::Done(wire::Done { code, output, took_ms }) => {
-                Ok(Done { code, output, took: Duration::from_millis(took_ms) })
+                Ok(StepDone { code, output, took: Duration::from_millis(took_ms) })
             }
             Reply::Failed(failure) => Err(failure.into_exec(&order.container.name)),
             _ => Err(unexpected().into()),
         }
     }
 
-    async fn logs(&self, whom: &Whom, _container: &ContainerRef) -> String {
-        match self.ask(&Request::Logs(target(whom)), QUESTION).await {
+    async fn logs(&self, backend: &BackendRef, _container: &ContainerRef) -> String {
+        match self.ask(&SidecarRequest::Logs(target(backend)), QUESTION).await {
             Ok(Reply::Logs(text)) => text,
             // They are nice to have.
             Ok(_) | Err(_) => String::new(),
@@ -170,8 +170,8 @@ impl Surgeon for Sidecar {
     }
 }
 
-fn target(whom: &Whom) -> Target {
-    Target { upstream: whom.upstream.clone(), backend: whom.address }
+fn target(backend: &BackendRef) -> WireTarget {
+    WireTarget { upstream: backend.upstream.clone(), backend: backend.address }
 }
 
 fn container_of(container: &wire::Container) -> Option<ContainerRef> {

@@ -1,231 +1,81 @@
 //! What goes wrong at Docker or in a container, as it crosses the wire: the healer is to treat it as if it had come from
 //! Docker itself.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
-use crate::config::model::Signal;
-use crate::docker::{ContainerName, ContainerState, DockerError, ExecError, FindError, Refusal};
-use crate::types::millis;
+use crate::docker::{ContainerName, DockerError, ExecError, FindError, SidecarRefusal};
 
 use super::fitting::{WORDS_MAX, fitting};
 
-/// What a text of Docker's, or a program's name, may take of a reply.
-const TEXT_MAX: usize = 1024;
-
-/// Why there is no other reply.
+/// Why there is no other reply. The texts in it are short but for what a command said, which is made to fit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Failure {
+pub(super) enum WireFailure {
     /// The line was no request.
     NotARequest(String),
-    /// The sidecar's own limits.
-    Refused {
-        why: String,
-        again_ms: Option<u64>,
-    },
-    /// Not a backend of the sidecar's file.
-    Stranger {
-        why: String,
-    },
-    /// No container has the address.
-    NoContainer,
-    Ambiguous {
-        count: usize,
-    },
-    Foreign {
-        container: String,
-        owner: String,
-    },
-    Own,
-    /// It was there a moment ago.
-    Gone {
-        container: String,
-    },
-    NotFound {
-        command: String,
-        container: String,
-    },
-    NotExecutable {
-        command: String,
-        container: String,
-    },
-    BadCommand(String),
-    TimedOut {
-        command: String,
-        container: String,
-        limit_ms: u64,
-        output: String,
-    },
-    Busy {
-        command: String,
-        container: String,
-    },
-    NotRunning {
-        container: String,
-        state: ContainerState,
-    },
-    WouldDisarm {
-        container: String,
-        signal: String,
-    },
-    DockerOff,
-    NoSocket(PathBuf),
-    Denied(PathBuf),
-    Silent(String),
-    Malformed(String),
-    DockerRefused {
-        status: u16,
-        message: String,
-    },
+    /// The sidecar's own limits, whatever was asked.
+    Refused(SidecarRefusal),
+    /// The container of the backend is not to be had.
+    Find(FindError),
+    /// The step did not run, or was not seen to end.
+    Step(ExecError),
 }
 
-impl From<&DockerError> for Failure {
-    fn from(error: &DockerError) -> Self {
-        match error {
-            DockerError::Off => Self::DockerOff,
-            DockerError::NoSocket(path) => Self::NoSocket(path.clone()),
-            DockerError::Denied(path) => Self::Denied(path.clone()),
-            DockerError::Silent(text) | DockerError::NoSidecar(text) => Self::Silent(short(text)),
-            DockerError::Malformed(text) => Self::Malformed(short(text)),
-            DockerError::Refused { status, message } => {
-                Self::DockerRefused { status: *status, message: short(message) }
-            }
-        }
+impl From<SidecarRefusal> for WireFailure {
+    fn from(refusal: SidecarRefusal) -> Self {
+        Self::Refused(refusal)
     }
 }
 
-impl From<&Refusal> for Failure {
-    fn from(refusal: &Refusal) -> Self {
-        Self::Refused { why: short(&refusal.why), again_ms: refusal.again_in.map(millis) }
+impl From<FindError> for WireFailure {
+    fn from(error: FindError) -> Self {
+        Self::Find(error)
     }
 }
 
-impl From<&FindError> for Failure {
-    fn from(error: &FindError) -> Self {
-        match error {
-            FindError::Gone { .. } => Self::NoContainer,
-            FindError::Ambiguous { count, .. } => Self::Ambiguous { count: *count },
-            FindError::Foreign { container, owner, .. } => {
-                Self::Foreign { container: container.to_string(), owner: short(owner) }
-            }
-            FindError::Own(_) => Self::Own,
-            FindError::Stranger { why, .. } => Self::Stranger { why: short(why) },
-            FindError::Refused(refusal) => refusal.into(),
-            FindError::Docker(error) => error.into(),
+impl From<ExecError> for WireFailure {
+    fn from(mut error: ExecError) -> Self {
+        if let ExecError::TimedOut { output, .. } = &mut error {
+            *output = fitting(output, WORDS_MAX);
         }
-    }
-}
-
-impl From<&ExecError> for Failure {
-    fn from(error: &ExecError) -> Self {
-        let named = |container: &ContainerName| container.to_string();
-        match error {
-            ExecError::NotFound { command, container } => {
-                Self::NotFound { command: short(command), container: named(container) }
-            }
-            ExecError::NotExecutable { command, container } => {
-                Self::NotExecutable { command: short(command), container: named(container) }
-            }
-            ExecError::BadCommand(why) => Self::BadCommand(short(why)),
-            ExecError::TimedOut { command, container, limit, output } => Self::TimedOut {
-                command: short(command),
-                container: named(container),
-                limit_ms: millis(*limit),
-                output: fitting(output, WORDS_MAX),
-            },
-            ExecError::Busy { command, container } => {
-                Self::Busy { command: short(command), container: named(container) }
-            }
-            ExecError::NotRunning { container, state } => {
-                Self::NotRunning { container: named(container), state: *state }
-            }
-            ExecError::Gone(container) => Self::Gone { container: named(container) },
-            ExecError::WouldDisarm { container, signal } => {
-                Self::WouldDisarm { container: named(container), signal: (*signal).to_owned() }
-            }
-            ExecError::Refused(refusal) => refusal.into(),
-            ExecError::Docker(error) => error.into(),
-        }
+        Self::Step(error)
     }
 }
 
 /// A failure on the edge's side: what it asked for is known, and that it does not fit is an error too.
-impl Failure {
-    pub(super) fn into_find(self, upstream: &str, address: SocketAddr, server: &str) -> FindError {
+impl WireFailure {
+    pub(super) fn into_find(self, asked: &str) -> FindError {
         match self {
-            Self::Refused { why, again_ms } => Refusal { why, again_in: again_ms.map(Duration::from_millis) }.into(),
-            Self::Stranger { why } => FindError::Stranger { address, upstream: upstream.to_owned(), why },
-            Self::NoContainer | Self::Gone { .. } => FindError::Gone { address, server: server.to_owned() },
-            Self::Ambiguous { count } => FindError::Ambiguous { address, server: server.to_owned(), count },
-            Self::Foreign { container, owner } => match ContainerName::parse(&container) {
-                Ok(container) => FindError::Foreign { address, container, owner },
-                Err(_) => unexpected().into(),
-            },
-            Self::Own => FindError::Own(address),
-            other => other.into_docker().into(),
+            Self::Refused(refusal) => refusal.into(),
+            Self::Find(mut error) => {
+                if let FindError::Gone { server, .. } | FindError::Ambiguous { server, .. } = &mut error {
+                    asked.clone_into(server);
+                }
+                error
+            }
+            Self::Step(_) => unexpected().into(),
+            Self::NotARequest(why) => misunderstood(&why).into(),
         }
     }
 
     pub(super) fn into_exec(self, asked: &ContainerName) -> ExecError {
-        let name = |text: String| ContainerName::parse(&text).unwrap_or_else(|_| asked.clone());
+        let refused = |why| SidecarRefusal { why, again_in: None }.into();
         match self {
-            Self::Refused { why, again_ms } => Refusal { why, again_in: again_ms.map(Duration::from_millis) }.into(),
-            Self::Stranger { why } => Refusal { why, again_in: None }.into(),
-            Self::Ambiguous { .. } | Self::Foreign { .. } | Self::Own => {
-                Refusal { why: format!("`{asked}` is no longer a container of its servers"), again_in: None }.into()
+            Self::Refused(refusal) | Self::Find(FindError::Refused(refusal)) => refusal.into(),
+            Self::Find(FindError::Stranger { why, .. }) => refused(why),
+            Self::Find(FindError::Ambiguous { .. } | FindError::Foreign { .. } | FindError::Own(_)) => {
+                refused(format!("`{asked}` is no longer a container of its servers"))
             }
-            Self::NoContainer => ExecError::Gone(asked.clone()),
-            Self::Gone { container } => ExecError::Gone(name(container)),
-            Self::NotFound { command, container } => ExecError::NotFound { command, container: name(container) },
-            Self::NotExecutable { command, container } => {
-                ExecError::NotExecutable { command, container: name(container) }
-            }
-            Self::BadCommand(why) => ExecError::BadCommand(why),
-            Self::TimedOut { command, container, limit_ms, output } => ExecError::TimedOut {
-                command,
-                container: name(container),
-                limit: Duration::from_millis(limit_ms),
-                output,
-            },
-            Self::Busy { command, container } => ExecError::Busy { command, container: name(container) },
-            Self::NotRunning { container, state } => ExecError::NotRunning { container: name(container), state },
-            Self::WouldDisarm { container, signal } => match Signal::parse(&signal) {
-                Some(signal) => ExecError::WouldDisarm { container: name(container), signal: signal.name() },
-                None => unexpected().into(),
-            },
-            other => other.into_docker().into(),
+            Self::Find(FindError::Gone { .. }) => ExecError::Gone(asked.clone()),
+            Self::Find(FindError::Docker(error)) => error.into(),
+            Self::Step(error) => error,
+            Self::NotARequest(why) => misunderstood(&why).into(),
         }
     }
+}
 
-    fn into_docker(self) -> DockerError {
-        match self {
-            Self::DockerOff => DockerError::Off,
-            Self::NoSocket(path) => DockerError::NoSocket(path),
-            Self::Denied(path) => DockerError::Denied(path),
-            Self::Silent(text) => DockerError::Silent(text),
-            Self::Malformed(text) => DockerError::Malformed(text),
-            Self::DockerRefused { status, message } => DockerError::Refused { status, message },
-            Self::NotARequest(why) => DockerError::NoSidecar(format!("it cannot parse the request: {why}")),
-            Self::Refused { .. }
-            | Self::Stranger { .. }
-            | Self::NoContainer
-            | Self::Ambiguous { .. }
-            | Self::Foreign { .. }
-            | Self::Own
-            | Self::Gone { .. }
-            | Self::NotFound { .. }
-            | Self::NotExecutable { .. }
-            | Self::BadCommand(_)
-            | Self::TimedOut { .. }
-            | Self::Busy { .. }
-            | Self::NotRunning { .. }
-            | Self::WouldDisarm { .. } => unexpected(),
-        }
-    }
+fn misunderstood(why: &str) -> DockerError {
+    DockerError::NoSidecar(format!("it cannot parse the request: {why}"))
 }
 
 /// An answer to another question.
@@ -233,20 +83,20 @@ pub(super) fn unexpected() -> DockerError {
     DockerError::NoSidecar("cannot parse its response; do edge and sidecar have the same version?".into())
 }
 
-fn short(text: &str) -> String {
-    fitting(text, TEXT_MAX)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
     use super::super::wire::{REPLY_MAX, Reply};
     use super::*;
+    use crate::docker::ContainerState;
 
     fn name() -> ContainerName {
         ContainerName::parse("shop_backend_1").unwrap()
     }
 
-    fn over(failure: Failure) -> Failure {
+    fn over(failure: WireFailure) -> WireFailure {
         let line = Reply::Failed(failure).line();
         assert!(line.len() <= REPLY_MAX, "{}", line.len());
         match Reply::parse(line.trim_ascii_end()) {
@@ -258,7 +108,7 @@ mod tests {
     #[test]
     fn errors_of_a_step_arrive_as_they_were() {
         let (container, command) = (name(), "pkill -HUP".to_owned());
-        let refusal = Refusal { why: "cooling down".into(), again_in: Some(Duration::from_secs(12)) };
+        let refusal = SidecarRefusal { why: "cooling down".into(), again_in: Some(Duration::from_secs(12)) };
         let limit = Duration::from_secs(15);
         let errors = [
             ExecError::NotFound { command: command.clone(), container: container.clone() },
@@ -273,7 +123,7 @@ mod tests {
             ExecError::Busy { command, container: container.clone() },
             ExecError::NotRunning { container: container.clone(), state: ContainerState::Paused },
             ExecError::Gone(container.clone()),
-            ExecError::WouldDisarm { container: container.clone(), signal: "HUP" },
+            ExecError::WouldDisarm { container: container.clone(), signal: "HUP".to_owned() },
             ExecError::Refused(refusal),
             ExecError::Docker(DockerError::Off),
             ExecError::Docker(DockerError::NoSocket("/var/run/docker.sock".into())),
@@ -283,17 +133,13 @@ mod tests {
             ExecError::Docker(DockerError::Refused { status: 409, message: "is paused".into() }),
         ];
         for error in errors {
-            let arrived = over(Failure::from(&error)).into_exec(&container);
+            let arrived = over(WireFailure::from(error.clone())).into_exec(&container);
             assert_eq!(arrived, error);
             assert_eq!((arrived.is_permanent(), arrived.is_elsewhere()), (error.is_permanent(), error.is_elsewhere()));
         }
-        let long = ExecError::TimedOut {
-            command: "\u{1}".repeat(9000),
-            container: name(),
-            limit,
-            output: "\u{1}".repeat(9000),
-        };
-        over(Failure::from(&long));
+        let long =
+            ExecError::TimedOut { command: "pkill".to_owned(), container: name(), limit, output: "\u{1}".repeat(9000) };
+        over(WireFailure::from(long));
     }
 
     #[test]
@@ -306,19 +152,28 @@ mod tests {
             FindError::Foreign { address, container: name(), owner: "the compose project `blog`".into() },
             FindError::Own(address),
             FindError::Stranger { address, upstream, why: "none of its servers has port 22".into() },
-            FindError::Refused(Refusal { why: "too many requests".into(), again_in: None }),
+            FindError::Refused(SidecarRefusal { why: "too many requests".into(), again_in: None }),
             FindError::Docker(DockerError::Silent("no answer".into())),
         ];
         for error in errors {
-            assert_eq!(over(Failure::from(&error)).into_find("backend", address, "backend"), error);
+            assert_eq!(over(WireFailure::from(error.clone())).into_find("backend"), error);
         }
     }
 
     #[test]
     fn an_answer_to_another_question_is_no_answer() {
+        let odd = WireFailure::Step(ExecError::Gone(name()));
+        assert_eq!(odd.into_find("b"), FindError::Docker(unexpected()));
+        let wrong_name = br#"{"v":1,"reply":{"failed":{"step":{"gone":"../x"}}}}"#;
+        assert_eq!(Reply::parse(wrong_name), None);
+    }
+
+    #[test]
+    fn a_backend_that_is_not_found_gets_no_step() {
         let address: SocketAddr = "172.18.0.3:8000".parse().unwrap();
-        let odd = Failure::WouldDisarm { container: "../x".into(), signal: "NOPE".into() };
-        assert_eq!(odd.clone().into_find("b", address, "b"), FindError::Docker(unexpected()));
-        assert_eq!(odd.into_exec(&name()), ExecError::Docker(unexpected()));
+        let step = |error: FindError| WireFailure::from(error).into_exec(&name());
+        assert_eq!(step(FindError::Gone { address, server: String::new() }), ExecError::Gone(name()));
+        assert_eq!(step(FindError::Docker(DockerError::Off)), ExecError::Docker(DockerError::Off));
+        assert!(matches!(step(FindError::Own(address)), ExecError::Refused(_)));
     }
 }

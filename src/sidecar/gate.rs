@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::config::model::Budget;
-use crate::docker::Refusal;
+use crate::docker::SidecarRefusal;
 use crate::types::UpstreamName;
 
 /// Nothing is remembered for longer: no cooldown and no window of a budget is.
@@ -18,7 +18,7 @@ const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
 /// What the file says about an upstream's heals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Terms {
+pub(super) struct HealTerms {
     /// Pause between two ladders.
     pub cooldown: Duration,
     /// Ladders in a window.
@@ -31,23 +31,23 @@ pub(super) struct Terms {
 
 /// What has been done to each container, by its id.
 #[derive(Debug, Default)]
-pub(super) struct Gate(BTreeMap<String, Chart>);
+pub(super) struct StepGate(BTreeMap<String, ContainerHistory>);
 
 /// What has been done to one container.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Chart {
+pub(super) struct ContainerHistory {
     /// When ladders began, by upstream, as far as its budget looks back.
     ladders: BTreeMap<String, VecDeque<Duration>>,
-    open: Option<Open>,
-    running: Option<Running>,
+    open: Option<OpenLadder>,
+    running: Option<RunningStep>,
     /// When the last step ended.
     ended: Option<Duration>,
 }
 
 /// The latest ladder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Open {
+struct OpenLadder {
     upstream: String,
     step: usize,
     /// One of its steps was run.
@@ -55,7 +55,7 @@ struct Open {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Running {
+struct RunningStep {
     upstream: String,
     /// It has certainly ended then.
     until: Duration,
@@ -64,19 +64,24 @@ struct Running {
     span: Duration,
 }
 
-/// Something that changed the counters; the ledger keeps these.
+/// Something that changed the counters; the file keeps these.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Entry {
+pub(super) enum CounterEntry {
     /// Everything about a container so far.
-    Chart { container: String, chart: Chart },
+    #[serde(rename = "chart")]
+    History {
+        container: String,
+        #[serde(rename = "chart")]
+        history: ContainerHistory,
+    },
     /// A step begins.
     Step { container: String, upstream: String, step: usize, begins_ladder: bool, at: Duration, until: Duration },
     /// It has ended; `acted` unless Docker says that nothing was done.
     End { container: String, acted: bool, at: Duration },
 }
 
-impl Gate {
+impl StepGate {
     /// Whether a ladder may begin.
     ///
     /// # Errors
@@ -85,12 +90,12 @@ impl Gate {
         &mut self,
         upstream: &UpstreamName,
         container: &str,
-        terms: &Terms,
+        terms: &HealTerms,
         now: Duration,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), SidecarRefusal> {
         self.settle(now);
         self.is_idle(upstream.as_str(), container, now)?;
-        self.0.get(container).map_or(Ok(()), |chart| chart.may_begin(upstream.as_str(), terms, now))
+        self.0.get(container).map_or(Ok(()), |history| history.may_begin(upstream.as_str(), terms, now))
     }
 
     /// Counts a step that is about to run.
@@ -102,107 +107,112 @@ impl Gate {
         upstream: &UpstreamName,
         container: &str,
         step: usize,
-        terms: &Terms,
+        terms: &HealTerms,
         now: Duration,
-    ) -> Result<Entry, Refusal> {
+    ) -> Result<CounterEntry, SidecarRefusal> {
         self.settle(now);
         let upstream = upstream.as_str();
         self.is_idle(upstream, container, now)?;
-        let chart = self.0.get(container).cloned().unwrap_or_default();
-        let begins_ladder = !chart.continues(upstream, step, terms, now);
+        let history = self.0.get(container).cloned().unwrap_or_default();
+        let begins_ladder = !history.continues(upstream, step, terms, now);
         if begins_ladder {
-            chart.may_begin(upstream, terms, now)?;
+            history.may_begin(upstream, terms, now)?;
         }
         let (container, upstream) = (container.to_owned(), upstream.to_owned());
-        let entry = Entry::Step { container, upstream, step, begins_ladder, at: now, until: now + terms.longest };
+        let entry =
+            CounterEntry::Step { container, upstream, step, begins_ladder, at: now, until: now + terms.longest };
         self.apply(entry.clone());
         self.trim(terms, &entry, now);
         Ok(entry)
     }
 
     /// Counts the end of the step that runs in a container. `acted` unless it is certain that nothing was done.
-    pub(super) fn end(&mut self, container: &str, acted: bool, now: Duration) -> Entry {
-        let entry = Entry::End { container: container.to_owned(), acted, at: now };
+    pub(super) fn end(&mut self, container: &str, acted: bool, now: Duration) -> CounterEntry {
+        let entry = CounterEntry::End { container: container.to_owned(), acted, at: now };
         self.apply(entry.clone());
         entry
     }
 
     /// Steps that run.
     pub(super) fn running(&self) -> usize {
-        self.0.values().filter(|chart| chart.running.is_some()).count()
+        self.0.values().filter(|history| history.running.is_some()).count()
     }
 
     /// Takes in what was written down before.
-    pub(super) fn apply(&mut self, entry: Entry) {
+    pub(super) fn apply(&mut self, entry: CounterEntry) {
         match entry {
-            Entry::Chart { container, chart } => {
-                self.0.insert(container, chart);
+            CounterEntry::History { container, history } => {
+                self.0.insert(container, history);
             }
-            Entry::Step { container, upstream, step, begins_ladder, at, until } => {
-                let chart = self.0.entry(container).or_default();
+            CounterEntry::Step { container, upstream, step, begins_ladder, at, until } => {
+                let history = self.0.entry(container).or_default();
                 if begins_ladder {
-                    chart.ladders.entry(upstream.clone()).or_default().push_back(at);
+                    history.ladders.entry(upstream.clone()).or_default().push_back(at);
                 }
-                let acted = !begins_ladder && chart.open.as_ref().is_some_and(|open| open.acted);
-                chart.running = Some(Running { upstream: upstream.clone(), until, span: until.saturating_sub(at) });
-                chart.open = Some(Open { upstream, step, acted });
+                let acted = !begins_ladder && history.open.as_ref().is_some_and(|open| open.acted);
+                history.running =
+                    Some(RunningStep { upstream: upstream.clone(), until, span: until.saturating_sub(at) });
+                history.open = Some(OpenLadder { upstream, step, acted });
             }
-            Entry::End { container, acted, at } => {
-                let Some(chart) = self.0.get_mut(&container) else { return };
-                chart.running = None;
-                chart.end(acted, at);
+            CounterEntry::End { container, acted, at } => {
+                let Some(history) = self.0.get_mut(&container) else { return };
+                history.running = None;
+                history.end(acted, at);
             }
         }
     }
 
-    /// All of it, for a ledger that starts anew. Forgets what nothing asks about any more.
-    pub(super) fn charts(&mut self, now: Duration) -> Vec<Entry> {
+    /// All of it, for a file that starts anew. Forgets what nothing asks about any more.
+    pub(super) fn histories(&mut self, now: Duration) -> Vec<CounterEntry> {
         self.settle(now);
         let is_old = |at: &Duration| *at + REMEMBERED <= now;
-        self.0.retain(|_, chart| {
-            for begun in chart.ladders.values_mut() {
+        self.0.retain(|_, history| {
+            for begun in history.ladders.values_mut() {
                 begun.retain(|at| !is_old(at));
             }
-            chart.ladders.retain(|_, begun| !begun.is_empty());
-            chart.running.is_some() || !chart.ladders.is_empty() || chart.ended.is_some_and(|at| !is_old(&at))
+            history.ladders.retain(|_, begun| !begun.is_empty());
+            history.running.is_some() || !history.ladders.is_empty() || history.ended.is_some_and(|at| !is_old(&at))
         });
-        self.0.iter().map(|(id, chart)| Entry::Chart { container: id.clone(), chart: chart.clone() }).collect()
+        self.0
+            .iter()
+            .map(|(id, history)| CounterEntry::History { container: id.clone(), history: history.clone() })
+            .collect()
     }
 
     /// A step whose process died with a sidecar before this one has ended by its deadline. A clock that was set back must
     /// not lock anything for longer than the terms do.
     fn settle(&mut self, now: Duration) {
-        for chart in self.0.values_mut() {
-            if let Some(running) = &mut chart.running {
+        for history in self.0.values_mut() {
+            if let Some(running) = &mut history.running {
                 running.until = running.until.min(now + running.span);
             }
-            if let Some(until) = chart.running.as_ref().map(|running| running.until).filter(|until| *until <= now) {
-                chart.running = None;
-                chart.end(true, until);
+            if let Some(until) = history.running.as_ref().map(|running| running.until).filter(|until| *until <= now) {
+                history.running = None;
+                history.end(true, until);
             }
-            chart.ended = chart.ended.map(|at| at.min(now));
-            for at in chart.ladders.values_mut().flatten() {
+            history.ended = history.ended.map(|at| at.min(now));
+            for at in history.ladders.values_mut().flatten() {
                 *at = (*at).min(now);
             }
         }
     }
 
     /// One step at a time in a container, and in an upstream.
-    fn is_idle(&self, upstream: &str, container: &str, now: Duration) -> Result<(), Refusal> {
-        for (id, chart) in &self.0 {
-            let Some(running) = &chart.running else { continue };
+    fn is_idle(&self, upstream: &str, container: &str, now: Duration) -> Result<(), SidecarRefusal> {
+        for (id, history) in &self.0 {
+            let Some(running) = &history.running else { continue };
             if id == container || running.upstream == upstream {
                 let place = if id == container { "this container" } else { "another container of this upstream" };
                 let again_in = Some(running.until.saturating_sub(now).min(REMEMBERED));
-                return Err(Refusal { why: format!("a step is still running in {place}"), again_in });
+                return Err(SidecarRefusal { why: format!("a step is still running in {place}"), again_in });
             }
         }
         Ok(())
     }
 
-    fn trim(&mut self, terms: &Terms, entry: &Entry, now: Duration) {
-        let Entry::Step { container, upstream, .. } = entry else { return };
-        let begun = self.0.get_mut(container).and_then(|chart| chart.ladders.get_mut(upstream));
+    fn trim(&mut self, terms: &HealTerms, entry: &CounterEntry, now: Duration) {
+        let CounterEntry::Step { container, upstream, .. } = entry else { return };
+        let begun = self.0.get_mut(container).and_then(|history| history.ladders.get_mut(upstream));
         let start = now.saturating_sub(terms.budget.window);
         if let Some(begun) = begun {
             begun.retain(|at| start < *at);
@@ -210,19 +220,19 @@ impl Gate {
     }
 }
 
-impl Chart {
+impl ContainerHistory {
     /// True for a later step of the ladder that is open.
-    fn continues(&self, upstream: &str, step: usize, terms: &Terms, now: Duration) -> bool {
+    fn continues(&self, upstream: &str, step: usize, terms: &HealTerms, now: Duration) -> bool {
         let Some(open) = &self.open else { return false };
         let is_late = self.ended.is_none_or(|ended| ended + terms.patience < now);
         open.upstream == upstream && open.step < step && !is_late
     }
 
-    fn may_begin(&self, upstream: &str, terms: &Terms, now: Duration) -> Result<(), Refusal> {
+    fn may_begin(&self, upstream: &str, terms: &HealTerms, now: Duration) -> Result<(), SidecarRefusal> {
         if let Some(rest) =
             self.ended.map(|ended| (ended + terms.cooldown).saturating_sub(now)).filter(|r| !r.is_zero())
         {
-            return Err(Refusal { why: "cooling down".into(), again_in: Some(rest) });
+            return Err(SidecarRefusal { why: "cooling down".into(), again_in: Some(rest) });
         }
         let start = now.saturating_sub(terms.budget.window);
         let counted = || self.ladders.get(upstream).into_iter().flatten().filter(|at| start < **at);
@@ -232,7 +242,7 @@ impl Chart {
         }
         let Budget { count, window } = terms.budget;
         let again_in = counted().min().map(|oldest| (*oldest + window).saturating_sub(now));
-        Err(Refusal { why: format!("budget used ({count} heals in {window:?})"), again_in })
+        Err(SidecarRefusal { why: format!("budget used ({count} heals in {window:?})"), again_in })
     }
 
     fn end(&mut self, acted: bool, at: Duration) {

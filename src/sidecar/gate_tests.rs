@@ -2,7 +2,7 @@
 
 use super::*;
 
-const TERMS: Terms = Terms {
+const TERMS: HealTerms = HealTerms {
     cooldown: Duration::from_secs(30),
     budget: Budget { count: 3, window: Duration::from_secs(600) },
     patience: Duration::from_secs(25),
@@ -18,14 +18,14 @@ fn name(text: &str) -> UpstreamName {
 }
 
 /// What comes of steps that take a second each: `ok`, or why not and for how many seconds.
-fn play(gate: &mut Gate, rows: &[(u64, &str, &str, usize, &str)]) {
+fn play(gate: &mut StepGate, rows: &[(u64, &str, &str, usize, &str)]) {
     for (seconds, upstream, container, step, expected) in rows {
         let outcome = match gate.begin(&name(upstream), container, *step, &TERMS, at(*seconds)) {
             Ok(_) => {
                 gate.end(container, true, at(*seconds + 1));
                 "ok".to_owned()
             }
-            Err(Refusal { why, again_in }) => {
+            Err(SidecarRefusal { why, again_in }) => {
                 let first = why.split(' ').next().unwrap_or_default();
                 format!("{first} {}", again_in.map_or(-1, |again| i64::try_from(again.as_secs()).unwrap()))
             }
@@ -37,7 +37,7 @@ fn play(gate: &mut Gate, rows: &[(u64, &str, &str, usize, &str)]) {
 #[test]
 fn a_ladder_rises_and_the_next_one_waits() {
     #[rustfmt::skip]
-    play(&mut Gate::default(), &[
+    play(&mut StepGate::default(), &[
         (0,   "backend",  "a", 0, "ok"),
         (10,  "backend",  "a", 1, "ok"),           // the same ladder
         (12,  "backend",  "a", 1, "cooling 29"),   // not again, and not back
@@ -58,7 +58,7 @@ fn a_ladder_rises_and_the_next_one_waits() {
 
 #[test]
 fn whoever_asks_without_end_gets_the_budget_and_no_more() {
-    let mut gate = Gate::default();
+    let mut gate = StepGate::default();
     let mut ladders = 0;
     for tenth in 0..36_000_u64 {
         let now = at(0) + Duration::from_millis(tenth * 100);
@@ -69,7 +69,7 @@ fn whoever_asks_without_end_gets_the_budget_and_no_more() {
     }
     assert_eq!(ladders, 3 * 6, "3 in each 10 minutes of an hour");
     let mut steps = 0;
-    let mut gate = Gate::default();
+    let mut gate = StepGate::default();
     for second in 0..600 {
         for step in 0..4 {
             if gate.begin(&name("backend"), "a", step, &TERMS, at(second)).is_ok() {
@@ -83,11 +83,11 @@ fn whoever_asks_without_end_gets_the_budget_and_no_more() {
 
 #[test]
 fn one_step_at_a_time_in_a_container_and_in_an_upstream() {
-    let mut gate = Gate::default();
+    let mut gate = StepGate::default();
     gate.begin(&name("backend"), "a", 0, &TERMS, at(0)).unwrap();
     assert_eq!(gate.running(), 1);
     let again_in = Some(Duration::from_secs(50));
-    let refused = |why: &str| Err(Refusal { why: why.into(), again_in });
+    let refused = |why: &str| Err(SidecarRefusal { why: why.into(), again_in });
     assert_eq!(
         gate.may_begin(&name("frontend"), "a", &TERMS, at(10)),
         refused("a step is still running in this container")
@@ -101,7 +101,7 @@ fn one_step_at_a_time_in_a_container_and_in_an_upstream() {
 
 #[test]
 fn what_was_not_done_is_not_counted() {
-    let mut gate = Gate::default();
+    let mut gate = StepGate::default();
     for second in 0..10 {
         gate.begin(&name("backend"), "a", 0, &TERMS, at(second)).unwrap();
         gate.end("a", false, at(second));
@@ -111,27 +111,27 @@ fn what_was_not_done_is_not_counted() {
     // The second step of a ladder whose first was done is part of it, done or not.
     gate.begin(&name("backend"), "a", 1, &TERMS, at(12)).unwrap();
     gate.end("a", false, at(13));
-    let cooling = Err(Refusal { why: "cooling down".into(), again_in: Some(Duration::from_secs(30)) });
+    let cooling = Err(SidecarRefusal { why: "cooling down".into(), again_in: Some(Duration::from_secs(30)) });
     assert_eq!(gate.may_begin(&name("backend"), "a", &TERMS, at(13)), cooling);
 }
 
 #[test]
 fn the_next_process_knows_what_the_last_one_did() {
-    let (mut gate, mut ledger) = (Gate::default(), Vec::new());
+    let (mut gate, mut file) = (StepGate::default(), Vec::new());
     for second in [0, 100] {
-        ledger.push(gate.begin(&name("backend"), "a", 0, &TERMS, at(second)).unwrap());
-        ledger.push(gate.end("a", true, at(second + 1)));
+        file.push(gate.begin(&name("backend"), "a", 0, &TERMS, at(second)).unwrap());
+        file.push(gate.end("a", true, at(second + 1)));
     }
-    ledger.push(gate.begin(&name("backend"), "b", 0, &TERMS, at(102)).unwrap());
+    file.push(gate.begin(&name("backend"), "b", 0, &TERMS, at(102)).unwrap());
     // Killed here, within a step. Once from the entries, once from a snapshot of them.
-    let read = |entries: Vec<Entry>| {
-        let mut gate = Gate::default();
+    let read = |entries: Vec<CounterEntry>| {
+        let mut gate = StepGate::default();
         let texts = entries.iter().map(|entry| serde_json::to_string(entry).unwrap());
         texts.for_each(|text| gate.apply(serde_json::from_str(&text).unwrap()));
         gate
     };
-    let mut replayed = read(ledger);
-    for mut next in [read(replayed.charts(at(103))), replayed] {
+    let mut replayed = read(file);
+    for mut next in [read(replayed.histories(at(103))), replayed] {
         play(
             &mut next,
             &[
@@ -148,7 +148,7 @@ fn the_next_process_knows_what_the_last_one_did() {
 
 #[test]
 fn a_clock_that_is_set_back_locks_nothing_for_long() {
-    let mut gate = Gate::default();
+    let mut gate = StepGate::default();
     gate.begin(&name("backend"), "a", 0, &TERMS, at(1_000_000)).unwrap();
     gate.end("a", true, at(1_000_001));
     play(&mut gate, &[(0, "backend", "a", 0, "cooling 30"), (30, "backend", "a", 0, "ok")]);
@@ -156,8 +156,17 @@ fn a_clock_that_is_set_back_locks_nothing_for_long() {
 
 #[test]
 fn what_nothing_asks_about_is_forgotten() {
-    let mut gate = Gate::default();
+    let mut gate = StepGate::default();
     play(&mut gate, &[(0, "backend", "a", 0, "ok")]);
-    assert_eq!(gate.charts(at(100)).len(), 1);
-    assert_eq!(gate.charts(at(2 * 86_400)).len(), 0);
+    assert_eq!(gate.histories(at(100)).len(), 1);
+    assert_eq!(gate.histories(at(2 * 86_400)).len(), 0);
+}
+
+#[test]
+fn counters_on_disk_keep_their_words() {
+    let line =
+        r#"{"chart":{"container":"0123456789ab","chart":{"ladders":{},"open":null,"running":null,"ended":null}}}"#;
+    let entry: CounterEntry = serde_json::from_str(line).unwrap();
+    assert!(matches!(&entry, CounterEntry::History { container, .. } if container == "0123456789ab"));
+    assert_eq!(serde_json::to_string(&entry).unwrap(), line);
 }

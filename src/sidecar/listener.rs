@@ -14,15 +14,15 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::docker::Refusal;
+use crate::docker::SidecarRefusal;
 use crate::telemetry::Limiter;
 use crate::types::OwnedTask;
 
-use super::desk::Desk;
-use super::failure::Failure;
+use super::failure::WireFailure;
 use super::line::{self, NoLine};
 use super::rate::Rate;
-use super::wire::{BEAT, Event, REQUEST_MAX, Reply, Request};
+use super::request_handler::RequestHandler;
+use super::wire::{BEAT, ContainerEvent, REQUEST_MAX, Reply, SidecarRequest};
 
 /// Connections at a time; one upstream that is healed takes one, and so does watching.
 const CONNECTIONS_MAX: usize = 64;
@@ -41,7 +41,7 @@ const EVENTS: usize = 64;
 
 /// Why there is no socket.
 #[derive(Debug, thiserror::Error)]
-pub enum BindError {
+pub enum SocketError {
     /// The folder is not there or cannot be used.
     #[error("cannot use the folder of `{path}`: {cause}; create it, writable by this user only")]
     Folder {
@@ -71,7 +71,7 @@ pub enum BindError {
 
 /// A socket that listens; its file goes with it.
 #[derive(Debug)]
-pub struct Bound {
+pub struct BoundSocket {
     pub(super) listener: UnixListener,
     pub(super) file: SocketFile,
 }
@@ -96,18 +96,18 @@ impl Drop for SocketFile {
 ///
 /// # Errors
 /// When somebody answers there, the folder is open to everybody, or the system refuses.
-pub async fn bind(path: &Path) -> Result<Bound, BindError> {
-    let failed = |cause| BindError::Socket { path: path.to_owned(), cause };
+pub async fn bind(path: &Path) -> Result<BoundSocket, SocketError> {
+    let failed = |cause| SocketError::Socket { path: path.to_owned(), cause };
     let folder = path.parent().unwrap_or_else(|| Path::new("/"));
-    let about = fs::metadata(folder).map_err(|cause| BindError::Folder { path: path.to_owned(), cause })?;
+    let about = fs::metadata(folder).map_err(|cause| SocketError::Folder { path: path.to_owned(), cause })?;
     if about.permissions().mode() & 0o002 != 0 {
-        return Err(BindError::OpenFolder(folder.to_owned()));
+        return Err(SocketError::OpenFolder(folder.to_owned()));
     }
     match fs::symlink_metadata(path) {
-        Ok(there) if !there.file_type().is_socket() => return Err(BindError::NoSocket(path.to_owned())),
+        Ok(there) if !there.file_type().is_socket() => return Err(SocketError::NoSocket(path.to_owned())),
         Ok(_) => {
             if answers(path).await.map_err(failed)? {
-                return Err(BindError::Taken(path.to_owned()));
+                return Err(SocketError::Taken(path.to_owned()));
             }
             fs::remove_file(path).map_err(failed)?;
         }
@@ -115,7 +115,7 @@ pub async fn bind(path: &Path) -> Result<Bound, BindError> {
         Err(error) => return Err(failed(error)),
     }
     let listener = UnixListener::bind(path).map_err(failed)?;
-    let bound = Bound { listener, file: SocketFile { path: path.to_owned(), identity: identity(path) } };
+    let bound = BoundSocket { listener, file: SocketFile { path: path.to_owned(), identity: identity(path) } };
     // Who comes in before this line is asked who he is all the same.
     fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(failed)?;
     Ok(bound)
@@ -135,9 +135,9 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 }
 
 /// Takes connections until it is dropped; all of them end with it.
-pub(super) async fn run(listener: UnixListener, desk: Arc<Desk>) {
+pub(super) async fn run(listener: UnixListener, handler: Arc<RequestHandler>) {
     let door = Arc::new(Door {
-        desk,
+        handler,
         own: rustix::process::geteuid().as_raw(),
         requests: Mutex::new(Rate::new(REQUESTS.0, REQUESTS.1)),
         watchers: Semaphore::new(WATCHERS_MAX),
@@ -168,7 +168,7 @@ pub(super) async fn run(listener: UnixListener, desk: Arc<Desk>) {
 
 /// What all connections share.
 struct Door {
-    desk: Arc<Desk>,
+    handler: Arc<RequestHandler>,
     /// The only user who is listened to: the sidecar's own.
     own: u32,
     requests: Mutex<Rate>,
@@ -195,20 +195,21 @@ impl Door {
                 Err(error) => return self.close(&format!("bad request: {error}")),
             };
             if !self.requests.lock().take(Instant::now()) {
-                let refusal = Refusal { why: "too many requests".to_owned(), again_in: Some(Duration::from_secs(1)) };
-                let _ = line::write(&mut write, &Reply::Failed((&refusal).into()).line()).await;
+                let refusal =
+                    SidecarRefusal { why: "too many requests".to_owned(), again_in: Some(Duration::from_secs(1)) };
+                let _ = line::write(&mut write, &Reply::Failed(refusal.into()).line()).await;
                 return self.close("too many requests");
             }
-            let request = match Request::parse(&line) {
-                Ok(Request::Watch) => return self.watch(read, write).await,
+            let request = match SidecarRequest::parse(&line) {
+                Ok(SidecarRequest::Watch) => return self.watch(read, write).await,
                 Ok(request) => request,
                 Err(error) => {
-                    let reply = Reply::Failed(Failure::NotARequest(error.to_string()));
+                    let reply = Reply::Failed(WireFailure::NotARequest(error.to_string()));
                     let _ = line::write(&mut write, &reply.line()).await;
                     return self.close(&error.to_string());
                 }
             };
-            let reply = self.desk.answer(request).await;
+            let reply = self.handler.answer(request).await;
             if line::write(&mut write, &reply.line()).await.is_err() {
                 return;
             }
@@ -219,15 +220,15 @@ impl Door {
     async fn watch(&self, mut read: BufReader<OwnedReadHalf>, mut write: OwnedWriteHalf) {
         let Ok(_place) = self.watchers.try_acquire() else { return self.close("too many watchers") };
         let (tell, mut events) = mpsc::channel(EVENTS);
-        let desk = Arc::clone(&self.desk);
-        let _watching = OwnedTask::spawn(async move { desk.watch(tell).await });
+        let handler = Arc::clone(&self.handler);
+        let _watching = OwnedTask::spawn(async move { handler.watch(tell).await });
         let mut beat = tokio::time::interval(BEAT);
         let mut any = [0; 1];
         loop {
             let reply = tokio::select! {
                 _ = read.read(&mut any) => return,
                 seen = events.recv() => match seen {
-                    Some(seen) => Reply::Seen(Event {
+                    Some(seen) => Reply::Seen(ContainerEvent {
                         addresses: seen.addresses,
                         container: seen.container.to_string(),
                         what: seen.what,
@@ -244,7 +245,7 @@ impl Door {
 
     /// One line a second, however many are closed.
     fn close(&self, why: &str) {
-        self.desk.closed.fetch_add(1, Ordering::Relaxed);
+        self.handler.closed.fetch_add(1, Ordering::Relaxed);
         match self.closed.admit() {
             Some(0) => log::warn!("connection closed: {why}"),
             Some(more) => log::warn!("connection closed: {why}; {more} similar suppressed"),
@@ -263,7 +264,7 @@ mod tests {
         let path = folder.path().join("heal.sock");
         let bound = bind(&path).await.unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
-        assert!(matches!(bind(&path).await, Err(BindError::Taken(_))));
+        assert!(matches!(bind(&path).await, Err(SocketError::Taken(_))));
         drop(bound);
         assert!(!path.exists(), "it goes with its listener");
 
@@ -282,9 +283,9 @@ mod tests {
         let open = folder.path().join("open");
         fs::create_dir(&open).unwrap();
         fs::set_permissions(&open, fs::Permissions::from_mode(0o1777)).unwrap();
-        assert!(matches!(bind(&open.join("heal.sock")).await, Err(BindError::OpenFolder(_))));
-        assert!(matches!(bind(&folder.path().join("none/heal.sock")).await, Err(BindError::Folder { .. })));
+        assert!(matches!(bind(&open.join("heal.sock")).await, Err(SocketError::OpenFolder(_))));
+        assert!(matches!(bind(&folder.path().join("none/heal.sock")).await, Err(SocketError::Folder { .. })));
         fs::write(folder.path().join("file"), "").unwrap();
-        assert!(matches!(bind(&folder.path().join("file")).await, Err(BindError::NoSocket(_))));
+        assert!(matches!(bind(&folder.path().join("file")).await, Err(SocketError::NoSocket(_))));
     }
 }

@@ -13,7 +13,7 @@ use crate::config::model::Step;
 use crate::docker::{ContainerState, Happening};
 use crate::types::UpstreamName;
 
-use super::failure::Failure;
+use super::failure::WireFailure;
 
 /// The version of all of this; another one is refused.
 pub(super) const VERSION: u8 = 1;
@@ -28,20 +28,20 @@ const RESTART: Duration = Duration::from_secs(60);
 
 /// Which backend is meant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Target {
+pub(super) struct WireTarget {
     pub upstream: UpstreamName,
     pub backend: SocketAddr,
 }
 
 /// Everything the edge may ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Request {
+pub(super) enum SidecarRequest {
     /// The container of a backend, and whether a ladder may begin there.
-    Find(Target),
+    Find(WireTarget),
     /// Step `index` of the upstream's ladder; `sum` is the [`sum`] of what the edge takes it for.
-    Step { target: Target, index: usize, sum: u32 },
+    Step { target: WireTarget, index: usize, sum: u32 },
     /// The last lines that the container has logged.
-    Logs(Target),
+    Logs(WireTarget),
     /// What Docker does with containers of upstreams, until the connection ends.
     Watch,
     /// How the sidecar is.
@@ -82,7 +82,7 @@ pub(super) enum NoRequest {
     Version,
 }
 
-impl Request {
+impl SidecarRequest {
     /// Reads a line without its line feed.
     pub(super) fn parse(line: &[u8]) -> Result<Self, NoRequest> {
         let line: RequestLine = serde_json::from_slice(line).map_err(|_| NoRequest::Malformed)?;
@@ -92,7 +92,7 @@ impl Request {
         let target = match (line.upstream, line.backend) {
             (Some(upstream), Some(backend)) => {
                 let upstream = UpstreamName::parse(&upstream).map_err(|_| NoRequest::Malformed)?;
-                Some(Target { upstream, backend })
+                Some(WireTarget { upstream, backend })
             }
             (None, None) => None,
             (Some(_), None) | (None, Some(_)) => return Err(NoRequest::Malformed),
@@ -110,7 +110,7 @@ impl Request {
     /// The line, with its line feed.
     pub(super) fn line(&self) -> Vec<u8> {
         let bare = |r#do| RequestLine { v: VERSION, r#do, upstream: None, backend: None, step: None, sum: None };
-        let of = |r#do, target: &Target| RequestLine {
+        let of = |r#do, target: &WireTarget| RequestLine {
             upstream: Some(target.upstream.to_string()),
             backend: Some(target.backend),
             ..bare(r#do)
@@ -135,11 +135,11 @@ pub(super) enum Reply {
     Container(Container),
     Done(Done),
     Logs(String),
-    Status(Standing),
-    Seen(Event),
+    Status(SidecarStatus),
+    Seen(ContainerEvent),
     /// Nothing happened, and the sidecar still watches.
     Beat,
-    Failed(Failure),
+    Failed(WireFailure),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -190,7 +190,7 @@ pub(super) struct Done {
 
 /// Something that Docker does with a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Event {
+pub(super) struct ContainerEvent {
     pub addresses: Vec<IpAddr>,
     pub container: String,
     pub what: Happening,
@@ -198,7 +198,7 @@ pub(super) struct Event {
 
 /// How a sidecar is, since it was started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Standing {
+pub struct SidecarStatus {
     /// How things stand with Docker, in words.
     pub docker: String,
     /// Upstreams of its file that have a `heal`.

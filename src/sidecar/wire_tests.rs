@@ -3,8 +3,8 @@
 use super::super::fitting::{WORDS_MAX, fitting};
 use super::*;
 
-fn target() -> Target {
-    Target { upstream: UpstreamName::parse("backend").unwrap(), backend: "172.18.0.3:8000".parse().unwrap() }
+fn target() -> WireTarget {
+    WireTarget { upstream: UpstreamName::parse("backend").unwrap(), backend: "172.18.0.3:8000".parse().unwrap() }
 }
 
 #[test]
@@ -12,17 +12,17 @@ fn only_the_vocabulary_is_understood() {
     let bomb = "[".repeat(250);
     let deep = format!("{{\"v\":1,\"do\":\"status\",\"upstream\":{}", "{\"a\":".repeat(40));
     #[rustfmt::skip]
-    let rows: Vec<(&str, Result<Request, NoRequest>)> = vec![
-        (r#"{"v":1,"do":"find","upstream":"backend","backend":"172.18.0.3:8000"}"#, Ok(Request::Find(target()))),
-        (r#"{"v":1,"do":"logs","upstream":"backend","backend":"172.18.0.3:8000"}"#, Ok(Request::Logs(target()))),
+    let rows: Vec<(&str, Result<SidecarRequest, NoRequest>)> = vec![
+        (r#"{"v":1,"do":"find","upstream":"backend","backend":"172.18.0.3:8000"}"#, Ok(SidecarRequest::Find(target()))),
+        (r#"{"v":1,"do":"logs","upstream":"backend","backend":"172.18.0.3:8000"}"#, Ok(SidecarRequest::Logs(target()))),
         (r#"{"do":"step","sum":7,"step":2,"backend":"172.18.0.3:8000","upstream":"backend","v":1}"#,
-            Ok(Request::Step { target: target(), index: 2, sum: 7 })),
-        (r#"{"v":1,"do":"watch"}"#,  Ok(Request::Watch)),
-        (r#"{"v":1,"do":"status"}"#, Ok(Request::Status)),
+            Ok(SidecarRequest::Step { target: target(), index: 2, sum: 7 })),
+        (r#"{"v":1,"do":"watch"}"#,  Ok(SidecarRequest::Watch)),
+        (r#"{"v":1,"do":"status"}"#, Ok(SidecarRequest::Status)),
         (r#"{"v":2,"do":"status"}"#, Err(NoRequest::Version)),
     ];
     for (line, expected) in rows {
-        assert_eq!(Request::parse(line.as_bytes()), expected, "{line}");
+        assert_eq!(SidecarRequest::parse(line.as_bytes()), expected, "{line}");
     }
     #[rustfmt::skip]
     let malformed = [
@@ -46,25 +46,26 @@ fn only_the_vocabulary_is_understood() {
         r#"{"v":1,"do":"status","user":"0"}"#,
     ];
     for line in malformed {
-        assert_eq!(Request::parse(line.as_bytes()), Err(NoRequest::Malformed), "{line}");
+        assert_eq!(SidecarRequest::parse(line.as_bytes()), Err(NoRequest::Malformed), "{line}");
     }
 }
 
 #[test]
 fn what_is_written_can_be_read() {
     let name = UpstreamName::parse(&"x".repeat(63)).unwrap();
-    let long = Target { upstream: name, backend: "[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:65535".parse().unwrap() };
+    let long =
+        WireTarget { upstream: name, backend: "[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:65535".parse().unwrap() };
     let requests = [
-        Request::Find(target()),
-        Request::Step { target: long, index: 19, sum: u32::MAX },
-        Request::Logs(target()),
-        Request::Watch,
-        Request::Status,
+        SidecarRequest::Find(target()),
+        SidecarRequest::Step { target: long, index: 19, sum: u32::MAX },
+        SidecarRequest::Logs(target()),
+        SidecarRequest::Watch,
+        SidecarRequest::Status,
     ];
     for request in requests {
         let line = request.line();
         assert!(line.len() <= REQUEST_MAX && line.ends_with(b"\n"), "{}", line.len());
-        assert_eq!(Request::parse(line.trim_ascii_end()), Ok(request));
+        assert_eq!(SidecarRequest::parse(line.trim_ascii_end()), Ok(request));
     }
     let reply = Reply::Done(Done { code: Some(3), output: "a\n\"b\"".into(), took_ms: 12 });
     assert_eq!(Reply::parse(reply.clone().line().trim_ascii_end()), Some(reply));

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crate::config::model::{HostId, Route, RouteId, Site, VirtualHost};
 use crate::filter::Cors;
-use crate::routing::{Names, Paths, caseless};
+use crate::routing::{NameTable, PathTable, caseless};
 
 /// What requests run through, see `plan::Walk`.
 pub struct Program {
-    listeners: Vec<Arc<Names>>,
+    listeners: Vec<Arc<NameTable>>,
     hosts: Vec<Host>,
     routes: Vec<ProgramRoute>,
     folded: Option<Folded>,
@@ -16,7 +16,7 @@ pub struct Program {
 
 /// A virtual host.
 struct Host {
-    paths: Paths,
+    paths: PathTable,
     own: RouteId,
 }
 
@@ -31,7 +31,7 @@ pub struct ProgramRoute {
 /// The routes as a service finds them that knows no capitals; there where any route asks an auth upstream.
 struct Folded {
     /// With paths in small letters, by virtual host.
-    hosts: Vec<Paths>,
+    hosts: Vec<PathTable>,
     /// A route that asks has capitals, so that a path without any may be meant for it.
     has_capitals: bool,
 }
@@ -39,15 +39,15 @@ struct Folded {
 impl Program {
     /// Builds the tables.
     pub fn new(site: &Site) -> Self {
-        let mut listeners: Vec<Arc<Names>> = Vec::with_capacity(site.listeners.len());
+        let mut listeners: Vec<Arc<NameTable>> = Vec::with_capacity(site.listeners.len());
         for (at, listener) in site.listeners.iter().enumerate() {
             let before = at.checked_sub(1).and_then(|before| site.listeners.get(before).zip(listeners.get(before)));
             listeners.push(match before {
                 Some((other, names)) if Arc::ptr_eq(&other.names, &listener.names) => Arc::clone(names),
-                _ => Arc::new(Names::new(&listener.names)),
+                _ => Arc::new(NameTable::new(&listener.names)),
             });
         }
-        let host = |host: &VirtualHost| Host { paths: Paths::of(&host.locations), own: host.own };
+        let host = |host: &VirtualHost| Host { paths: PathTable::of(&host.locations), own: host.own };
         let route = |spec: &Arc<Route>| ProgramRoute {
             spec: Arc::clone(spec),
             cors: spec.response.cors.as_deref().map(|cors| Arc::new(Cors::new(cors))),
@@ -119,7 +119,7 @@ impl Folded {
                 .collect();
             // The last of two stays.
             small.sort_by_key(|(_, _, route)| asks(*route));
-            Paths::new(small.iter().map(|(text, matches, route)| (text.as_str(), *matches, *route)))
+            PathTable::new(small.iter().map(|(text, matches, route)| (text.as_str(), *matches, *route)))
         };
         let hosts = site.hosts.iter().map(host).collect();
         Self { hosts, has_capitals }

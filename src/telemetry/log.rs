@@ -47,7 +47,7 @@ pub fn init(spec: &LogSpec, dropped: IntCounter) -> io::Result<()> {
     }
     let coloured = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     builder.write_style(if coloured { WriteStyle::Always } else { WriteStyle::Never });
-    builder.target(Target::Pipe(Box::new(Pipe)));
+    builder.target(Target::Pipe(Box::new(LogPipe)));
     builder.format(move |out, record| {
         let style = if coloured { out.default_level_style(record.level()) } else { Default::default() };
         let level = format!("{style}{:<5}{style:#}", record.level());
@@ -107,9 +107,9 @@ fn short(target: &str) -> &str {
 }
 
 /// Hands each record to the queue; `env_logger` calls `write` once a record.
-struct Pipe;
+struct LogPipe;
 
-impl Write for Pipe {
+impl Write for LogPipe {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if let Some(writer) = WRITER.get() {
             writer.submit(bytes, 1);

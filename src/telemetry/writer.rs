@@ -23,7 +23,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// Writes lines on a thread of its own. The thread ends, after what is queued, when this is dropped.
 pub struct LineWriter {
-    shared: Arc<Shared>,
+    shared: Arc<WriterShared>,
 }
 
 /// What became of lines.
@@ -38,8 +38,8 @@ pub enum Submitted {
     },
 }
 
-struct Shared {
-    state: Mutex<State>,
+struct WriterShared {
+    state: Mutex<WriterState>,
     work: Condvar,
     done: Condvar,
     capacity: usize,
@@ -47,7 +47,7 @@ struct Shared {
 }
 
 #[derive(Default)]
-struct State {
+struct WriterState {
     queue: Vec<u8>,
     accepted: u64,
     written: u64,
@@ -56,8 +56,8 @@ struct State {
     blocked: bool,
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl WriterShared {
+    fn lock(&self) -> MutexGuard<'_, WriterState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -73,8 +73,13 @@ impl LineWriter {
         capacity: usize,
         dropped: IntCounter,
     ) -> io::Result<Self> {
-        let shared =
-            Arc::new(Shared { state: Mutex::default(), work: Condvar::new(), done: Condvar::new(), capacity, dropped });
+        let shared = Arc::new(WriterShared {
+            state: Mutex::default(),
+            work: Condvar::new(),
+            done: Condvar::new(),
+            capacity,
+            dropped,
+        });
         let theirs = Arc::clone(&shared);
         thread::Builder::new().name(name.to_owned()).spawn(move || run(name, sink, &theirs))?;
         Ok(Self { shared })
@@ -127,9 +132,9 @@ impl fmt::Debug for LineWriter {
 }
 
 /// The thread: gather, take, write, tell, until stopped.
-fn run(name: &str, mut sink: impl Write, shared: &Shared) {
+fn run(name: &str, mut sink: impl Write, shared: &WriterShared) {
     let mut batch = Vec::new();
-    let mut report = Report { told: shared.dropped.get(), at: None };
+    let mut report = LossReport { told: shared.dropped.get(), at: None };
     while let Some(upto) = next_batch(shared, &mut batch, report.is_due(shared)) {
         if !batch.is_empty() {
             if write_all(&mut sink, &batch).is_err() {
@@ -149,20 +154,20 @@ fn run(name: &str, mut sink: impl Write, shared: &Shared) {
 }
 
 /// Waits for lines and takes them; `None` when stopped and empty. With losses untold it returns within a second.
-fn next_batch(shared: &Shared, batch: &mut Vec<u8>, untold: bool) -> Option<u64> {
+fn next_batch(shared: &WriterShared, batch: &mut Vec<u8>, untold: bool) -> Option<u64> {
     let mut state = shared.lock();
     if untold {
-        let idle = |state: &mut State| state.queue.is_empty() && !state.stop && !state.hurry;
+        let idle = |state: &mut WriterState| state.queue.is_empty() && !state.stop && !state.hurry;
         let waited = shared.work.wait_timeout_while(state, Duration::from_secs(1), idle);
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
     } else {
-        let idle = |state: &mut State| state.queue.is_empty() && !state.stop && !state.hurry;
+        let idle = |state: &mut WriterState| state.queue.is_empty() && !state.stop && !state.hurry;
         state = shared.work.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
     }
     if state.queue.is_empty() && state.stop {
         return None;
     }
-    let more = |state: &mut State| state.queue.len() < BATCH_BYTES && !state.stop && !state.hurry;
+    let more = |state: &mut WriterState| state.queue.len() < BATCH_BYTES && !state.stop && !state.hurry;
     if !state.queue.is_empty() {
         let waited = shared.work.wait_timeout_while(state, GATHER, more);
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -197,17 +202,17 @@ pub(super) fn stderr() -> io::Result<File> {
 }
 
 /// How many losses were already told, and when.
-struct Report {
+struct LossReport {
     told: u64,
     at: Option<Instant>,
 }
 
-impl Report {
-    fn is_due(&self, shared: &Shared) -> bool {
+impl LossReport {
+    fn is_due(&self, shared: &WriterShared) -> bool {
         self.told < shared.dropped.get()
     }
 
-    fn tell(&mut self, name: &str, shared: &Shared) {
+    fn tell(&mut self, name: &str, shared: &WriterShared) {
         let dropped = shared.dropped.get();
         let recently = self.at.is_some_and(|at| at.elapsed() < REPORT_EVERY);
         if self.told < dropped && !recently {

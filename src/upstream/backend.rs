@@ -13,22 +13,23 @@ use crate::config::model::{ServerSpec, UpstreamSpec};
 use crate::telemetry::{BackendMetrics, Metrics};
 
 use super::evidence::Evidence;
-use super::health::{Failure, Health, Verdict};
-use super::lookout::Probing;
+use super::health::{CheckState, Failure, Health};
 use super::overload::UNLIMITED;
+use super::probe_times::ProbeTimes;
+
 use super::waits::Waits;
 
 /// Work without any answer for this long is worth a look.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// A resolved address and its state. A reload that keeps the address keeps the [`Vitals`].
+/// A resolved address and its state. A reload that keeps the address keeps the [`LastingState`].
 #[derive(Debug)]
 pub struct Backend {
     address: SocketAddr,
     label: String,
     server: ServerSpec,
     peer: HttpPeer,
-    vitals: Arc<Vitals>,
+    lasting: Arc<LastingState>,
     leaving: AtomicBool,
     /// A probe has passed. Not kept over a reload: it was another definition that passed.
     passed: AtomicBool,
@@ -38,7 +39,7 @@ pub struct Backend {
 
 /// What outlives a reload: health, evidence and counters of one address.
 #[derive(Debug)]
-pub(super) struct Vitals {
+pub(super) struct LastingState {
     pub health: Mutex<Health>,
     pub last_check: Mutex<Option<CheckRecord>>,
     pub evidence: Evidence,
@@ -54,9 +55,8 @@ pub(super) struct Vitals {
     pub limit: AtomicUsize,
     /// How often it was put out because it is sick: requests that wait in it since before may leave.
     pub evictions: AtomicU32,
-    pub probing: Probing,
+    pub probe_times: ProbeTimes,
     pub metrics: Arc<BackendMetrics>,
-    pub idle: Notify,
     pub probe_now: Notify,
 }
 
@@ -106,30 +106,30 @@ impl BackendState {
 }
 
 impl Backend {
-    /// A backend of `server` at `address`, with the vitals of an earlier one at the same address if there was one.
+    /// A backend of `server` at `address`, with the lasting state of an earlier one at the same address if there was one.
     pub(super) fn new(
         address: SocketAddr,
         server: ServerSpec,
         spec: &UpstreamSpec,
-        vitals: Option<Arc<Vitals>>,
+        lasting: Option<Arc<LastingState>>,
         metrics: &Metrics,
     ) -> Self {
         let counters = || metrics.backend(&spec.name, &address.to_string());
-        let vitals = vitals.unwrap_or_else(|| Arc::new(Vitals::new(spec.check.is_some(), counters())));
+        let lasting = lasting.unwrap_or_else(|| Arc::new(LastingState::new(spec.check.is_some(), counters())));
         if spec.check.is_none() {
             // Nobody probes it: what an earlier check said must not keep it out for ever.
-            *vitals.health.lock() = Health::assumed_up(Instant::now());
+            *lasting.health.lock() = Health::assumed_up(Instant::now());
         }
         // Who lifted an earlier one is not here any more.
-        vitals.limit.store(UNLIMITED, Ordering::Relaxed);
+        lasting.limit.store(UNLIMITED, Ordering::Relaxed);
         let label = address.to_string();
         let [leaving, passed, unnamed] = [false; 3].map(AtomicBool::new);
-        Self { address, label, server, peer: peer(address, spec), vitals, leaving, passed, unnamed }
+        Self { address, label, server, peer: peer(address, spec), lasting, leaving, passed, unnamed }
     }
 
     /// Brings the gauges of this backend up to date, for whoever reads the metrics.
     pub fn gauge(&self) {
-        let metrics = &self.vitals.metrics;
+        let metrics = &self.lasting.metrics;
         metrics.up().set(i64::from(self.state() == BackendState::Up));
         metrics.in_flight().set(i64::try_from(self.in_flight()).unwrap_or(i64::MAX));
     }
@@ -154,43 +154,43 @@ impl Backend {
         &self.peer
     }
 
-    pub(super) fn vitals(&self) -> &Arc<Vitals> {
-        &self.vitals
+    pub(super) fn lasting(&self) -> &Arc<LastingState> {
+        &self.lasting
     }
 
     /// Requests it is working on.
     pub fn in_flight(&self) -> usize {
-        self.vitals.in_flight.load(Ordering::Relaxed)
+        self.lasting.in_flight.load(Ordering::Relaxed)
     }
 
     /// Requests that wait for the head of its answer.
     pub(super) fn waiting(&self) -> usize {
-        self.vitals.waits.count()
+        self.lasting.waits.count()
     }
 
     /// True where one more request may wait: always, unless there is overload.
     pub(super) fn has_room(&self) -> bool {
-        self.waiting() < self.vitals.limit.load(Ordering::Relaxed)
+        self.waiting() < self.lasting.limit.load(Ordering::Relaxed)
     }
 
     /// True while it gets more than it can answer.
     pub(super) fn is_limited(&self) -> bool {
-        self.vitals.limit.load(Ordering::Relaxed) != UNLIMITED
+        self.lasting.limit.load(Ordering::Relaxed) != UNLIMITED
     }
 
     /// Requests it was given since the edge started.
     pub fn requests(&self) -> u64 {
-        self.vitals.metrics.requests().get()
+        self.lasting.metrics.requests().get()
     }
 
     /// Requests that got no answer from it since the edge started.
     pub fn failures(&self) -> u64 {
-        self.vitals.metrics.failures()
+        self.lasting.metrics.failures()
     }
 
     /// The latest probe.
     pub fn last_check(&self) -> Option<CheckRecord> {
-        self.vitals.last_check.lock().clone()
+        self.lasting.last_check.lock().clone()
     }
 
     /// What it is to its upstream now.
@@ -198,52 +198,54 @@ impl Backend {
         if self.leaving.load(Ordering::Relaxed) {
             return BackendState::Draining;
         }
-        let held_out = self.vitals.held_out.load(Ordering::Relaxed);
+        let held_out = self.lasting.held_out.load(Ordering::Relaxed);
         if held_out != 0 {
-            let is_planned = held_out <= self.vitals.set_aside.load(Ordering::Relaxed);
+            let is_planned = held_out <= self.lasting.set_aside.load(Ordering::Relaxed);
             return if is_planned { BackendState::Held } else { BackendState::Healing };
         }
         if self.unnamed.load(Ordering::Relaxed) {
             return BackendState::Draining;
         }
-        match self.verdict() {
-            Verdict::Down => BackendState::Down,
-            Verdict::New | Verdict::Up if self.vitals.evidence.is_ejected(Instant::now()) => BackendState::Ejected,
-            Verdict::New => BackendState::New,
-            Verdict::Up => BackendState::Up,
+        match self.check_state() {
+            CheckState::Down => BackendState::Down,
+            CheckState::New | CheckState::Up if self.lasting.evidence.is_ejected(Instant::now()) => {
+                BackendState::Ejected
+            }
+            CheckState::New => BackendState::New,
+            CheckState::Up => BackendState::Up,
         }
     }
 
     /// What the check alone says.
-    pub fn verdict(&self) -> Verdict {
-        self.vitals.health.lock().verdict()
+    pub fn check_state(&self) -> CheckState {
+        self.lasting.health.lock().check_state()
     }
 
-    /// When the check's verdict last changed.
+    /// When the check's state last changed.
     pub fn since(&self) -> Instant {
-        self.vitals.health.lock().since()
+        self.lasting.health.lock().since()
     }
 
     /// The latest failed probe's reason, kept after recovery.
     pub fn last_failure(&self) -> Option<Failure> {
-        self.vitals.health.lock().last_failure()
+        self.lasting.health.lock().last_failure()
     }
 
     /// True when requests were answered well in the last ten seconds, whatever the check says.
     pub fn serves(&self) -> bool {
-        self.vitals.evidence.served_within(Duration::from_secs(10), Instant::now())
-            && !self.vitals.evidence.is_failing(Instant::now())
+        self.lasting.evidence.served_within(Duration::from_secs(10), Instant::now())
+            && !self.lasting.evidence.is_failing(Instant::now())
     }
 
     /// True when requests wait for an answer and none came for a second. Streams that are under way do not count.
     pub fn is_silent(&self) -> bool {
-        self.waiting() != 0 && SILENCE <= self.vitals.evidence.silence(Instant::now())
+        self.waiting() != 0 && SILENCE <= self.lasting.evidence.silence(Instant::now())
     }
 
     /// True when it may be tried although its check fails: it answers, and no request says otherwise.
     pub(super) fn may_fail_open(&self) -> bool {
         let answers = !matches!(self.last_failure(), Some(failure) if failure.is_unreachable());
-        self.state() == BackendState::Down && answers && !self.vitals.evidence.is_ejected(Instant::now())
+        self.state() == BackendState::Down && answers && !self.lasting.evidence.is_ejected(Instant::now())
     }
 
     /// True once a probe has passed under the definition that it was made from.
@@ -266,23 +268,12 @@ impl Backend {
 
     /// True while a drill has its probes fail.
     pub(super) fn pretends_sick(&self) -> bool {
-        self.vitals.pretence.load(Ordering::Relaxed)
+        self.lasting.pretence.load(Ordering::Relaxed)
     }
 
     /// Ends a drill's sickness, if there is one.
     pub fn end_pretence(&self) {
-        self.vitals.pretence.store(false, Ordering::Relaxed);
-    }
-
-    /// Waits until it works on no request.
-    pub async fn idle(&self) {
-        loop {
-            let idle = self.vitals.idle.notified();
-            if self.in_flight() == 0 {
-                return;
-            }
-            idle.await;
-        }
+        self.lasting.pretence.store(false, Ordering::Relaxed);
     }
 }
 
@@ -300,7 +291,7 @@ pub(super) fn move_on() {
     MOVES.fetch_add(1, Ordering::Release);
 }
 
-impl Vitals {
+impl LastingState {
     /// Lets the requests that wait here go elsewhere.
     pub fn evict(&self) {
         self.evictions.fetch_add(1, Ordering::Relaxed);
@@ -320,9 +311,8 @@ impl Vitals {
             waits: Waits::default(),
             limit: AtomicUsize::new(UNLIMITED),
             evictions: AtomicU32::new(0),
-            probing: Probing::new(now),
+            probe_times: ProbeTimes::new(now),
             metrics,
-            idle: Notify::new(),
             probe_now: Notify::new(),
         }
     }

@@ -11,8 +11,8 @@ use tokio::net::TcpStream;
 
 use crate::config::model::Protocol;
 
+use super::connect::not_connected;
 use super::health::Failure;
-use super::probe::not_connected;
 
 /// PostgreSQL's SSLRequest: a length of 8 and its code.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];

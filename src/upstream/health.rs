@@ -62,9 +62,9 @@ impl std::fmt::Display for Failure {
     }
 }
 
-/// The check's verdict.
+/// The check's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum CheckState {
     /// Never probed to an end, or failed before it ever passed fewer than `fall` times.
     New,
     /// Passed last.
@@ -76,14 +76,14 @@ pub enum Verdict {
 /// The record of one backend's probes.
 #[derive(Debug, Clone)]
 pub struct Health {
-    verdict: Verdict,
-    /// Consecutive probes that disagree with the verdict.
+    state: CheckState,
+    /// Consecutive probes that disagree with the state.
     against: u32,
     since: Instant,
     last_failure: Option<Failure>,
 }
 
-/// Passes and failures that flip the verdict.
+/// Passes and failures that flip the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Thresholds {
     /// Consecutive failures that take a backend down.
@@ -104,51 +104,51 @@ impl Thresholds {
 impl Health {
     /// A backend nobody has looked at.
     pub fn new(now: Instant) -> Self {
-        Self { verdict: Verdict::New, against: 0, since: now, last_failure: None }
+        Self { state: CheckState::New, against: 0, since: now, last_failure: None }
     }
 
     /// A backend without a check: up until evidence says otherwise.
     pub fn assumed_up(now: Instant) -> Self {
-        Self { verdict: Verdict::Up, ..Self::new(now) }
+        Self { state: CheckState::Up, ..Self::new(now) }
     }
 
-    /// Takes one probe's result into account; true when the verdict changed.
+    /// Takes one probe's result into account; true when the state changed.
     ///
     pub fn observe(&mut self, result: Result<(), Failure>, limits: Thresholds, now: Instant) -> bool {
         if let Err(kind) = result {
             self.last_failure = Some(kind);
         }
-        let (next, needed) = match (self.verdict, result.is_ok()) {
-            (Verdict::Up, true) | (Verdict::Down, false) => {
+        let (next, needed) = match (self.state, result.is_ok()) {
+            (CheckState::Up, true) | (CheckState::Down, false) => {
                 self.against = 0;
                 return false;
             }
-            (Verdict::New, true) => (Verdict::Up, 1),
-            (Verdict::New, false) => (Verdict::Down, 1),
-            (Verdict::Up, false) => (Verdict::Down, limits.fall),
-            (Verdict::Down, true) => (Verdict::Up, limits.rise),
+            (CheckState::New, true) => (CheckState::Up, 1),
+            (CheckState::New, false) => (CheckState::Down, 1),
+            (CheckState::Up, false) => (CheckState::Down, limits.fall),
+            (CheckState::Down, true) => (CheckState::Up, limits.rise),
         };
         self.against += 1;
         if self.against < needed {
             return false;
         }
-        self.verdict = next;
+        self.state = next;
         self.against = 0;
         self.since = now;
         true
     }
 
     /// What the check says.
-    pub fn verdict(&self) -> Verdict {
-        self.verdict
+    pub fn check_state(&self) -> CheckState {
+        self.state
     }
 
-    /// True between the first probe that disagrees with the verdict and the flip: probes come faster then.
+    /// True between the first probe that disagrees with the state and the flip: probes come faster then.
     pub fn is_wavering(&self) -> bool {
         self.against != 0
     }
 
-    /// When the verdict last changed.
+    /// When the state last changed.
     pub fn since(&self) -> Instant {
         self.since
     }
@@ -165,34 +165,34 @@ mod tests {
 
     const LIMITS: Thresholds = Thresholds { fall: 3, rise: 2 };
 
-    fn after(results: &str, limits: Thresholds) -> Verdict {
+    fn after(results: &str, limits: Thresholds) -> CheckState {
         let now = Instant::now();
         let mut health = Health::new(now);
         for result in results.chars() {
             let result = if result == '+' { Ok(()) } else { Err(Failure::Timeout) };
             health.observe(result, limits, now);
         }
-        health.verdict()
+        health.check_state()
     }
 
     #[test]
     fn consecutive_probes_decide() {
         #[rustfmt::skip]
         let rows = [
-            // probes     verdict
-            ("",          Verdict::New),
-            ("+",         Verdict::Up),
-            ("-",         Verdict::Down),
-            ("+--",       Verdict::Up),
-            ("+---",      Verdict::Down),
-            ("+--+--",    Verdict::Up),
-            ("+---+",     Verdict::Down),
-            ("+---++",    Verdict::Up),
-            ("+---+-++",  Verdict::Up),
-            ("+-+-+-+-",  Verdict::Up),
+            // probes     state
+            ("",          CheckState::New),
+            ("+",         CheckState::Up),
+            ("-",         CheckState::Down),
+            ("+--",       CheckState::Up),
+            ("+---",      CheckState::Down),
+            ("+--+--",    CheckState::Up),
+            ("+---+",     CheckState::Down),
+            ("+---++",    CheckState::Up),
+            ("+---+-++",  CheckState::Up),
+            ("+-+-+-+-",  CheckState::Up),
         ];
-        for (probes, verdict) in rows {
-            assert_eq!(after(probes, LIMITS), verdict, "{probes}");
+        for (probes, state) in rows {
+            assert_eq!(after(probes, LIMITS), state, "{probes}");
         }
     }
 
@@ -213,6 +213,6 @@ mod tests {
         for (limits, failure, hurried, fall) in rows {
             assert_eq!(limits.corroborated(failure, hurried), Thresholds { fall, ..limits }, "{failure}, {hurried}");
         }
-        assert_eq!(after("+-", LIMITS.corroborated(Failure::Refused, false)), Verdict::Down);
+        assert_eq!(after("+-", LIMITS.corroborated(Failure::Refused, false)), CheckState::Down);
     }
 }

@@ -14,7 +14,7 @@ const SETTLED: Duration = Duration::from_secs(1);
 
 /// What says that a file is another one than before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+struct FileStamp {
     file: (u64, u64),
     length: u64,
     written: (i64, i64),
@@ -25,7 +25,7 @@ struct Stamp {
 #[derive(Debug)]
 pub(super) struct Kept<T> {
     path: PathBuf,
-    made: Mutex<Option<(Stamp, Arc<T>)>>,
+    made: Mutex<Option<(FileStamp, Arc<T>)>>,
 }
 
 impl<T> Kept<T> {
@@ -39,7 +39,7 @@ impl<T> Kept<T> {
     /// When the file cannot be read, or is not what `make` expects.
     pub fn get(&self, make: impl FnOnce(&[u8]) -> io::Result<T>) -> io::Result<Arc<T>> {
         let about = fs::metadata(&self.path)?;
-        let stamp = Stamp {
+        let stamp = FileStamp {
             file: (about.dev(), about.ino()),
             length: about.len(),
             written: (about.mtime(), about.mtime_nsec()),

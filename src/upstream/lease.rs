@@ -1,12 +1,10 @@
-//! Claims on a backend: a request in flight, and a repair that keeps requests away.
+//! A request's claim on a backend.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::backend::Backend;
-use super::health::Verdict;
-use super::pool::Pool;
 
 /// One request's claim on a backend; its work counts as in flight until this is dropped.
 #[derive(Debug)]
@@ -21,23 +19,23 @@ pub struct Lease {
 
 impl Lease {
     pub(super) fn new(backend: Arc<Backend>, beat: u16) -> Self {
-        let vitals = backend.vitals();
-        vitals.in_flight.fetch_add(1, Ordering::Relaxed);
-        if vitals.waits.enter(beat) {
-            vitals.evidence.began(Instant::now());
+        let lasting = backend.lasting();
+        lasting.in_flight.fetch_add(1, Ordering::Relaxed);
+        if lasting.waits.enter(beat) {
+            lasting.evidence.began(Instant::now());
         }
-        vitals.metrics.requests().inc();
-        let evictions = vitals.evictions.load(Ordering::Relaxed);
+        lasting.metrics.requests().inc();
+        let evictions = lasting.evictions.load(Ordering::Relaxed);
         Self { backend, answered: AtomicBool::new(false), evictions, beat }
     }
 
     /// True once the backend was put out because it is sick: who still waits for an answer may ask another.
     pub fn is_evicted(&self) -> bool {
-        self.backend.vitals().evictions.load(Ordering::Relaxed) != self.evictions
+        self.backend.lasting().evictions.load(Ordering::Relaxed) != self.evictions
     }
 
     /// The backend's answer waits for the client, whose body is still on its way: that it is late says nothing.
-    pub fn excuse(&self) {
+    pub fn mark_not_waiting(&self) {
         self.set_answered();
     }
 
@@ -53,7 +51,7 @@ impl Lease {
     /// The head of the answer is here; what follows may take its time.
     pub(super) fn set_answered(&self) {
         if !self.answered.swap(true, Ordering::Relaxed) {
-            self.backend.vitals().waits.leave(self.beat);
+            self.backend.lasting().waits.leave(self.beat);
         }
     }
 }
@@ -61,57 +59,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.set_answered();
-        let vitals = self.backend.vitals();
-        if vitals.in_flight.fetch_sub(1, Ordering::Relaxed) == 1 {
-            vitals.idle.notify_waiters();
-        }
-    }
-}
-
-/// Keeps a backend out of rotation until dropped.
-#[must_use = "dropping this lets requests back"]
-pub struct HeldOut {
-    pool: Arc<Pool>,
-    backend: Arc<Backend>,
-    /// 1 where it is no sickness, else 0.
-    set_aside: u32,
-}
-
-impl HeldOut {
-    pub(super) fn new(pool: Arc<Pool>, backend: Arc<Backend>, is_planned: bool) -> Self {
-        let set_aside = u32::from(is_planned);
-        backend.vitals().set_aside.fetch_add(set_aside, Ordering::Relaxed);
-        backend.vitals().held_out.fetch_add(1, Ordering::Relaxed);
-        if backend.verdict() == Verdict::Down {
-            // Not for one that is well and only has its turn.
-            backend.vitals().evict();
-        }
-        pool.refresh();
-        Self { pool, backend, set_aside }
-    }
-}
-
-impl Drop for HeldOut {
-    fn drop(&mut self) {
-        self.backend.vitals().held_out.fetch_sub(1, Ordering::Relaxed);
-        self.backend.vitals().set_aside.fetch_sub(self.set_aside, Ordering::Relaxed);
-        self.pool.refresh();
-    }
-}
-
-/// A drill: the backend's probes fail without being asked until this is dropped or the pretence is ended.
-#[must_use = "dropping this ends the drill"]
-pub struct Pretence(Arc<Backend>);
-
-impl Pretence {
-    pub(super) fn new(backend: Arc<Backend>) -> Self {
-        backend.vitals().pretence.store(true, Ordering::Relaxed);
-        Self(backend)
-    }
-}
-
-impl Drop for Pretence {
-    fn drop(&mut self) {
-        self.0.end_pretence();
+        let lasting = self.backend.lasting();
+        lasting.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::backend::Backend;
 use super::lease::Lease;
-use super::pool::Upstream;
 use super::rotation::Serving;
+use super::upstream::Upstream;
 
 /// Requests of one upstream that may wait for a backend at a time; one more is answered at once.
 const HELD_MAX: usize = 1024;
@@ -56,7 +56,7 @@ impl Upstream {
     /// When there is none.
     pub fn select(&self, tried: &[SocketAddr]) -> Result<Lease, NoBackend> {
         let pool = self.pool();
-        pool.bell.ring();
+        pool.monitor_wake.wake();
         let rotation = pool.rotation.load();
         if rotation.is_empty() {
             return Err(if pool.has_members() { NoBackend::AllDown } else { NoBackend::Unresolved });

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use remora::config::model::{DockerSpec, Preset, Step};
 use remora::docker::{ContainerRef, Docker, ExecError};
-use remora::heal::{Done, Finding, examine, run_step};
+use remora::heal::{StepDone, StepFinding, check_steps, run_step};
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
@@ -43,18 +43,18 @@ pub fn image(names: &[&str]) -> String {
 pub const LIMIT: Duration = Duration::from_secs(15);
 
 /// Runs one step in a container, as the healer would.
-pub async fn perform(docker: &Docker, container: &Box, step: &Step) -> Result<Done, ExecError> {
+pub async fn perform(docker: &Docker, container: &Box, step: &Step) -> Result<StepDone, ExecError> {
     run_step(docker, &container.found(docker).await, step, LIMIT).await
 }
 
 /// Runs a preset, whose command must at least start.
-pub async fn cure(docker: &Docker, container: &Box, preset: Preset) -> Done {
+pub async fn cure(docker: &Docker, container: &Box, preset: Preset) -> StepDone {
     perform(docker, container, &Step::Preset(preset)).await.expect("the preset's command starts")
 }
 
 /// What the doctor says of one step.
-pub async fn judged(docker: &Docker, container: &Box, step: Step) -> Finding {
-    examine(docker, &container.found(docker).await, &[step]).await.remove(0)
+pub async fn judged(docker: &Docker, container: &Box, step: Step) -> StepFinding {
+    check_steps(docker, &container.found(docker).await, &[step]).await.remove(0)
 }
 
 /// Gunicorn and uvicorn in a slim image, without procps.

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use remora::config::model::{Preset, Signal, Step};
-use remora::heal::{Finding, Verdict, examine};
+use remora::heal::{Feasibility, StepFinding, check_steps};
 
 use crate::bench::{Box, debian, docker, eventually, get, image};
 use crate::gunicorn::{STARTS, start, workers};
@@ -14,14 +14,14 @@ fn exec(line: &str) -> Step {
     Step::Exec(line.split(' ').map(str::to_owned).collect())
 }
 
-async fn looked_at(container: &Box, steps: &[Step]) -> Vec<Finding> {
+async fn looked_at(container: &Box, steps: &[Step]) -> Vec<StepFinding> {
     let docker = docker();
     let found = container.found(&docker).await;
-    examine(&docker, &found, steps).await
+    check_steps(&docker, &found, steps).await
 }
 
 /// Each step with the verdict it gets, and some words of the note.
-async fn expect(how: &str, container: &Box, rows: &[(Step, Verdict, &str)]) {
+async fn expect(how: &str, container: &Box, rows: &[(Step, Feasibility, &str)]) {
     let steps: Vec<Step> = rows.iter().map(|(step, _, _)| step.clone()).collect();
     for (finding, (step, verdict, note)) in looked_at(container, &steps).await.iter().zip(rows) {
         println!("{how}: {}: {:?}: {}", finding.about, finding.verdict, finding.note);
@@ -33,7 +33,7 @@ async fn expect(how: &str, container: &Box, rows: &[(Step, Verdict, &str)]) {
 #[tokio::test]
 #[ignore = "needs Docker: make test"]
 async fn gunicorns_steps_are_judged_by_who_would_be_reached() {
-    use Verdict::{Broken, Doubtful, Works};
+    use Feasibility::{Broken, Doubtful, Works};
     for (how, command) in STARTS {
         let container = start(command);
         let mut before = Vec::new();
@@ -69,7 +69,7 @@ async fn gunicorns_steps_are_judged_by_who_would_be_reached() {
 #[tokio::test]
 #[ignore = "needs Docker: make test"]
 async fn pm2_and_images_without_anything_are_judged() {
-    use Verdict::{Broken, Doubtful, Works};
+    use Feasibility::{Broken, Doubtful, Works};
     let frontend = Box::run("frontend", &[], &image(&["remora-frontend:latest"]), &[]);
     let address = frontend.address(3000);
     eventually("the app answers", || get(address, "/health", Duration::from_secs(1)).is_ok());

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use remora::config::model::{Preset, Step};
 use remora::docker::Docker;
-use remora::heal::{Done, run_step};
+use remora::heal::{StepDone, run_step};
 
 use crate::bench::{Box, docker, eventually, get, image};
 
@@ -34,7 +34,7 @@ pub fn start(command: &str) -> Box {
     container
 }
 
-async fn perform(docker: &Docker, container: &Box, preset: Preset) -> Done {
+async fn perform(docker: &Docker, container: &Box, preset: Preset) -> StepDone {
     let found = container.found(docker).await;
     run_step(docker, &found, &Step::Preset(preset), LIMIT).await.unwrap()
 }

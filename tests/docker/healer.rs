@@ -9,7 +9,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use remora::config::model::{
     Balance, Budget, CheckKind, CheckSpec, HealSpec, Preset, RetryOn, RetrySpec, Step, Timeouts, UpstreamSpec,
 };
-use remora::heal::{AtWork, HealTools, Healer, Journal, Outcome, Patient, Pool, Ward};
+use remora::heal::{AtWork, HealPool, HealTarget, HealTools, HealWorld, Healer, Journal, LadderOutcome};
 use remora::types::{ByteSize, Percent, ServerAddress, UpstreamName};
 use tokio::sync::watch;
 
@@ -38,7 +38,7 @@ impl Probed {
     }
 }
 
-impl Patient for Probed {
+impl HealTarget for Probed {
     fn upstream(&self) -> &UpstreamName {
         &self.upstream
     }
@@ -91,10 +91,10 @@ impl Patient for Probed {
     }
 }
 
-struct OnePool(Pool, watch::Sender<u64>);
+struct OnePool(HealPool, watch::Sender<u64>);
 
-impl Ward for OnePool {
-    fn pools(&self) -> Arc<[Pool]> {
+impl HealWorld for OnePool {
+    fn pools(&self) -> Arc<[HealPool]> {
         Arc::new([self.0.clone()])
     }
     fn generation(&self) -> u64 {
@@ -136,7 +136,7 @@ fn spec(steps: Vec<Step>) -> Arc<UpstreamSpec> {
 
 /// A sick Gunicorn, its healer at work since longer than the edge's grace would last.
 pub fn ward_of(container: &Container, steps: Vec<Step>) -> (Arc<Probed>, HealTools) {
-    let patient = Arc::new(Probed {
+    let target = Arc::new(Probed {
         upstream: UpstreamName::parse("backend").unwrap(),
         address: container.address(80),
         server: ServerAddress::parse("backend:80").unwrap(),
@@ -144,14 +144,14 @@ pub fn ward_of(container: &Container, steps: Vec<Step>) -> (Arc<Probed>, HealToo
         passes: AtomicU32::new(2),
         since: Instant::now(),
     });
-    let pool = Pool { spec: spec(steps), patients: vec![Arc::clone(&patient) as Arc<dyn Patient>] };
+    let pool = HealPool { spec: spec(steps), targets: vec![Arc::clone(&target) as Arc<dyn HealTarget>] };
     let tools = HealTools {
-        ward: Arc::new(OnePool(pool, watch::Sender::new(0))),
-        surgeon: Arc::new(docker()),
+        world: Arc::new(OnePool(pool, watch::Sender::new(0))),
+        driver: Arc::new(docker()),
         journal: Arc::new(Journal::default()),
         at_work: AtWork::default(),
     };
-    (patient, tools)
+    (target, tools)
 }
 
 pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -169,15 +169,15 @@ async fn frozen_workers_are_healed_and_the_second_time_killed() {
     let container = start(STARTS[0].1);
     let before = container.inspect("{{.Id}} {{.State.StartedAt}}");
     let steps = vec![Step::Preset(Preset::GunicornReload), Step::Preset(Preset::GunicornKillWorkers)];
-    let (patient, tools) = ward_of(&container, steps);
+    let (target, tools) = ward_of(&container, steps);
     let healer = Healer::start(tools.clone());
     tokio::time::sleep(Duration::from_millis(10_500)).await; // the edge's grace
     for last_step in ["gunicorn reload", "gunicorn kill workers"] {
         freeze(&container);
-        patient.look().await;
-        assert!(patient.is_sick());
+        target.look().await;
+        assert!(target.is_sick());
         let started = Instant::now();
-        until("it is healed", || patient.is_up() && tools.journal.entries()[0].result == Outcome::Healed).await;
+        until("it is healed", || target.is_up() && tools.journal.entries()[0].result == LadderOutcome::Healed).await;
         let entry = tools.journal.entries().remove(0);
         println!("healed {:?} after it was sick: {}", started.elapsed(), serde_json::to_string(&entry).unwrap());
         assert_eq!(entry.steps.last().unwrap().step, last_step);
@@ -193,15 +193,15 @@ async fn frozen_workers_are_healed_and_the_second_time_killed() {
 #[ignore = "needs Docker: make test"]
 async fn a_paused_container_is_left_to_whoever_paused_it() {
     let container = start(STARTS[0].1);
-    let (patient, tools) = ward_of(&container, vec![Step::Preset(Preset::GunicornReload)]);
+    let (target, tools) = ward_of(&container, vec![Step::Preset(Preset::GunicornReload)]);
     let healer = Healer::start(tools.clone());
     crate::bench::say(&["pause", &container.name]);
-    patient.look().await;
+    target.look().await;
     until("the reason is known", || tools.journal.idle().iter().any(|idle| idle.reason.contains("is paused"))).await;
     assert!(tools.journal.entries().is_empty());
     crate::bench::say(&["unpause", &container.name]);
-    patient.look().await;
-    patient.look().await;
+    target.look().await;
+    target.look().await;
     until("nothing is to be done", || tools.journal.idle().is_empty()).await;
     drop(healer);
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use remora::config::model::{Preset, Step};
-use remora::heal::Verdict;
+use remora::heal::Feasibility;
 
 use crate::bench::{Box, docker, eventually, get, image, judged, programs, project};
 use crate::edge::Edge;
@@ -82,7 +82,7 @@ async fn the_lines_heal_as_they_are_typed() {
 #[tokio::test]
 #[ignore = "needs Docker: make test"]
 async fn the_doctor_says_where_they_would_do_harm_or_nothing() {
-    use Verdict::{Broken, Doubtful, Works};
+    use Feasibility::{Broken, Doubtful, Works};
     let exec = |line: &str| Step::Exec(line.split(' ').map(str::to_owned).collect());
     let gunicorn = "exec gunicorn -w 2 -b 0.0.0.0:80 app:wsgi";
     let uvicorn = "exec uvicorn --workers 2 --host 0.0.0.0 --port 80 app:asgi";

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use remora::config::model::{Preset, Step};
 use remora::docker::{DockerError, ExecError, FindError, Happening};
-use remora::heal::{Healer, Order, Outcome, Patient, Surgeon, Whom};
+use remora::heal::{BackendRef, ContainerDriver, HealTarget, Healer, LadderOutcome, Order};
 use remora::sidecar::Sidecar;
 use remora::types::{OwnedTask, ServerAddress, UpstreamName};
 
@@ -67,7 +67,7 @@ impl Process {
         self.folder.path().join("heal.sock")
     }
 
-    fn surgeon(&self) -> Sidecar {
+    fn driver(&self) -> Sidecar {
         Sidecar::at(self.socket())
     }
 
@@ -93,9 +93,9 @@ impl Drop for Process {
     }
 }
 
-fn whom(address: SocketAddr, server: &str) -> Whom {
+fn backend_ref(address: SocketAddr, server: &str) -> BackendRef {
     let upstream = UpstreamName::parse("backend").unwrap();
-    Whom { upstream, address, server: ServerAddress::parse(server).unwrap() }
+    BackendRef { upstream, address, server: ServerAddress::parse(server).unwrap() }
 }
 
 fn exec(words: &[&str]) -> Step {
@@ -116,14 +116,14 @@ fn execs(container: &Container, since: Instant) -> usize {
     events.lines().filter(|line| line.contains("exec_create")).count()
 }
 
-async fn perform(surgeon: &Sidecar, whom: &Whom, index: usize, step: &Step) -> Result<(), ExecError> {
-    let container = match surgeon.find(whom).await {
+async fn perform(driver: &Sidecar, which: &BackendRef, index: usize, step: &Step) -> Result<(), ExecError> {
+    let container = match driver.find(which).await {
         Ok(container) => container,
         Err(FindError::Refused(refusal)) => return Err(refusal.into()),
         Err(error) => panic!("{error}"),
     };
-    let order = Order { whom, container: &container, index, step, limit: Duration::from_secs(15) };
-    surgeon.perform(&order).await.map(drop)
+    let order = Order { backend: which, container: &container, index, step, limit: Duration::from_secs(15) };
+    driver.perform(&order).await.map(drop)
 }
 
 #[tokio::test]
@@ -136,17 +136,17 @@ async fn a_frozen_gunicorn_is_healed_by_way_of_the_sidecar() {
         "",
     );
     let before = container.inspect("{{.Id}} {{.State.StartedAt}}");
-    let (patient, mut tools) =
+    let (target, mut tools) =
         ward_of(&container, vec![Step::Preset(Preset::GunicornReload), Step::Preset(Preset::GunicornKillWorkers)]);
-    tools.surgeon = Arc::new(sidecar.surgeon());
+    tools.driver = Arc::new(sidecar.driver());
     let healer = Healer::start(tools.clone());
     tokio::time::sleep(Duration::from_millis(10_500)).await; // the edge's grace
     for last_step in ["gunicorn reload", "gunicorn kill workers"] {
         freeze(&container);
-        patient.look().await;
-        assert!(patient.is_sick());
+        target.look().await;
+        assert!(target.is_sick());
         let started = Instant::now();
-        until("it is healed", || patient.is_up() && tools.journal.entries()[0].result == Outcome::Healed).await;
+        until("it is healed", || target.is_up() && tools.journal.entries()[0].result == LadderOutcome::Healed).await;
         let entry = tools.journal.entries().remove(0);
         println!("healed {:?} after it was sick: {}", started.elapsed(), serde_json::to_string(&entry).unwrap());
         assert_eq!(entry.steps.last().unwrap().step, last_step);
@@ -156,8 +156,8 @@ async fn a_frozen_gunicorn_is_healed_by_way_of_the_sidecar() {
     assert_eq!(container.inspect("{{.Id}} {{.State.StartedAt}}"), before);
     assert!(
         sidecar
-            .surgeon()
-            .logs(&patient.whom(), &sidecar.surgeon().find(&patient.whom()).await.unwrap())
+            .driver()
+            .logs(&target.backend_ref(), &sidecar.driver().find(&target.backend_ref()).await.unwrap())
             .await
             .contains("orker")
     );
@@ -174,9 +174,9 @@ async fn only_containers_of_the_upstreams_own_servers_are_touched() {
     let upstreams =
         "  backend: { servers: backend:80, heal: { exec: [touch, /healed] } }\n  database: { servers: database:80 }\n";
     let sidecar = Process::start(&project, upstreams, "");
-    let (surgeon, step) = (sidecar.surgeon(), exec(&["touch", "/healed"]));
+    let (driver, step) = (sidecar.driver(), exec(&["touch", "/healed"]));
     let began = Instant::now();
-    perform(&surgeon, &whom(backend.address(80), "backend:80"), 0, &step).await.unwrap();
+    perform(&driver, &backend_ref(backend.address(80), "backend:80"), 0, &step).await.unwrap();
     assert_eq!(backend.shell("ls /healed"), "/healed");
     for (address, said) in [
         (database.address(80), "none of its servers"),
@@ -184,21 +184,22 @@ async fn only_containers_of_the_upstreams_own_servers_are_touched() {
         (backend.address(22), "none of its servers has port 22"),
         ("10.255.255.1:80".parse().unwrap(), "has the address"),
     ] {
-        let error = surgeon.find(&whom(address, "backend:80")).await.unwrap_err();
+        let error = driver.find(&backend_ref(address, "backend:80")).await.unwrap_err();
         assert!(error.to_string().contains(said), "{address}: {error}");
     }
     // One whose upstream is found and then asked for with another address, or as another upstream.
     let upstream = UpstreamName::parse("database").unwrap();
-    let unhealed = Whom { upstream, ..whom(database.address(80), "database:80") };
-    assert!(surgeon.find(&unhealed).await.unwrap_err().to_string().contains("has no `heal`"));
+    let unhealed = BackendRef { upstream, ..backend_ref(database.address(80), "database:80") };
+    assert!(driver.find(&unhealed).await.unwrap_err().to_string().contains("has no `heal`"));
     let other = exec(&["rm", "-rf", "/"]);
-    let container = surgeon.find(&whom(backend.address(80), "backend:80")).await;
+    let container = driver.find(&backend_ref(backend.address(80), "backend:80")).await;
     assert!(matches!(container, Err(FindError::Refused(_))), "{container:?}: cooling down");
     let known = backend.found(&crate::bench::docker()).await;
     for address in [backend.address(80), database.address(80)] {
-        let whom = whom(address, "backend:80");
-        let order = Order { whom: &whom, container: &known, index: 0, step: &other, limit: Duration::from_secs(15) };
-        let error = surgeon.perform(&order).await.unwrap_err();
+        let which = backend_ref(address, "backend:80");
+        let order =
+            Order { backend: &which, container: &known, index: 0, step: &other, limit: Duration::from_secs(15) };
+        let error = driver.perform(&order).await.unwrap_err();
         assert!(matches!(error, ExecError::Refused(_)) && error.is_elsewhere(), "{error}");
     }
     let count = |container| execs(container, began);
@@ -244,7 +245,7 @@ async fn a_hostile_edge_gets_the_configured_heals_at_the_configured_rate() {
     let upstreams = "  backend: { servers: backend:80, heal: { steps: [{ exec: [touch, /healed] }], cooldown: 2s, budget: 3/10m } }\n";
     let sidecar = Process::start(&backend.project, upstreams, "");
     let (socket, began) = (sidecar.socket(), Instant::now());
-    assert!(sidecar.surgeon().status().await.is_ok());
+    assert!(sidecar.driver().status().await.is_ok());
     let before = sidecar.memory_kib();
 
     let address = backend.address(80);
@@ -272,7 +273,7 @@ async fn a_hostile_edge_gets_the_configured_heals_at_the_configured_rate() {
     // Now with what it may say, as fast as it can: many connections, each with the right step.
     let sum = {
         // The step's number is no secret: it is asked for here by a well edge.
-        perform(&sidecar.surgeon(), &whom(address, "backend:80"), 0, &exec(&["touch", "/healed"])).await.unwrap();
+        perform(&sidecar.driver(), &backend_ref(address, "backend:80"), 0, &exec(&["touch", "/healed"])).await.unwrap();
         "touch /healed".bytes().fold(0x811c_9dc5_u32, |sum, byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193))
     };
     let line = format!("{}\n", step.replace("\"sum\":1", &format!("\"sum\":{sum}")));
@@ -285,7 +286,7 @@ async fn a_hostile_edge_gets_the_configured_heals_at_the_configured_rate() {
     assert_eq!(run, 3, "the budget, the well edge's one included");
     assert!(memory < before + 8 * 1024, "{before} KiB, then {memory} KiB");
     std::thread::sleep(Duration::from_secs(2));
-    let standing = sidecar.surgeon().status().await.unwrap();
+    let standing = sidecar.driver().status().await.unwrap();
     println!("{standing:?}; {} lines of log", sidecar.log().lines().count());
     assert_eq!((standing.steps, standing.running), (3, 0));
     assert!(sidecar.log().lines().count() < 100, "its log is bounded");
@@ -297,25 +298,25 @@ async fn a_killed_sidecar_remembers_what_it_did() {
     let backend = sleeper("backend");
     let upstreams = "  backend: { servers: backend:80, heal: { steps: [{ exec: [touch, /healed] }, { exec: [sleep, '4'] }], cooldown: 60s } }\n";
     let sidecar = Process::start(&backend.project, upstreams, "");
-    let (whom, began) = (whom(backend.address(80), "backend:80"), Instant::now());
-    perform(&sidecar.surgeon(), &whom, 0, &exec(&["touch", "/healed"])).await.unwrap();
+    let (which, began) = (backend_ref(backend.address(80), "backend:80"), Instant::now());
+    perform(&sidecar.driver(), &which, 0, &exec(&["touch", "/healed"])).await.unwrap();
     let sidecar = sidecar.killed_and_started_again();
-    let error = sidecar.surgeon().find(&whom).await.unwrap_err();
+    let error = sidecar.driver().find(&which).await.unwrap_err();
     assert!(error.to_string().contains("cooling down; retry in"), "{error}");
 
     // The ladder goes on, and its second step is under way when the sidecar is killed.
     let known = backend.found(&crate::bench::docker()).await;
-    let (surgeon, step) = (sidecar.surgeon(), exec(&["sleep", "4"]));
-    let order = Order { whom: &whom, container: &known, index: 1, step: &step, limit: Duration::from_secs(15) };
+    let (driver, step) = (sidecar.driver(), exec(&["sleep", "4"]));
+    let order = Order { backend: &which, container: &known, index: 1, step: &step, limit: Duration::from_secs(15) };
     let kill = async {
         tokio::time::sleep(Duration::from_secs(2)).await;
-        assert_eq!(sidecar.surgeon().status().await.unwrap().running, 1);
+        assert_eq!(sidecar.driver().status().await.unwrap().running, 1);
         sidecar.killed_and_started_again()
     };
-    let (done, sidecar) = tokio::join!(surgeon.perform(&order), kill);
+    let (done, sidecar) = tokio::join!(driver.perform(&order), kill);
     let error = done.unwrap_err();
     assert!(matches!(&error, ExecError::Docker(DockerError::NoSidecar(_))) && error.is_elsewhere(), "{error}");
-    let error = sidecar.surgeon().find(&whom).await.unwrap_err();
+    let error = sidecar.driver().find(&which).await.unwrap_err();
     assert!(error.to_string().contains("a step is still running in this container"), "{error}");
     assert_eq!(execs(&backend, began), 2, "no step ran twice");
 }
@@ -326,18 +327,18 @@ async fn a_step_goes_on_and_counts_when_its_edge_is_killed() {
     let backend = sleeper("backend");
     let upstreams = "  backend: { servers: backend:80, heal: { steps: [{ exec: [sh, -c, 'sleep 2; touch /healed'] }], cooldown: 60s } }\n";
     let sidecar = Process::start(&backend.project, upstreams, "");
-    let whom = whom(backend.address(80), "backend:80");
+    let which = backend_ref(backend.address(80), "backend:80");
     let step = exec(&["sh", "-c", "sleep 2; touch /healed"]);
-    let surgeon = sidecar.surgeon();
-    let killed = tokio::time::timeout(Duration::from_secs(1), perform(&surgeon, &whom, 0, &step)).await;
+    let driver = sidecar.driver();
+    let killed = tokio::time::timeout(Duration::from_secs(1), perform(&driver, &which, 0, &step)).await;
     assert!(killed.is_err(), "the edge goes away while the step runs");
-    let error = surgeon.find(&whom).await.unwrap_err();
+    let error = driver.find(&which).await.unwrap_err();
     assert!(error.to_string().contains("a step is still running in this container"), "{error}");
     eventually("the step comes to its end", || backend.shell("ls /healed") == "/healed");
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let error = perform(&surgeon, &whom, 0, &step).await.unwrap_err();
+    let error = perform(&driver, &which, 0, &step).await.unwrap_err();
     assert!(error.to_string().contains("cooling down"), "the next edge does not heal again: {error}");
-    assert_eq!(surgeon.status().await.unwrap().steps, 1);
+    assert_eq!(driver.status().await.unwrap().steps, 1);
 }
 
 #[tokio::test]
@@ -394,9 +395,9 @@ async fn another_user_is_closed_out() {
 async fn a_dead_daemon_is_told_as_if_it_were_asked_directly() {
     let upstreams = "  backend: { servers: backend:80, heal: gunicorn }\n";
     let sidecar = Process::start("nobody", upstreams, ", socket: /nonexistent/docker.sock");
-    let error = sidecar.surgeon().find(&whom("172.18.0.3:80".parse().unwrap(), "backend:80")).await.unwrap_err();
+    let error = sidecar.driver().find(&backend_ref("172.18.0.3:80".parse().unwrap(), "backend:80")).await.unwrap_err();
     assert_eq!(error, FindError::Docker(DockerError::NoSocket("/nonexistent/docker.sock".into())));
-    assert!(sidecar.surgeon().status().await.unwrap().docker.contains("no Docker socket"));
+    assert!(sidecar.driver().status().await.unwrap().docker.contains("no Docker socket"));
 }
 
 #[tokio::test]
@@ -407,8 +408,8 @@ async fn what_happens_to_servers_containers_is_told_and_nothing_else() {
     let upstreams = "  backend: { servers: backend:80, heal: gunicorn }\n  database: { servers: database:80 }\n";
     let sidecar = Process::start(&backend.project, upstreams, "");
     let (tell, mut told) = tokio::sync::mpsc::channel(16);
-    let surgeon = sidecar.surgeon();
-    let watching = OwnedTask::spawn(async move { surgeon.watch(tell).await });
+    let driver = sidecar.driver();
+    let watching = OwnedTask::spawn(async move { driver.watch(tell).await });
     let address = backend.address(80).ip();
     tokio::time::sleep(Duration::from_secs(1)).await;
     cli(&["pause", &database.name]);
@@ -429,14 +430,14 @@ async fn an_edited_file_counts_at_once_and_a_broken_one_does_not() {
     let backend = sleeper("backend");
     let upstreams = "  backend: { servers: backend:80, heal: { steps: [{ exec: [touch, /one] }], cooldown: 0 } }\n";
     let sidecar = Process::start(&backend.project, upstreams, "");
-    let (whom, file) = (whom(backend.address(80), "backend:80"), sidecar.folder.path().join("remora.yaml"));
+    let (which, file) = (backend_ref(backend.address(80), "backend:80"), sidecar.folder.path().join("remora.yaml"));
     let good = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, good.replace("/one", "/two")).unwrap();
     eventually("it is read again", || sidecar.log().contains("upstream changed (backend)"));
-    let error = perform(&sidecar.surgeon(), &whom, 0, &exec(&["touch", "/one"])).await.unwrap_err();
+    let error = perform(&sidecar.driver(), &which, 0, &exec(&["touch", "/one"])).await.unwrap_err();
     assert!(error.to_string().contains("edge and sidecar must read the same file"), "{error}");
     std::fs::write(&file, "docker: [").unwrap();
     eventually("it is refused", || sidecar.log().contains("is unchanged"));
-    perform(&sidecar.surgeon(), &whom, 0, &exec(&["touch", "/two"])).await.unwrap();
+    perform(&sidecar.driver(), &which, 0, &exec(&["touch", "/two"])).await.unwrap();
     assert_eq!(backend.shell("ls /one /two"), "/two");
 }

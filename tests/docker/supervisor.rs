@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use remora::config::model::{Preset, Step};
-use remora::heal::Verdict;
+use remora::heal::Feasibility;
 
 use crate::bench::{Box, cure, docker, eventually, get, judged, programs, slim};
 
@@ -43,9 +43,9 @@ async fn supervisord_is_told_as_its_own_user_with_its_own_file() {
         let before = get(address, "/", Duration::from_secs(1)).unwrap().1;
         let identity = container.identity();
         let said = judged(&docker, &container, Step::Preset(Preset::Supervisor("web".into()))).await;
-        assert!(said.verdict == Verdict::Works && said.note.contains("RUNNING"), "{how}: {said:?}");
+        assert!(said.verdict == Feasibility::Works && said.note.contains("RUNNING"), "{how}: {said:?}");
         let said = judged(&docker, &container, Step::Preset(Preset::Supervisor("nosuch".into()))).await;
-        assert!(said.verdict == Verdict::Broken && said.note.contains("no such process"), "{how}: {said:?}");
+        assert!(said.verdict == Feasibility::Broken && said.note.contains("no such process"), "{how}: {said:?}");
         container.shell(&format!("kill -STOP {before}"));
         assert!(get(address, "/", Duration::from_millis(300)).is_err(), "{how}: frozen");
         let started = Instant::now();
@@ -68,6 +68,6 @@ async fn where_no_supervisord_runs_the_step_says_so() {
         let done = cure(&docker, &container, Preset::Supervisor("web".into())).await;
         assert_eq!((done.code, done.output.as_str()), (Some(3), "supervisord is not running"));
         let said = judged(&docker, &container, Step::Preset(Preset::Supervisor("web".into()))).await;
-        assert!(said.verdict == Verdict::Broken && said.note.contains("supervisord is not running"), "{said:?}");
+        assert!(said.verdict == Feasibility::Broken && said.note.contains("supervisord is not running"), "{said:?}");
     }
 }

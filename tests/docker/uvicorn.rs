@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use remora::config::model::{Preset, Step};
-use remora::heal::Verdict;
+use remora::heal::Feasibility;
 
 use crate::bench::{Box, cure, docker, eventually, get, judged, programs, slim};
 
@@ -76,7 +76,7 @@ async fn a_reload_replaces_the_workers_and_loses_no_request() {
         let address = container.answers();
         let (before, identity) = (both(address), container.identity());
         let said = judged(&docker, &container, Step::Preset(Preset::UvicornReload)).await;
-        assert!(said.verdict == Verdict::Works && said.note.contains("workers"), "{how}: {said:?}");
+        assert!(said.verdict == Feasibility::Works && said.note.contains("workers"), "{how}: {said:?}");
         let slow = std::thread::spawn(move || get(address, "/?1.5", Duration::from_secs(10)));
         std::thread::sleep(Duration::from_millis(300)); // the slow request is there
         let done = cure(&docker, &container, Preset::UvicornReload).await;
@@ -128,7 +128,7 @@ async fn a_uvicorn_that_would_die_of_it_is_not_touched() {
         let before = workers(address);
         for preset in [Preset::UvicornReload, Preset::UvicornKillWorkers] {
             let said = judged(&docker, &container, Step::Preset(preset.clone())).await;
-            assert!(said.verdict == Verdict::Broken && said.note.contains("without --workers"), "{said:?}");
+            assert!(said.verdict == Feasibility::Broken && said.note.contains("without --workers"), "{said:?}");
             let done = cure(&docker, &container, preset).await;
             assert!(done.code == Some(3) && done.output.contains("HUP would end it"), "{command}: {done:?}");
         }

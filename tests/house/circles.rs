@@ -62,6 +62,11 @@ impl Files {
         self.modules.len()
     }
 
+    /// Every file with its code.
+    pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.modules.values().map(|module| (module.file.as_str(), module.code.as_str()))
+    }
+
     /// Who imports whom. A name that a module only passes on counts as one of the file that defines it.
     pub fn edges(&self) -> Edges {
         let mut edges = Edges::new();

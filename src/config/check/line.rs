@@ -7,20 +7,20 @@ use super::super::words::{nearest, quoted};
 
 /// Why a line is not a step.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Refused {
+pub(super) struct RefusedLine {
     pub message: String,
     pub help: String,
 }
 
-fn refused(message: impl Into<String>, help: impl Into<String>) -> Refused {
-    Refused { message: message.into(), help: help.into() }
+fn refused(message: impl Into<String>, help: impl Into<String>) -> RefusedLine {
+    RefusedLine { message: message.into(), help: help.into() }
 }
 
 /// The words that stand for a whole repair.
 const WORDS: [&str; 4] = ["gunicorn", "uvicorn", "pm2", "restart"];
 
 /// The steps that a line means.
-pub(super) fn steps(line: &str) -> Result<Vec<Step>, Refused> {
+pub(super) fn steps(line: &str) -> Result<Vec<Step>, RefusedLine> {
     let line = line.trim();
     match line {
         "gunicorn" => return Ok(vec![Step::Preset(Preset::GunicornReload), Step::Preset(Preset::GunicornKillWorkers)]),
@@ -53,7 +53,7 @@ fn example(word: &str) -> &'static str {
     }
 }
 
-fn command(line: &str, words: &[&str]) -> Result<Step, Refused> {
+fn command(line: &str, words: &[&str]) -> Result<Step, RefusedLine> {
     if let ["kill", options @ .., "1"] = words
         && let Some(signal) = signal_of(options)
     {
@@ -96,7 +96,7 @@ fn command(line: &str, words: &[&str]) -> Result<Step, Refused> {
     }
 }
 
-fn one_word(word: &str) -> Result<Step, Refused> {
+fn one_word(word: &str) -> Result<Step, RefusedLine> {
     let number = word.parse::<f64>().is_ok();
     if number || matches!(word, "reload" | "auto" | "default" | "true" | "yes" | "on" | "false" | "no" | "none") {
         let help =

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::config::{Loaded, Report, load};
+use crate::config::{LoadedFiles, Report, load};
 
 use super::no_env;
 
@@ -25,7 +25,7 @@ impl Folder {
         path
     }
 
-    fn load(&self) -> Result<Loaded, Report> {
+    fn load(&self) -> Result<LoadedFiles, Report> {
         load(&self.0.join("conf/remora.yaml"), &no_env)
     }
 }
@@ -151,7 +151,7 @@ fn a_missing_include_is_awaited_where_it_would_be() {
 #[test]
 fn results_can_be_sent_between_threads() {
     fn sent<T: Send + Sync + 'static>() {}
-    sent::<Result<Loaded, Report>>();
+    sent::<Result<LoadedFiles, Report>>();
 }
 
 #[test]

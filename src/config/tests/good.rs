@@ -7,12 +7,12 @@ use crate::config::model::{
     AccessLog, CertificateSpec, CheckKind, Config, Content, DockerSpec, JournalFile, LaneChoice, LimitsSpec,
     ListenAddress, ListenSpec, Origins, Preset, SidecarSpec, Step, Threads, TlsSpec, TlsVersion, UpstreamSpec, UriRule,
 };
-use crate::config::{Loaded, load, load_text};
+use crate::config::{LoadedFiles, load, load_text};
 use crate::types::{ByteSize, PathPrefix, UpstreamName};
 
 use super::{fixtures, no_env};
 
-fn loaded(name: &str) -> Loaded {
+fn loaded(name: &str) -> LoadedFiles {
     load(&Path::new("tests/fixtures/good_config").join(name), &no_env).unwrap()
 }
 

@@ -12,7 +12,7 @@ const OUTPUT_MAX: usize = 2_000;
 
 /// One ladder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct JournalEntry {
     /// Counts up from 1, on through restarts of the edge where the journal is kept in a file.
     pub id: u64,
     /// The upstream's name.
@@ -40,7 +40,7 @@ pub struct Entry {
     /// What was tried, in order.
     pub steps: Vec<StepEntry>,
     /// How it ended.
-    pub result: Outcome,
+    pub result: LadderOutcome,
     /// From taking it out of rotation to the end.
     pub took_ms: u64,
     /// Requests of its upstream that waited for a backend meanwhile.
@@ -171,7 +171,7 @@ impl StepResult {
 /// How a ladder ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum LadderOutcome {
     /// Under way.
     Running,
     /// A step was followed by a check that passes.
@@ -190,7 +190,7 @@ pub enum Outcome {
     Interrupted,
 }
 
-impl Outcome {
+impl LadderOutcome {
     /// The word for metrics.
     pub fn word(self) -> &'static str {
         match self {

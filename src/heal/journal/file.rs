@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::Entry;
+use super::entry::JournalEntry;
 use crate::heal::policy::Definition;
 
 /// Bytes after which the next file begins.
@@ -18,9 +18,9 @@ const FULL: u64 = 1 << 20;
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Line {
+pub(super) enum JournalLine {
     /// A ladder as it began, and again as it ended; the last one with an id counts.
-    Ladder(Box<Entry>),
+    Ladder(Box<JournalEntry>),
     /// Healing of an upstream, or of all, is paused until then; `None` is no longer.
     Pause { upstream: Option<String>, until: Option<String> },
     /// A backend has passed its check under this definition.
@@ -41,7 +41,7 @@ impl LineFile {
     ///
     /// # Errors
     /// When it cannot be opened for writing; an unreadable line is no error.
-    pub(super) fn open(path: &Path) -> io::Result<(Self, Vec<Line>)> {
+    pub(super) fn open(path: &Path) -> io::Result<(Self, Vec<JournalLine>)> {
         let file = open(path)?;
         let mut lines = read(&older(path));
         lines.extend(read(path));
@@ -56,7 +56,7 @@ impl LineFile {
 
     /// Appends a line; true when a new file was begun for it. What goes wrong is said once; the edge goes on without its
     /// file.
-    pub(super) fn append(&mut self, line: &Line) -> bool {
+    pub(super) fn append(&mut self, line: &JournalLine) -> bool {
         let mut turned = false;
         let written = serde_json::to_vec(line).map_err(io::Error::other).and_then(|mut bytes| {
             bytes.push(b'\n');
@@ -106,7 +106,7 @@ fn older(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn read(path: &Path) -> Vec<Line> {
+fn read(path: &Path) -> Vec<JournalLine> {
     let bytes = std::fs::read(path).unwrap_or_default();
     bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
 }
@@ -115,8 +115,8 @@ fn read(path: &Path) -> Vec<Line> {
 mod tests {
     use super::*;
 
-    fn pause(number: usize) -> Line {
-        Line::Pause { upstream: Some(format!("u{number}")), until: None }
+    fn pause(number: usize) -> JournalLine {
+        JournalLine::Pause { upstream: Some(format!("u{number}")), until: None }
     }
 
     #[test]

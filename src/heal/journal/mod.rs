@@ -21,9 +21,9 @@ use crate::types::{UpstreamName, millis};
 
 use super::policy::Definition;
 
-pub use entry::{AskedBy, Entry, Outcome, StepEntry, StepResult};
+pub use entry::{AskedBy, JournalEntry, LadderOutcome, StepEntry, StepResult};
 pub(super) use entry::{parse_time, shown};
-use file::{Line, LineFile};
+use file::{JournalLine, LineFile};
 use proven::Proven;
 
 /// Ladders kept.
@@ -36,8 +36,8 @@ pub struct Journal(Mutex<Pages>);
 #[derive(Debug, Default)]
 struct Pages {
     next_id: u64,
-    entries: VecDeque<Entry>,
-    idle: BTreeMap<(String, String), Idle>,
+    entries: VecDeque<JournalEntry>,
+    idle: BTreeMap<(String, String), IdleReason>,
     /// Until when healing is paused, by upstream; `None` is all of them.
     pauses: BTreeMap<Option<String>, SystemTime>,
     proven: Proven,
@@ -48,7 +48,7 @@ struct Pages {
 
 /// Why nothing is being done about a sick backend.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Idle {
+pub struct IdleReason {
     /// The upstream's name.
     pub upstream: String,
     /// The backend's address.
@@ -82,17 +82,17 @@ impl Journal {
         let mut pages = Pages { file: Some(file), ..Pages::default() };
         for line in lines {
             match line {
-                Line::Ladder(entry) => pages.take_back(*entry),
-                Line::Proven(definition) => _ = pages.proven.add(definition),
-                Line::Pause { upstream, until } => {
+                JournalLine::Ladder(entry) => pages.take_back(*entry),
+                JournalLine::Proven(definition) => _ = pages.proven.add(definition),
+                JournalLine::Pause { upstream, until } => {
                     pages.pauses.remove(&upstream);
                     let until = until.as_deref().and_then(entry::parse_time);
                     pages.pauses.extend(until.map(|until| (upstream, until)));
                 }
             }
         }
-        let running = pages.entries.iter_mut().filter(|entry| entry.result == Outcome::Running);
-        running.for_each(|entry| entry.result = Outcome::Interrupted);
+        let running = pages.entries.iter_mut().filter(|entry| entry.result == LadderOutcome::Running);
+        running.for_each(|entry| entry.result = LadderOutcome::Interrupted);
         Ok(Self(Mutex::new(pages)))
     }
 
@@ -108,7 +108,7 @@ impl Journal {
         let mut pages = self.0.lock();
         pages.next_id += 1;
         let id = pages.next_id;
-        let entry = Entry {
+        let entry = JournalEntry {
             id,
             upstream: upstream.to_string(),
             backend: backend.to_string(),
@@ -122,53 +122,53 @@ impl Journal {
             in_flight_after_drain: 0,
             drain_ms: 0,
             steps: Vec::new(),
-            result: Outcome::Running,
+            result: LadderOutcome::Running,
             took_ms: 0,
             requests_held: 0,
             requests_failed: 0,
         };
         pages.push(entry.clone());
-        pages.write(&Line::Ladder(Box::new(entry)));
+        pages.write(&JournalLine::Ladder(Box::new(entry)));
         pages.idle.remove(&(upstream.to_string(), backend.to_string()));
         id
     }
 
     /// Changes an entry, if it is still kept.
-    pub fn edit(&self, id: u64, change: impl FnOnce(&mut Entry)) {
+    pub fn edit(&self, id: u64, change: impl FnOnce(&mut JournalEntry)) {
         if let Some(entry) = self.0.lock().entries.iter_mut().rev().find(|entry| entry.id == id) {
             change(entry);
         }
     }
 
     /// Closes an entry and counts it.
-    pub fn close(&self, id: u64, result: Outcome, took: Duration) {
+    pub fn close(&self, id: u64, result: LadderOutcome, took: Duration) {
         self.edit(id, |entry| {
             entry.result = result;
             entry.took_ms = millis(took);
         });
         let mut pages = self.0.lock();
         match result {
-            Outcome::Healed => pages.totals.healed += 1,
-            Outcome::Failed | Outcome::Unrunnable => pages.totals.failed += 1,
-            Outcome::Recovered | Outcome::Postponed | Outcome::Left => pages.totals.postponed += 1,
-            Outcome::Running | Outcome::Interrupted => {}
+            LadderOutcome::Healed => pages.totals.healed += 1,
+            LadderOutcome::Failed | LadderOutcome::Unrunnable => pages.totals.failed += 1,
+            LadderOutcome::Recovered | LadderOutcome::Postponed | LadderOutcome::Left => pages.totals.postponed += 1,
+            LadderOutcome::Running | LadderOutcome::Interrupted => {}
         }
         let closed = pages.entries.iter().rev().find(|entry| entry.id == id).cloned();
         if let Some(entry) = closed {
             if let Some(webhook) = &pages.webhook
-                && matches!(result, Outcome::Healed | Outcome::Failed | Outcome::Unrunnable)
+                && matches!(result, LadderOutcome::Healed | LadderOutcome::Failed | LadderOutcome::Unrunnable)
             {
-                let Entry { upstream, backend, container, took_ms, .. } = &entry;
+                let JournalEntry { upstream, backend, container, took_ms, .. } = &entry;
                 let (word, seconds) = (result.word(), Duration::from_millis(*took_ms).as_secs_f64());
                 let text = format!("remora: heal of {backend} of {upstream} ({container}): {word} in {seconds:.1}s");
                 webhook.post(json!({ "event": "heal_ended", "text": text, "heal": entry }).to_string());
             }
-            pages.write(&Line::Ladder(Box::new(entry)));
+            pages.write(&JournalLine::Ladder(Box::new(entry)));
         }
     }
 
     /// The entry with this id, if it is still kept.
-    pub fn entry(&self, id: u64) -> Option<Entry> {
+    pub fn entry(&self, id: u64) -> Option<JournalEntry> {
         self.0.lock().entries.iter().rev().find(|entry| entry.id == id).cloned()
     }
 
@@ -178,7 +178,7 @@ impl Journal {
         let upstream = upstream.map(ToString::to_string);
         pages.pauses.remove(&upstream);
         pages.pauses.extend(until.map(|until| (upstream.clone(), until)));
-        pages.write(&Line::Pause { upstream, until: until.map(rfc3339) });
+        pages.write(&JournalLine::Pause { upstream, until: until.map(rfc3339) });
     }
 
     /// How long healing of an upstream is paused, by its own pause or that of all.
@@ -230,7 +230,7 @@ impl Journal {
             _ => rfc3339(SystemTime::now()),
         };
         let (upstream, backend) = key.clone();
-        pages.idle.insert(key, Idle { upstream, backend, reason, since });
+        pages.idle.insert(key, IdleReason { upstream, backend, reason, since });
     }
 
     /// Notes that a backend has passed its check under this definition; true where it is the first.
@@ -238,7 +238,7 @@ impl Journal {
         let mut pages = self.0.lock();
         let is_first = pages.proven.add(definition.clone());
         if is_first {
-            pages.write(&Line::Proven(definition.clone()));
+            pages.write(&JournalLine::Proven(definition.clone()));
         }
         is_first
     }
@@ -249,17 +249,17 @@ impl Journal {
     }
 
     /// The newest entry of this kind.
-    pub fn newest(&self, is_it: impl Fn(&Entry) -> bool) -> Option<Entry> {
+    pub fn newest(&self, is_it: impl Fn(&JournalEntry) -> bool) -> Option<JournalEntry> {
         self.0.lock().entries.iter().rev().find(|entry| is_it(entry)).cloned()
     }
 
     /// The entries, newest first.
-    pub fn entries(&self) -> Vec<Entry> {
+    pub fn entries(&self) -> Vec<JournalEntry> {
         self.0.lock().entries.iter().rev().cloned().collect()
     }
 
     /// Why nothing is being done about which sick backends.
-    pub fn idle(&self) -> Vec<Idle> {
+    pub fn idle(&self) -> Vec<IdleReason> {
         self.0.lock().idle.values().cloned().collect()
     }
 
@@ -270,14 +270,14 @@ impl Journal {
 }
 
 impl Pages {
-    fn push(&mut self, entry: Entry) {
+    fn push(&mut self, entry: JournalEntry) {
         if ENTRIES_MAX <= self.entries.len() {
             self.entries.pop_front();
         }
         self.entries.push_back(entry);
     }
 
-    fn take_back(&mut self, entry: Entry) {
+    fn take_back(&mut self, entry: JournalEntry) {
         self.next_id = self.next_id.max(entry.id);
         match self.entries.iter_mut().rev().find(|other| other.id == entry.id) {
             Some(began) => *began = entry,
@@ -285,15 +285,15 @@ impl Pages {
         }
     }
 
-    fn write(&mut self, line: &Line) {
+    fn write(&mut self, line: &JournalLine) {
         let Some(file) = &mut self.file else { return };
         if file.append(line) {
             // A pause may be longer than two files last.
             for (upstream, until) in &self.pauses {
-                file.append(&Line::Pause { upstream: upstream.clone(), until: Some(rfc3339(*until)) });
+                file.append(&JournalLine::Pause { upstream: upstream.clone(), until: Some(rfc3339(*until)) });
             }
             for definition in self.proven.iter() {
-                file.append(&Line::Proven(definition.clone()));
+                file.append(&JournalLine::Proven(definition.clone()));
             }
         }
     }
@@ -323,7 +323,7 @@ mod tests {
         let (name, address) = (UpstreamName::parse("backend").unwrap(), "10.0.0.1:80".parse().unwrap());
         for _ in 0..ENTRIES_MAX + 10 {
             let id = journal.open(&name, address, &container(), AskedBy::Policy, "timeout");
-            journal.close(id, Outcome::Healed, Duration::from_millis(7));
+            journal.close(id, LadderOutcome::Healed, Duration::from_millis(7));
         }
         let entries = journal.entries();
         assert_eq!(entries.len(), ENTRIES_MAX);
@@ -384,7 +384,7 @@ mod tests {
         let first = Journal::in_file(&path).unwrap();
         let id = first.open(&name, address, &container(), AskedBy::Policy, "timeout");
         first.edit(id, |entry| entry.logs = "last words".to_owned());
-        first.close(id, Outcome::Healed, Duration::from_millis(7));
+        first.close(id, LadderOutcome::Healed, Duration::from_millis(7));
         first.open(&name, address, &container(), AskedBy::Policy, "timeout");
         first.pause(Some(&name), Some(now + hour));
         first.pause(None, Some(now + hour * 2));
@@ -395,7 +395,7 @@ mod tests {
         let entries = second.entries();
         assert_eq!(
             entries.iter().map(|entry| entry.result).collect::<Vec<_>>(),
-            [Outcome::Interrupted, Outcome::Healed]
+            [LadderOutcome::Interrupted, LadderOutcome::Healed]
         );
         assert_eq!((entries[1].logs.as_str(), entries[1].took_ms), ("last words", 7));
         assert_eq!(second.open(&name, address, &container(), AskedBy::Policy, "timeout"), 3);

@@ -16,11 +16,11 @@ pub use definition::Definition;
 pub use pauses::{EDGE_GRACE, RELOAD_GRACE, SETTLE, STABLE, START_GRACE, SUPPRESSED_MAX, TOGETHER};
 pub use reason::{GaveUp, Reason};
 pub(super) use record::PAUSE_MAX;
-pub use record::{Ended, Record};
+pub use record::{Ended, HealRecord};
 
 /// The world around one backend at the moment of the decision.
 #[derive(Debug, Clone)]
-pub struct View<'a> {
+pub struct BackendView<'a> {
     /// The check's verdict.
     pub is_up: bool,
     /// Down by enough failed checks.
@@ -46,7 +46,7 @@ pub struct View<'a> {
     /// Its upstream is slow under load.
     pub overloaded: bool,
     /// An operator's command is at work on its upstream.
-    pub by_hand: bool,
+    pub commanded: bool,
     /// What the file says of it, where no backend of its upstream ever passed that check on that port.
     pub unproven: Option<Definition>,
     /// When the edge started.
@@ -100,7 +100,7 @@ pub enum Decision {
 }
 
 /// What to do about one backend.
-pub fn decide(record: &Record, spec: &HealSpec, view: &View<'_>, now: Instant) -> Decision {
+pub fn decide(record: &HealRecord, spec: &HealSpec, view: &BackendView<'_>, now: Instant) -> Decision {
     match first_reason(record, spec, view, now) {
         Some(reason) => return Decision::Ignore(reason),
         None if view.unproven.is_none()
@@ -120,7 +120,7 @@ pub fn decide(record: &Record, spec: &HealSpec, view: &View<'_>, now: Instant) -
 }
 
 /// Everything but the budget and the container.
-fn first_reason(record: &Record, spec: &HealSpec, view: &View<'_>, now: Instant) -> Option<Reason> {
+fn first_reason(record: &HealRecord, spec: &HealSpec, view: &BackendView<'_>, now: Instant) -> Option<Reason> {
     let since = |start: Instant| now.saturating_duration_since(start);
     if view.is_up {
         return Some(Reason::Well);
@@ -131,7 +131,7 @@ fn first_reason(record: &Record, spec: &HealSpec, view: &View<'_>, now: Instant)
     if let Some(left) = view.paused_until.map(|until| until.saturating_duration_since(now)).filter(|l| !l.is_zero()) {
         return Some(Reason::Paused(left));
     }
-    if view.by_hand {
+    if view.commanded {
         return Some(Reason::ByHand);
     }
     if view.planned {
@@ -167,7 +167,7 @@ fn first_reason(record: &Record, spec: &HealSpec, view: &View<'_>, now: Instant)
     record.pause(now).map(Reason::CoolingDown)
 }
 
-fn container_reason(record: &Record, view: &View<'_>, now: Instant) -> Option<Reason> {
+fn container_reason(record: &HealRecord, view: &BackendView<'_>, now: Instant) -> Option<Reason> {
     let (state, age, start_period, shared_with) = match view.sight {
         Sight::NotLooked => return None,
         Sight::NoDocker(why) => return Some(Reason::NoDocker(why.to_owned())),

@@ -12,7 +12,7 @@ pub(in crate::heal) const PAUSE_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// What is remembered about one backend.
 #[derive(Debug, Clone, Default)]
-pub struct Record {
+pub struct HealRecord {
     /// When ladders began, as far as the budget's window reaches.
     ladders: VecDeque<Instant>,
     /// Ladders in a row that did not help.
@@ -36,7 +36,7 @@ pub enum Ended {
     Refunded,
 }
 
-impl Record {
+impl HealRecord {
     /// Takes note of the check's verdict.
     pub fn observe(&mut self, is_up: bool, now: Instant) {
         if !is_up {

@@ -27,8 +27,8 @@ const FOUND: Sight<'static> = Sight::Found {
 };
 
 /// A sick backend, 100 s after the edge's start, that nothing speaks against healing.
-fn view(start: Instant) -> View<'static> {
-    View {
+fn view(start: Instant) -> BackendView<'static> {
+    BackendView {
         is_up: false,
         is_sick: true,
         serves: false,
@@ -41,7 +41,7 @@ fn view(start: Instant) -> View<'static> {
         paused_until: None,
         planned: false,
         overloaded: false,
-        by_hand: false,
+        commanded: false,
         unproven: None,
         started: start,
         reloaded: None,
@@ -83,41 +83,41 @@ fn one_look_at_one_backend() {
     #[rustfmt::skip]
     let rows = [
         ("nothing speaks against it",      base.clone(),                                                           "heal"),
-        ("not looked at yet",              View { sight: Sight::NotLooked, ..base.clone() },                       "heal"),
-        ("it is up",                       View { is_up: true, ..base.clone() },                                   "Well"),
-        ("only suspicious",                View { is_sick: false, ..base.clone() },                                "NotSick"),
-        ("an operator works on it",        View { paused_until: Some(now + secs(1)), ..base.clone() },             "Paused"),
-        ("a pause that is over",           View { paused_until: Some(now), ..base.clone() },                       "heal"),
-        ("a command is at work",           View { by_hand: true, ..base.clone() },                                 "ByHand"),
-        ("a deploy replaces it",           View { planned: true, ..base.clone() },                                 "Planned"),
-        ("overload",                       View { overloaded: true, ..base.clone() },                              "Overloaded"),
-        ("the edge just started",          View { started: now - secs(9), ..base.clone() },                        "EdgeStarted"),
-        ("just reloaded, then sick",       View { reloaded: Some(start + secs(95)), ..base.clone() },              "heal"),
-        ("just reloaded, then sick soon",  View { reloaded: Some(start + secs(96)), sick_since: Some(start + secs(99)), ..base.clone() }, "JustReloaded"),
-        ("sick long before the reload",    View { reloaded: Some(start + secs(99)), sick_since: Some(start + secs(40)), ..base.clone() }, "heal"),
-        ("everything is sick",             View { everything_sick_since: Some(start + secs(99)), ..base.clone() }, "EverythingSick"),
-        ("the database is sick",           View { need: Some(Need::Sick(&database)), ..base.clone() },             "NeedSick"),
-        ("the database just came back",    View { need: Some(Need::JustBack(&database)), ..base.clone() },         "NeedJustBack"),
-        ("the same, and siblings are well", View { need: Some(Need::Sick(&database)), siblings_well: true, ..base.clone() }, "heal"),
-        ("it was, and they stayed well",    View { need: Some(Need::JustBack(&database)), siblings_well: true, ..base.clone() }, "heal"),
-        ("siblings are well, no need",      View { siblings_well: true, ..base.clone() },                          "heal"),
-        ("a sibling is being healed",      View { sibling, ..base.clone() },                                       "Sibling"),
-        ("the last one, and it serves",    View { serves: true, others_up: 0, ..base.clone() },                    "MinUp"),
-        ("the last one, dead",             View { serves: false, others_up: 0, ..base.clone() },                   "heal"),
-        ("it serves, others are up",       View { serves: true, others_up: 1, ..base.clone() },                    "heal"),
-        ("Docker is off",                  View { sight: Sight::NoDocker("off"), ..base.clone() },                 "NoDocker"),
-        ("it was recreated",               View { sight: Sight::NotFound("gone"), ..base.clone() },                "NoContainer"),
-        ("paused",                         View { sight: found(ContainerState::Paused, 900, None), ..base.clone() },     "ContainerIs"),
-        ("restarting",                     View { sight: found(ContainerState::Restarting, 900, None), ..base.clone() }, "ContainerIs"),
-        ("exited",                         View { sight: found(ContainerState::Exited, 900, None), ..base.clone() },     "ContainerIs"),
-        ("its container is healed",        View { sight: found(ContainerState::Running, 900, sibling), ..base.clone() }, "SameContainer"),
-        ("its container is young",         View { sight: found(ContainerState::Running, 29, None), ..base.clone() },     "ContainerStarting"),
-        ("its container starts slowly",    View { sight: slow(59), ..base.clone() },                               "ContainerStarting"),
-        ("its slow start is over",         View { sight: slow(61), ..base.clone() },                               "heal"),
-        ("its container is old enough",    View { sight: found(ContainerState::Running, 31, None), ..base.clone() },     "heal"),
+        ("not looked at yet",              BackendView { sight: Sight::NotLooked, ..base.clone() },                       "heal"),
+        ("it is up",                       BackendView { is_up: true, ..base.clone() },                                   "Well"),
+        ("only suspicious",                BackendView { is_sick: false, ..base.clone() },                                "NotSick"),
+        ("an operator works on it",        BackendView { paused_until: Some(now + secs(1)), ..base.clone() },             "Paused"),
+        ("a pause that is over",           BackendView { paused_until: Some(now), ..base.clone() },                       "heal"),
+        ("a command is at work",           BackendView { commanded: true, ..base.clone() },                                 "ByHand"),
+        ("a deploy replaces it",           BackendView { planned: true, ..base.clone() },                                 "Planned"),
+        ("overload",                       BackendView { overloaded: true, ..base.clone() },                              "Overloaded"),
+        ("the edge just started",          BackendView { started: now - secs(9), ..base.clone() },                        "EdgeStarted"),
+        ("just reloaded, then sick",       BackendView { reloaded: Some(start + secs(95)), ..base.clone() },              "heal"),
+        ("just reloaded, then sick soon",  BackendView { reloaded: Some(start + secs(96)), sick_since: Some(start + secs(99)), ..base.clone() }, "JustReloaded"),
+        ("sick long before the reload",    BackendView { reloaded: Some(start + secs(99)), sick_since: Some(start + secs(40)), ..base.clone() }, "heal"),
+        ("everything is sick",             BackendView { everything_sick_since: Some(start + secs(99)), ..base.clone() }, "EverythingSick"),
+        ("the database is sick",           BackendView { need: Some(Need::Sick(&database)), ..base.clone() },             "NeedSick"),
+        ("the database just came back",    BackendView { need: Some(Need::JustBack(&database)), ..base.clone() },         "NeedJustBack"),
+        ("the same, and siblings are well", BackendView { need: Some(Need::Sick(&database)), siblings_well: true, ..base.clone() }, "heal"),
+        ("it was, and they stayed well",    BackendView { need: Some(Need::JustBack(&database)), siblings_well: true, ..base.clone() }, "heal"),
+        ("siblings are well, no need",      BackendView { siblings_well: true, ..base.clone() },                          "heal"),
+        ("a sibling is being healed",      BackendView { sibling, ..base.clone() },                                       "Sibling"),
+        ("the last one, and it serves",    BackendView { serves: true, others_up: 0, ..base.clone() },                    "MinUp"),
+        ("the last one, dead",             BackendView { serves: false, others_up: 0, ..base.clone() },                   "heal"),
+        ("it serves, others are up",       BackendView { serves: true, others_up: 1, ..base.clone() },                    "heal"),
+        ("Docker is off",                  BackendView { sight: Sight::NoDocker("off"), ..base.clone() },                 "NoDocker"),
+        ("it was recreated",               BackendView { sight: Sight::NotFound("gone"), ..base.clone() },                "NoContainer"),
+        ("paused",                         BackendView { sight: found(ContainerState::Paused, 900, None), ..base.clone() },     "ContainerIs"),
+        ("restarting",                     BackendView { sight: found(ContainerState::Restarting, 900, None), ..base.clone() }, "ContainerIs"),
+        ("exited",                         BackendView { sight: found(ContainerState::Exited, 900, None), ..base.clone() },     "ContainerIs"),
+        ("its container is healed",        BackendView { sight: found(ContainerState::Running, 900, sibling), ..base.clone() }, "SameContainer"),
+        ("its container is young",         BackendView { sight: found(ContainerState::Running, 29, None), ..base.clone() },     "ContainerStarting"),
+        ("its container starts slowly",    BackendView { sight: slow(59), ..base.clone() },                               "ContainerStarting"),
+        ("its slow start is over",         BackendView { sight: slow(61), ..base.clone() },                               "heal"),
+        ("its container is old enough",    BackendView { sight: found(ContainerState::Running, 31, None), ..base.clone() },     "heal"),
     ];
     for (case, view, expected) in rows {
-        let decision = decide(&Record::default(), &spec(), &view, now);
+        let decision = decide(&HealRecord::default(), &spec(), &view, now);
         assert_eq!(word(&decision), expected, "{case}");
         if let Decision::Ignore(reason) = decision {
             assert!(!reason.to_string().is_empty() && reason.is_like(&reason));
@@ -137,18 +137,18 @@ fn what_never_passed_its_check_is_not_healed() {
         start_period: Duration::ZERO,
         shared_with: None,
     };
-    let base = View { unproven: Some(definition), ..view(start) };
-    let mut spent = Record::default();
+    let base = BackendView { unproven: Some(definition), ..view(start) };
+    let mut spent = HealRecord::default();
     (0..3).for_each(|_| spent.begin(now));
     #[rustfmt::skip]
     let rows = [
-        ("not looked at yet",       &Record::default(), View { sight: Sight::NotLooked, ..base.clone() },            "heal"),
-        ("its container runs",      &Record::default(), base.clone(),                                                "NeverPassed"),
+        ("not looked at yet",       &HealRecord::default(), BackendView { sight: Sight::NotLooked, ..base.clone() },            "heal"),
+        ("its container runs",      &HealRecord::default(), base.clone(),                                                "NeverPassed"),
         ("healed by hand, often",   &spent,             base.clone(),                                                "NeverPassed"),
-        ("it is up",                &Record::default(), View { is_up: true, ..base.clone() },                        "Well"),
-        ("the database is sick",    &Record::default(), View { need: Some(Need::Sick(&database)), ..base.clone() },  "NeedSick"),
-        ("its container is young",  &Record::default(), View { sight: young, ..base.clone() },                       "ContainerStarting"),
-        ("there is no container",   &Record::default(), View { sight: Sight::NotFound("gone"), ..base.clone() },     "NoContainer"),
+        ("it is up",                &HealRecord::default(), BackendView { is_up: true, ..base.clone() },                        "Well"),
+        ("the database is sick",    &HealRecord::default(), BackendView { need: Some(Need::Sick(&database)), ..base.clone() },  "NeedSick"),
+        ("its container is young",  &HealRecord::default(), BackendView { sight: young, ..base.clone() },                       "ContainerStarting"),
+        ("there is no container",   &HealRecord::default(), BackendView { sight: Sight::NotFound("gone"), ..base.clone() },     "NoContainer"),
     ];
     for (case, record, view, expected) in rows {
         assert_eq!(word(&decide(record, &spec(), &view, now)), expected, "{case}");
@@ -159,7 +159,7 @@ fn what_never_passed_its_check_is_not_healed() {
 fn a_young_container_that_was_already_up_is_healed() {
     let start = Instant::now();
     let now = start + secs(100);
-    let young = View {
+    let young = BackendView {
         sight: Sight::Found {
             state: ContainerState::Running,
             age: Some(secs(20)),
@@ -168,7 +168,7 @@ fn a_young_container_that_was_already_up_is_healed() {
         },
         ..view(start)
     };
-    let mut record = Record::default();
+    let mut record = HealRecord::default();
     record.observe(true, now - secs(40));
     assert_eq!(word(&decide(&record, &spec(), &young, now)), "ContainerStarting", "it was up before this start");
     record.observe(true, now - secs(10));
@@ -179,7 +179,7 @@ fn a_young_container_that_was_already_up_is_healed() {
 fn ladders_pause_longer_each_time_they_fail() {
     let start = Instant::now();
     let spec = HealSpec { budget: Budget { count: 100, window: secs(86_400) }, ..spec() };
-    let mut record = Record::default();
+    let mut record = HealRecord::default();
     let mut now = start + secs(100);
     for pause in [30, 60, 120, 240, 480, 600, 600] {
         assert_eq!(decide(&record, &spec, &view(start), now), Decision::Heal);
@@ -199,7 +199,7 @@ fn ladders_pause_longer_each_time_they_fail() {
 fn the_budget_holds_whether_ladders_help_or_not() {
     let start = Instant::now();
     for ended in [Ended::Healed, Ended::Failed] {
-        let mut record = Record::default();
+        let mut record = HealRecord::default();
         let mut now = start + secs(100);
         for _ in 0..3 {
             assert_eq!(decide(&record, &spec(), &view(start), now), Decision::Heal, "{ended:?}");
@@ -227,7 +227,7 @@ fn the_budget_holds_whether_ladders_help_or_not() {
 fn what_was_not_tried_does_not_count() {
     let start = Instant::now();
     let now = start + secs(100);
-    let mut record = Record::default();
+    let mut record = HealRecord::default();
     for _ in 0..10 {
         assert_eq!(decide(&record, &spec(), &view(start), now), Decision::Heal);
         record.begin(now);
@@ -244,7 +244,7 @@ fn what_was_not_tried_does_not_count() {
 #[test]
 fn old_ladders_are_forgotten() {
     let now = Instant::now() + secs(10_000);
-    let mut record = Record::default();
+    let mut record = HealRecord::default();
     for ago in [700, 650, 10] {
         record.begin(now - secs(ago));
     }
@@ -287,7 +287,7 @@ fn everything_at_once_is_nobodys_sickness() {
             .collect();
         assert_eq!(everything_sick(&pools), expected.map(|at| start + secs(at)), "{case}");
     }
-    let late = View { everything_sick_since: Some(start), ..view(start) };
-    assert_eq!(word(&decide(&Record::default(), &spec(), &late, start + secs(299))), "EverythingSick");
-    assert_eq!(decide(&Record::default(), &spec(), &late, start + secs(300)), Decision::Heal);
+    let late = BackendView { everything_sick_since: Some(start), ..view(start) };
+    assert_eq!(word(&decide(&HealRecord::default(), &spec(), &late, start + secs(299))), "EverythingSick");
+    assert_eq!(decide(&HealRecord::default(), &spec(), &late, start + secs(300)), Decision::Heal);
 }

@@ -46,11 +46,11 @@ const SYSTEMD: &str = r#"systemctl reset-failed "$1" >/dev/null 2>&1; exec syste
 /// Why a preset cannot be run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a valid name of {1}: 1 to 128 letters, digits and `{2}`, not starting with `-`")]
-pub(super) struct InvalidName(String, &'static str, &'static str);
+pub(super) struct InvalidPresetName(String, &'static str, &'static str);
 
 /// What a preset means.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Cure {
+pub(super) enum PresetAction {
     /// One command.
     Command(Command),
     /// PM2: the daemon must be found first.
@@ -68,21 +68,21 @@ pub(super) enum Cure {
 ///
 /// # Errors
 /// When a name has characters that no such name has.
-pub(super) fn cure(preset: &Preset) -> Result<Cure, InvalidName> {
+pub(super) fn action(preset: &Preset) -> Result<PresetAction, InvalidPresetName> {
     let script = |script: &str, word: &str| Command::new(["sh", "-c", script, "sh", word]);
-    let pm2 = |verb, app: &str| Ok(Cure::Pm2 { verb, app: name(app, "a PM2 app", "_.@:-")? });
+    let pm2 = |verb, app: &str| Ok(PresetAction::Pm2 { verb, app: name(app, "a PM2 app", "_.@:-")? });
     match preset {
-        Preset::GunicornReload => Ok(Cure::Command(script(GUNICORN, "reload"))),
-        Preset::GunicornKillWorkers => Ok(Cure::Command(script(GUNICORN, "kill"))),
-        Preset::UvicornReload => Ok(Cure::Command(script(UVICORN, "reload"))),
-        Preset::UvicornKillWorkers => Ok(Cure::Command(script(UVICORN, "kill"))),
+        Preset::GunicornReload => Ok(PresetAction::Command(script(GUNICORN, "reload"))),
+        Preset::GunicornKillWorkers => Ok(PresetAction::Command(script(GUNICORN, "kill"))),
+        Preset::UvicornReload => Ok(PresetAction::Command(script(UVICORN, "reload"))),
+        Preset::UvicornKillWorkers => Ok(PresetAction::Command(script(UVICORN, "kill"))),
         Preset::Pm2Reload(app) => pm2("reload", app),
         Preset::Pm2Restart(app) => pm2("restart", app),
         Preset::Systemd(unit) => {
             let unit = name(unit, "a systemd unit", "_.@:\\-")?;
-            Ok(Cure::Command(script(SYSTEMD, &unit).by("0")))
+            Ok(PresetAction::Command(script(SYSTEMD, &unit).by("0")))
         }
-        Preset::Supervisor(program) => Ok(Cure::Supervisor(name(program, "a supervisor program", "_.:*-")?)),
+        Preset::Supervisor(program) => Ok(PresetAction::Supervisor(name(program, "a supervisor program", "_.:*-")?)),
     }
 }
 
@@ -148,13 +148,13 @@ pub(super) const NO_PROCESS: i64 = 3;
 /// The exit code of [`tell_pm2`] when that daemon does not listen.
 pub(super) const PM2_NOT_LISTENING: i64 = 4;
 
-fn name(text: &str, what: &'static str, marks: &'static str) -> Result<String, InvalidName> {
+fn name(text: &str, what: &'static str, marks: &'static str) -> Result<String, InvalidPresetName> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || marks.contains(c);
     let starts_well = text.starts_with(|c: char| c != '-' && c != '.');
     if starts_well && text.len() <= 128 && text.chars().all(allowed) {
         return Ok(text.to_owned());
     }
-    Err(InvalidName(text.escape_debug().take(128).collect(), what, marks))
+    Err(InvalidPresetName(text.escape_debug().take(128).collect(), what, marks))
 }
 
 #[cfg(test)]
@@ -163,10 +163,10 @@ mod tests {
 
     #[test]
     fn names_are_arguments_and_plain() {
-        let argv = |preset| match cure(&preset).unwrap() {
-            Cure::Command(command) => (command.argv, command.user),
-            Cure::Pm2 { verb, app } => (vec!["pm2".into(), verb.into(), app], None),
-            Cure::Supervisor(program) => (vec!["supervisorctl".into(), program], None),
+        let argv = |preset| match action(&preset).unwrap() {
+            PresetAction::Command(command) => (command.argv, command.user),
+            PresetAction::Pm2 { verb, app } => (vec!["pm2".into(), verb.into(), app], None),
+            PresetAction::Supervisor(program) => (vec!["supervisorctl".into(), program], None),
         };
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
         let (systemd, user) = argv(Preset::Systemd("mysql".into()));
@@ -179,9 +179,9 @@ mod tests {
         assert_eq!(argv(Preset::UvicornReload).0[4], "reload");
         assert_eq!(argv(Preset::UvicornKillWorkers).0[4], "kill");
         for text in ["", "-f", "--help", "a b", "a;b", "$(id)", "a\nb", "a/b", "..", &"x".repeat(129)] {
-            assert!(cure(&Preset::Systemd(text.into())).is_err(), "{text}");
-            assert!(cure(&Preset::Pm2Reload(text.into())).is_err(), "{text}");
-            assert!(cure(&Preset::Supervisor(text.into())).is_err(), "{text}");
+            assert!(action(&Preset::Systemd(text.into())).is_err(), "{text}");
+            assert!(action(&Preset::Pm2Reload(text.into())).is_err(), "{text}");
+            assert!(action(&Preset::Supervisor(text.into())).is_err(), "{text}");
         }
     }
 

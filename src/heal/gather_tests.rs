@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::bench::{Bench, curing, reload};
-use super::super::fakes::{FakePatient, FakeSurgeon, FakeWard, heal, upstream};
+use super::super::fakes::{FakeDriver, FakeTarget, FakeWorld, heal, upstream};
+use super::super::test_loop::{TestLoop, driver_that_heals, reload};
 use super::*;
 use crate::config::model::{Preset, Step};
 
@@ -15,9 +15,9 @@ const NEED_JUST_BACK: &str = "10.0.0.2:80: it needs `database`, which came back 
 
 #[tokio::test]
 async fn a_database_is_healed_before_those_who_need_it() {
-    let (db, api) = (FakePatient::up("database", "10.0.0.1:3306"), FakePatient::sick("api", "10.0.0.2:80"));
-    let page = FakePatient::up("page", "10.0.0.3:80");
-    let ward = FakeWard::new(vec![
+    let (db, api) = (FakeTarget::up("database", "10.0.0.1:3306"), FakeTarget::sick("api", "10.0.0.2:80"));
+    let page = FakeTarget::up("page", "10.0.0.3:80");
+    let world = FakeWorld::new(vec![
         (upstream("api", &["database"], Some(heal(reload()))), vec![Arc::clone(&api)]),
         (
             upstream("database", &[], Some(heal(vec![Step::Preset(Preset::Systemd("mysql".into()))]))),
@@ -25,46 +25,46 @@ async fn a_database_is_healed_before_those_who_need_it() {
         ),
         (upstream("page", &[], None), vec![page]),
     ]);
-    let mut bench = Bench::new(&ward, curing(&[&db]));
+    let mut healing = TestLoop::new(&world, driver_that_heals(&[&db]));
     db.set_up(false);
-    bench.round().await;
-    assert_eq!(bench.surgeon.performed(), ["systemctl restart mysql in database-3306"]);
-    assert_eq!(bench.reasons(), [NEED_SICK]);
-    bench.round().await;
-    assert_eq!(bench.reasons(), [NEED_JUST_BACK]);
-    bench.rounds.last_sick.clear();
-    bench.round().await;
-    assert_eq!(bench.surgeon.performed().len(), 2, "what is still sick then is healed itself");
+    healing.round().await;
+    assert_eq!(healing.driver.performed(), ["systemctl restart mysql in database-3306"]);
+    assert_eq!(healing.reasons(), [NEED_SICK]);
+    healing.round().await;
+    assert_eq!(healing.reasons(), [NEED_JUST_BACK]);
+    healing.state.last_sick.clear();
+    healing.round().await;
+    assert_eq!(healing.driver.performed().len(), 2, "what is still sick then is healed itself");
 }
 
 #[tokio::test]
 async fn a_dependency_is_probed_before_its_dependent_is_healed() {
-    let (api, dying) = (FakePatient::sick("api", "10.0.0.2:80"), FakePatient::up("database", "10.0.0.1:3306"));
+    let (api, dying) = (FakeTarget::sick("api", "10.0.0.2:80"), FakeTarget::up("database", "10.0.0.1:3306"));
     // Up by its check, which has not noticed yet; a probe fails.
     dying.dying.store(true, Ordering::SeqCst);
-    let ward = FakeWard::new(vec![
+    let world = FakeWorld::new(vec![
         (upstream("api", &["database"], Some(heal(reload()))), vec![api]),
         (upstream("database", &[], None), vec![dying]),
     ]);
-    let mut bench = Bench::new(&ward, FakeSurgeon::new(vec![], |_| {}));
-    bench.round().await;
-    assert!(bench.surgeon.performed().is_empty());
-    assert_eq!(bench.reasons(), [NEED_SICK]);
+    let mut healing = TestLoop::new(&world, FakeDriver::new(vec![], |_| {}));
+    healing.round().await;
+    assert!(healing.driver.performed().is_empty());
+    assert_eq!(healing.reasons(), [NEED_SICK]);
 }
 
 /// Replicas of `api`, which needs a `database`, with a page that is up.
-fn needy(replicas: &[&Arc<FakePatient>], database: Vec<Arc<FakePatient>>) -> Arc<FakeWard> {
+fn needy(replicas: &[&Arc<FakeTarget>], database: Vec<Arc<FakeTarget>>) -> Arc<FakeWorld> {
     let replicas = replicas.iter().map(|one| Arc::clone(one)).collect();
-    FakeWard::new(vec![
+    FakeWorld::new(vec![
         (upstream("api", &["database"], Some(heal(reload()))), replicas),
         (upstream("database", &[], None), database),
-        (upstream("page", &[], None), vec![FakePatient::up("page", "10.0.0.9:80")]),
+        (upstream("page", &[], None), vec![FakeTarget::up("page", "10.0.0.9:80")]),
     ])
 }
 
 #[tokio::test]
 async fn what_siblings_do_not_suffer_from_explains_no_sickness() {
-    let down = || vec![FakePatient::sick("database", "10.0.0.1:3306")];
+    let down = || vec![FakeTarget::sick("database", "10.0.0.1:3306")];
     // What becomes of the siblings' checks: up and a probe passes, up and it fails, down.
     #[rustfmt::skip]
     let rows = [
@@ -81,35 +81,36 @@ async fn what_siblings_do_not_suffer_from_explains_no_sickness() {
     ];
     for (what, database, states, expected) in rows {
         let case = format!("the database: {what}, siblings: {states:?}");
-        let sick = FakePatient::sick("api", "10.0.0.2:80");
+        let sick = FakeTarget::sick("api", "10.0.0.2:80");
         let sibling = |(n, state): (usize, &&str)| {
-            let one = FakePatient::up("api", &format!("10.0.0.{}:80", n + 3));
+            let one = FakeTarget::up("api", &format!("10.0.0.{}:80", n + 3));
             one.set_up(*state != "down");
             one.dying.store(*state == "dying", Ordering::SeqCst);
             one
         };
         let siblings: Vec<_> = states.iter().enumerate().map(sibling).collect();
         let all: Vec<_> = std::iter::once(&sick).chain(&siblings).collect();
-        let mut bench = Bench::new(&needy(&all, database), curing(&[&sick]));
-        bench.round().await;
-        assert_eq!(bench.surgeon.performed().len(), usize::from(expected), "{case}");
-        assert!(expected || bench.reasons().contains(&NEED_SICK.to_owned()), "{case}: {:?}", bench.reasons());
+        let mut healing = TestLoop::new(&needy(&all, database), driver_that_heals(&[&sick]));
+        healing.round().await;
+        assert_eq!(healing.driver.performed().len(), usize::from(expected), "{case}");
+        assert!(expected || healing.reasons().contains(&NEED_SICK.to_owned()), "{case}: {:?}", healing.reasons());
     }
 }
 
 #[tokio::test]
 async fn who_fell_with_its_siblings_gets_time_to_recover_with_them() {
-    let (sick, sibling) = (FakePatient::sick("api", "10.0.0.2:80"), FakePatient::sick("api", "10.0.0.3:80"));
-    let database = FakePatient::sick("database", "10.0.0.1:3306");
-    let mut bench = Bench::new(&needy(&[&sick, &sibling], vec![Arc::clone(&database)]), curing(&[&sick]));
-    bench.round().await;
+    let (sick, sibling) = (FakeTarget::sick("api", "10.0.0.2:80"), FakeTarget::sick("api", "10.0.0.3:80"));
+    let database = FakeTarget::sick("database", "10.0.0.1:3306");
+    let mut healing =
+        TestLoop::new(&needy(&[&sick, &sibling], vec![Arc::clone(&database)]), driver_that_heals(&[&sick]));
+    healing.round().await;
     database.set_up(true);
     sibling.set_up(true);
-    bench.round().await;
-    assert!(bench.surgeon.performed().is_empty());
-    assert_eq!(bench.reasons(), [NEED_JUST_BACK]);
+    healing.round().await;
+    assert!(healing.driver.performed().is_empty());
+    assert_eq!(healing.reasons(), [NEED_JUST_BACK]);
     // Of a sibling that was well all the while nothing is to be waited for.
-    bench.rounds.last_sick.remove(&UpstreamName::parse("api").unwrap());
-    bench.round().await;
-    assert_eq!(bench.surgeon.performed().len(), 1);
+    healing.state.last_sick.remove(&UpstreamName::parse("api").unwrap());
+    healing.round().await;
+    assert_eq!(healing.driver.performed().len(), 1);
 }

@@ -10,14 +10,14 @@ use crate::config::model::{Preset, Step};
 use crate::docker::{Command, ContainerRef, Docker, ExecError, ExecOutcome, FindError, Seen, SentBy};
 use crate::types::{ServerAddress, UpstreamName};
 
-use super::preset::{self, Cure};
+use super::preset::{self, PresetAction};
 
 /// How long a container has to stop in a restart before it is killed.
 const RESTART_GRACE: Duration = Duration::from_secs(10);
 
 /// Which backend is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Whom {
+pub struct BackendRef {
     /// The upstream it belongs to.
     pub upstream: UpstreamName,
     /// The resolved address.
@@ -30,7 +30,7 @@ pub struct Whom {
 #[derive(Debug, Clone, Copy)]
 pub struct Order<'a> {
     /// For which backend.
-    pub whom: &'a Whom,
+    pub backend: &'a BackendRef,
     /// In which container.
     pub container: &'a ContainerRef,
     /// Which step of the upstream's ladder it is, from 0.
@@ -43,15 +43,15 @@ pub struct Order<'a> {
 
 /// Finds containers and runs steps in them.
 #[async_trait]
-pub trait Surgeon: Send + Sync {
+pub trait ContainerDriver: Send + Sync {
     /// The container of a backend.
-    async fn find(&self, whom: &Whom) -> Result<ContainerRef, FindError>;
+    async fn find(&self, backend: &BackendRef) -> Result<ContainerRef, FindError>;
 
-    /// Runs one step. Its success says nothing about the patient's health.
-    async fn perform(&self, order: &Order<'_>) -> Result<Done, ExecError>;
+    /// Runs one step. Its success says nothing about the target's health.
+    async fn perform(&self, order: &Order<'_>) -> Result<StepDone, ExecError>;
 
     /// The last lines that the container has logged, for the record; empty where they are not to be had.
-    async fn logs(&self, whom: &Whom, container: &ContainerRef) -> String;
+    async fn logs(&self, backend: &BackendRef, container: &ContainerRef) -> String;
 
     /// Tells what Docker does with containers, as it happens, until nobody listens any more.
     async fn watch(&self, tell: mpsc::Sender<Seen>);
@@ -59,7 +59,7 @@ pub trait Surgeon: Send + Sync {
 
 /// A step that ran.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Done {
+pub struct StepDone {
     /// Exit code, where there was a command.
     pub code: Option<i64>,
     /// What it said.
@@ -69,12 +69,12 @@ pub struct Done {
 }
 
 #[async_trait]
-impl Surgeon for Docker {
-    async fn find(&self, whom: &Whom) -> Result<ContainerRef, FindError> {
-        Docker::find(self, whom.address, whom.server.host()).await
+impl ContainerDriver for Docker {
+    async fn find(&self, backend: &BackendRef) -> Result<ContainerRef, FindError> {
+        Docker::find(self, backend.address, backend.server.host()).await
     }
 
-    async fn logs(&self, _whom: &Whom, container: &ContainerRef) -> String {
+    async fn logs(&self, _whom: &BackendRef, container: &ContainerRef) -> String {
         Docker::logs(self, container).await
     }
 
@@ -82,7 +82,7 @@ impl Surgeon for Docker {
         Docker::watch(self, tell).await;
     }
 
-    async fn perform(&self, order: &Order<'_>) -> Result<Done, ExecError> {
+    async fn perform(&self, order: &Order<'_>) -> Result<StepDone, ExecError> {
         run_step(self, order.container, order.step, order.limit).await
     }
 }
@@ -96,23 +96,23 @@ pub async fn run_step(
     container: &ContainerRef,
     step: &Step,
     limit: Duration,
-) -> Result<Done, ExecError> {
+) -> Result<StepDone, ExecError> {
     match step {
-        Step::Exec(argv) => docker.exec(container, &Command::new(argv), limit).await.map(Done::from),
+        Step::Exec(argv) => docker.exec(container, &Command::new(argv), limit).await.map(StepDone::from),
         Step::Preset(preset) => perform_preset(docker, container, preset, limit).await,
         Step::Signal(signal) => {
             let started = Instant::now();
             Ok(match docker.signal(container, *signal, limit).await? {
-                SentBy::Exec(outcome) => Done::from(outcome),
+                SentBy::Exec(outcome) => StepDone::from(outcome),
                 SentBy::Api => {
                     let output = "sent through the Docker API: the image has neither `sh` nor `kill`".into();
-                    Done { code: None, output, took: started.elapsed() }
+                    StepDone { code: None, output, took: started.elapsed() }
                 }
             })
         }
         Step::Restart => {
             let took = docker.restart(container, RESTART_GRACE).await?;
-            Ok(Done { code: None, output: String::new(), took })
+            Ok(StepDone { code: None, output: String::new(), took })
         }
     }
 }
@@ -122,11 +122,11 @@ async fn perform_preset(
     container: &ContainerRef,
     preset: &Preset,
     limit: Duration,
-) -> Result<Done, ExecError> {
-    match preset::cure(preset).map_err(|error| ExecError::BadCommand(error.to_string()))? {
-        Cure::Command(command) => docker.exec(container, &command, limit).await.map(Done::from),
-        Cure::Pm2 { verb, app } => perform_pm2(docker, container, verb, &app, limit).await,
-        Cure::Supervisor(program) => perform_supervisor(docker, container, &program, limit).await,
+) -> Result<StepDone, ExecError> {
+    match preset::action(preset).map_err(|error| ExecError::BadCommand(error.to_string()))? {
+        PresetAction::Command(command) => docker.exec(container, &command, limit).await.map(StepDone::from),
+        PresetAction::Pm2 { verb, app } => perform_pm2(docker, container, verb, &app, limit).await,
+        PresetAction::Supervisor(program) => perform_supervisor(docker, container, &program, limit).await,
     }
 }
 
@@ -137,14 +137,14 @@ async fn perform_pm2(
     verb: &str,
     app: &str,
     limit: Duration,
-) -> Result<Done, ExecError> {
+) -> Result<StepDone, ExecError> {
     let started = Instant::now();
     let found = docker.exec(container, &preset::find_pm2(), limit).await?;
-    let mut last = Done { code: Some(3), output: "the PM2 daemon is not running".into(), took: found.took };
+    let mut last = StepDone { code: Some(3), output: "the PM2 daemon is not running".into(), took: found.took };
     for daemon in preset::daemons(&found.stdout) {
         let rest = limit.saturating_sub(started.elapsed()).max(Duration::from_secs(1));
         let outcome = docker.exec(container, &preset::tell_pm2(&daemon, verb, app), rest).await?;
-        last = Done { took: started.elapsed(), ..Done::from(outcome) };
+        last = StepDone { took: started.elapsed(), ..StepDone::from(outcome) };
         if last.code == Some(1) && verb == "restart" && last.output.contains(preset::PM2_STARTED) {
             last.code = Some(0);
         }
@@ -161,18 +161,18 @@ async fn perform_supervisor(
     container: &ContainerRef,
     program: &str,
     limit: Duration,
-) -> Result<Done, ExecError> {
+) -> Result<StepDone, ExecError> {
     let started = Instant::now();
     let found = docker.exec(container, &preset::find_supervisor(), limit).await?;
     let Some(daemon) = preset::daemons(&found.stdout).into_iter().next() else {
-        return Ok(Done { code: Some(3), output: "supervisord is not running".into(), took: found.took });
+        return Ok(StepDone { code: Some(3), output: "supervisord is not running".into(), took: found.took });
     };
     let rest = limit.saturating_sub(started.elapsed()).max(Duration::from_secs(1));
     let outcome = docker.exec(container, &preset::tell_supervisor(&daemon, "restart", program), rest).await?;
-    Ok(Done { took: started.elapsed(), ..Done::from(outcome) })
+    Ok(StepDone { took: started.elapsed(), ..StepDone::from(outcome) })
 }
 
-impl From<ExecOutcome> for Done {
+impl From<ExecOutcome> for StepDone {
     fn from(outcome: ExecOutcome) -> Self {
         let parts: Vec<&str> = [&outcome.stdout, &outcome.stderr].into_iter().map(|text| text.trim()).collect();
         let output = parts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n");

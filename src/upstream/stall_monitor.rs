@@ -4,19 +4,17 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
-
 use crate::config::model::CheckKind;
-use crate::types::millis;
 
 use super::backend::{Backend, BackendState, move_on};
-use super::overload::{Gate, Seen};
+use super::monitor_wake::MonitorWake;
+use super::overload::{OverloadGate, OverloadSample};
 use super::pile_up::{Queue, Sign};
-use super::pool::Pool;
+use super::pool::BackendPool;
 
 /// Pause between two looks.
 pub(super) const BEAT: Duration = Duration::from_millis(50);
@@ -37,74 +35,8 @@ const FORGOTTEN_SECONDS: u64 = 200;
 /// How long a backend that hangs is in doubt: until probes have decided.
 const DOUBT: Duration = Duration::from_secs(3);
 
-/// Wakes the look-out.
-#[derive(Debug, Default)]
-pub(super) struct Bell {
-    awake: AtomicBool,
-    rung: Notify,
-}
-
-impl Bell {
-    /// There is work. Costs a load while the look-out is awake.
-    pub fn ring(&self) {
-        if !self.awake.load(Ordering::Relaxed) && !self.awake.swap(true, Ordering::SeqCst) {
-            self.rung.notify_one();
-        }
-    }
-}
-
-/// What is known of a backend's probe under way and the one before.
-#[derive(Debug)]
-pub(super) struct Probing {
-    born: Instant,
-    /// When the one under way began, ms since `born`; 0 where there is none.
-    began_ms: AtomicU64,
-    waiting: AtomicUsize,
-    ended: AtomicU32,
-    took_ms: AtomicU64,
-}
-
-impl Probing {
-    pub fn new(now: Instant) -> Self {
-        Self {
-            born: now,
-            began_ms: AtomicU64::new(0),
-            waiting: AtomicUsize::new(0),
-            ended: AtomicU32::new(0),
-            took_ms: AtomicU64::new(0),
-        }
-    }
-
-    fn ms(&self, now: Instant) -> u64 {
-        millis(now.saturating_duration_since(self.born))
-    }
-
-    /// One begins, with so many requests waiting before it.
-    pub fn begin(&self, waiting: usize, now: Instant) {
-        self.waiting.store(waiting, Ordering::Relaxed);
-        self.began_ms.store(self.ms(now).max(1), Ordering::Relaxed);
-    }
-
-    /// Requests that waited when the latest began.
-    pub fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
-    }
-
-    /// It has ended.
-    pub fn end(&self, took: Duration) {
-        self.began_ms.store(0, Ordering::Relaxed);
-        self.took_ms.store(millis(took), Ordering::Relaxed);
-        self.ended.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn age(&self, now: Instant) -> Option<Duration> {
-        let began = self.began_ms.load(Ordering::Relaxed);
-        (began != 0).then(|| Duration::from_millis(self.ms(now).saturating_sub(began)))
-    }
-}
-
-/// What the look-out remembers of one backend.
-struct Watched {
+/// What the monitor remembers of one backend.
+struct WatchedBackend {
     /// Answers ever, at the latest looks.
     answers: [u64; KEPT],
     looks: usize,
@@ -115,10 +47,10 @@ struct Watched {
     /// While it still answered: looks for which it counts that requests waited for longer than others.
     overtaken: u8,
     probes: u32,
-    gate: Gate,
+    gate: OverloadGate,
 }
 
-impl Watched {
+impl WatchedBackend {
     fn new(answers: u64) -> Self {
         Self {
             answers: [answers; KEPT],
@@ -127,7 +59,7 @@ impl Watched {
             asked: false,
             overtaken: 0,
             probes: 0,
-            gate: Gate::default(),
+            gate: OverloadGate::default(),
         }
     }
 
@@ -161,7 +93,7 @@ impl Watched {
 }
 
 /// Looks around until the pool is gone.
-pub(super) async fn keep(pool: Weak<Pool>, bell: Arc<Bell>) {
+pub(super) async fn keep(pool: Weak<BackendPool>, monitor_wake: Arc<MonitorWake>) {
     let mut watched = HashMap::new();
     let (mut idle, mut beats) = (0, 0_u32);
     let mut interval = tokio::time::interval(BEAT);
@@ -178,32 +110,30 @@ pub(super) async fn keep(pool: Weak<Pool>, bell: Arc<Bell>) {
         }
         idle = if has_work { 0 } else { idle + 1 };
         if beats.is_multiple_of(20) {
-            pool.patience.forget();
+            pool.latencies.forget();
         }
         if idle < IDLE_BEATS {
             continue;
         }
-        bell.awake.store(false, Ordering::SeqCst);
-        if pool.has_work() {
-            bell.awake.store(true, Ordering::SeqCst);
+        if !monitor_wake.may_sleep(|| pool.has_work()) {
             continue;
         }
         let weak = Arc::downgrade(&pool);
         drop(pool);
         let slept = Instant::now();
-        bell.rung.notified().await;
+        monitor_wake.sleep().await;
         // What was before the sleep says nothing about now.
         watched.clear();
         idle = 0;
         let Some(pool) = weak.upgrade() else { return };
         for _ in 0..slept.elapsed().as_secs().min(FORGOTTEN_SECONDS) {
-            pool.patience.forget();
+            pool.latencies.forget();
         }
         interval.reset();
     }
 }
 
-impl Pool {
+impl BackendPool {
     /// True while requests wait in a backend that gets no more of them.
     fn has_stranded(&self) -> bool {
         self.present().iter().any(|backend| backend.waiting() != 0 && backend.state() != BackendState::Up)
@@ -214,13 +144,13 @@ impl Pool {
     }
 
     /// One look; true while there is something to look at.
-    fn look_around(&self, watched: &mut HashMap<SocketAddr, Watched>, now: Instant) -> bool {
+    fn look_around(&self, watched: &mut HashMap<SocketAddr, WatchedBackend>, now: Instant) -> bool {
         let beat = self.beat.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let rotation = self.rotation.load_full();
         let backends = rotation.all();
         for backend in backends {
-            let (answers, ages) = (backend.vitals().evidence.answers(), backend.vitals().waits.ages(beat));
-            watched.entry(backend.address()).or_insert_with(|| Watched::new(answers)).note(answers, ages);
+            let (answers, ages) = (backend.lasting().evidence.answers(), backend.lasting().waits.ages(beat));
+            watched.entry(backend.address()).or_insert_with(|| WatchedBackend::new(answers)).note(answers, ages);
         }
         if let Some(check) = self.spec.check.as_ref().filter(|check| matches!(check.kind, CheckKind::Http { .. })) {
             for backend in backends {
@@ -236,16 +166,16 @@ impl Pool {
         backends.iter().any(|backend| backend.waiting() != 0 || backend.is_limited())
     }
 
-    /// Judges whether requests pile up at one backend.
+    /// Looks whether requests pile up at one backend.
     fn look_at(
         &self,
         backend: &Arc<Backend>,
         all: &[Arc<Backend>],
-        watched: &mut HashMap<SocketAddr, Watched>,
+        watched: &mut HashMap<SocketAddr, WatchedBackend>,
         now: Instant,
     ) {
         let address = backend.address();
-        let Some(Watched { quiet, asked: false, overtaken, .. }) = watched.get(&address) else { return };
+        let Some(WatchedBackend { quiet, asked: false, overtaken, .. }) = watched.get(&address) else { return };
         let (quiet, overtaken) = (*quiet, *overtaken != 0);
         if quiet < 2 {
             return;
@@ -254,15 +184,15 @@ impl Pool {
         let answers = siblings.filter_map(|sibling| Some(watched.get(&sibling.address())?.since(quiet))).max();
         let queue = Queue {
             waiting: backend.waiting(),
-            silence: backend.vitals().evidence.silence(now),
+            silence: backend.lasting().evidence.silence(now),
             sibling_answers: answers.unwrap_or(0),
-            slowest: self.patience.slowest_answer(),
+            slowest: self.latencies.slowest_answer(),
             overtaken,
         };
         match queue.sign() {
             Sign::Nothing => return,
             Sign::Stuck => {
-                if backend.vitals().evidence.may_suspect(now) {
+                if backend.lasting().evidence.may_suspect(now) {
                     self.suspect(backend);
                 }
                 return;
@@ -274,30 +204,35 @@ impl Pool {
             watched.asked = true;
         }
         if backend.state() == BackendState::Up {
-            backend.vitals().evidence.doubt(DOUBT, now);
+            backend.lasting().evidence.doubt(DOUBT, now);
             self.eject_hanging(backend, queue.waiting, queue.silence);
         }
     }
 
     /// Finds how many requests may wait at one backend.
-    fn weigh(&self, backend: &Backend, watched: &mut HashMap<SocketAddr, Watched>, timeout: Duration, now: Instant) {
+    fn weigh(
+        &self,
+        backend: &Backend,
+        watched: &mut HashMap<SocketAddr, WatchedBackend>,
+        timeout: Duration,
+        now: Instant,
+    ) {
         let Some(watched) = watched.get_mut(&backend.address()) else { return };
-        let probing = &backend.vitals().probing;
-        let ended = probing.ended.load(Ordering::Relaxed);
+        let probes = &backend.lasting().probe_times;
+        let (ended, took) = probes.ended();
         let has_ended = std::mem::replace(&mut watched.probes, ended) != ended;
-        let took = Duration::from_millis(probing.took_ms.load(Ordering::Relaxed));
-        let seen = Seen {
+        let seen = OverloadSample {
             waiting: backend.waiting(),
             rate: rate(watched),
-            probe_age: probing.age(now),
-            probe_ended: has_ended.then(|| (took, probing.waiting())),
-            slow: self.patience.slow(timeout),
+            probe_age: probes.age(now),
+            probe_ended: has_ended.then(|| (took, probes.waiting())),
+            slow: self.latencies.slow(timeout),
             timeout,
         };
         if watched.gate.step(&seen, now) {
-            backend.vitals().probe_now.notify_one();
+            backend.lasting().probe_now.notify_one();
         }
-        backend.vitals().limit.store(watched.gate.limit(), Ordering::Relaxed);
+        backend.lasting().limit.store(watched.gate.limit(), Ordering::Relaxed);
     }
 
     /// Says once when all backends have more than they can do, and once when that is over.
@@ -320,7 +255,7 @@ impl Pool {
 }
 
 /// Answers a second over the last one, or what there was of it.
-fn rate(watched: &Watched) -> f64 {
+fn rate(watched: &WatchedBackend) -> f64 {
     let looks = watched.looks.clamp(1, SECOND);
     let answers = u32::try_from(watched.since(looks)).unwrap_or(u32::MAX);
     f64::from(answers) * f64::from(u32::try_from(SECOND / looks.max(1)).unwrap_or(1))
@@ -334,8 +269,8 @@ mod tests {
     type Waits = (usize, u64);
 
     /// Looks of a backend with so many answers a beat, then what waits and how long.
-    fn after(answers_a_beat: u64, waits: &[Waits]) -> Watched {
-        let mut watched = Watched::new(0);
+    fn after(answers_a_beat: u64, waits: &[Waits]) -> WatchedBackend {
+        let mut watched = WatchedBackend::new(0);
         for beat in 1..=40 {
             watched.note(beat * answers_a_beat, (1, 0));
         }

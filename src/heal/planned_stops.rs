@@ -5,24 +5,24 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::patient::{Key, Patient, Pool, key};
+use super::world::{HealPool, HealTarget, Key, key};
 
 /// Who was told to stop and is still there after this long is judged by its check again.
 const PLAN_MAX: Duration = Duration::from_secs(60);
 /// Backends whose containers are being stopped or replaced.
 #[derive(Default)]
-pub(super) struct Plans {
-    held: HashMap<Key, Planned>,
+pub(super) struct PlannedStops {
+    held: HashMap<Key, PlannedStop>,
 }
 
-struct Planned {
+struct PlannedStop {
     _held: Box<dyn Send>,
     since: Instant,
     /// Counts the stops, so that what is late does not end a later one.
     turn: u64,
 }
 
-impl Plans {
+impl PlannedStops {
     pub(super) fn has(&self, key: &Key) -> bool {
         self.held.contains_key(key)
     }
@@ -33,13 +33,13 @@ impl Plans {
     }
 
     /// Its container is being stopped, perhaps once more; true where that is new.
-    pub(super) fn hold(&mut self, patient: &Arc<dyn Patient>, now: Instant) -> bool {
-        let key = key(patient);
+    pub(super) fn hold(&mut self, target: &Arc<dyn HealTarget>, now: Instant) -> bool {
+        let key = key(target);
         if let Some(planned) = self.held.get_mut(&key) {
             (planned.since, planned.turn) = (now, planned.turn + 1);
             return false;
         }
-        self.held.insert(key, Planned { _held: patient.set_aside(), since: now, turn: 0 });
+        self.held.insert(key, PlannedStop { _held: target.set_aside(), since: now, turn: 0 });
         true
     }
 
@@ -52,13 +52,13 @@ impl Plans {
     }
 
     /// Forgets those who left, and those who did not stop after all.
-    pub(super) fn forget(&mut self, pools: &[Pool], now: Instant) {
+    pub(super) fn forget(&mut self, pools: &[HealPool], now: Instant) {
         if self.held.is_empty() {
             return;
         }
         let is_there = |(upstream, address): &Key| {
             let pool = pools.iter().find(|pool| pool.spec.name == *upstream);
-            pool.is_some_and(|pool| pool.patients.iter().any(|one| one.address() == *address && !one.is_leaving()))
+            pool.is_some_and(|pool| pool.targets.iter().any(|one| one.address() == *address && !one.is_leaving()))
         };
         self.held.retain(|key, planned| is_there(key) && now.saturating_duration_since(planned.since) < PLAN_MAX);
     }

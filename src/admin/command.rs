@@ -10,7 +10,7 @@ const PAUSE_MOST: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A command for the healer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Errand {
+pub enum AdminCommand {
     /// `POST /heal?upstream=NAME[&backend=ADDRESS]`
     Heal {
         /// The upstream's name.
@@ -37,7 +37,7 @@ pub enum Errand {
     },
 }
 
-/// What the query of an errand may say.
+/// What the query of a command may say.
 #[derive(Debug, Default)]
 pub(super) struct Query {
     upstream: Option<String>,
@@ -73,34 +73,34 @@ impl Query {
         self.upstream.is_some()
     }
 
-    pub(super) fn heal(self) -> Result<Errand, String> {
+    pub(super) fn heal(self) -> Result<AdminCommand, String> {
         let address = |text: String| {
             let shown = text.escape_debug().take(64).collect::<String>();
             text.parse().map_err(|_| format!("`{shown}` is not the address of a backend, such as 172.18.0.3:8000"))
         };
         let backend = self.backend.map(address).transpose()?;
-        Ok(Errand::Heal { upstream: wanted(self.upstream)?, backend })
+        Ok(AdminCommand::Heal { upstream: wanted(self.upstream)?, backend })
     }
 
-    pub(super) fn reload(self) -> Result<Errand, String> {
-        Ok(Errand::Reload { upstream: wanted(self.upstream)? })
+    pub(super) fn reload(self) -> Result<AdminCommand, String> {
+        Ok(AdminCommand::Reload { upstream: wanted(self.upstream)? })
     }
 
-    pub(super) fn drill(self) -> Result<Errand, String> {
-        Ok(Errand::Drill { upstream: wanted(self.upstream)? })
+    pub(super) fn drill(self) -> Result<AdminCommand, String> {
+        Ok(AdminCommand::Drill { upstream: wanted(self.upstream)? })
     }
 
-    pub(super) fn pause(self) -> Result<Errand, String> {
+    pub(super) fn pause(self) -> Result<AdminCommand, String> {
         let text = self.span.ok_or("the duration is missing; add `for=10m`")?;
         let span = parse_duration(&text).map_err(|error| error.to_string())?;
         if span.is_zero() || PAUSE_MOST < span {
             return Err("a pause must be 1 ms to 30 d long".to_owned());
         }
-        Ok(Errand::Pause { upstream: self.upstream, span: Some(span) })
+        Ok(AdminCommand::Pause { upstream: self.upstream, span: Some(span) })
     }
 
-    pub(super) fn resume(self) -> Errand {
-        Errand::Pause { upstream: self.upstream, span: None }
+    pub(super) fn resume(self) -> AdminCommand {
+        AdminCommand::Pause { upstream: self.upstream, span: None }
     }
 }
 
@@ -121,7 +121,7 @@ mod tests {
     fn queries_are_read_strictly() {
         let read = |text: &str| Query::read(text, &["upstream", "backend"]).and_then(Query::heal);
         let heal = |backend: Option<&str>| {
-            Ok(Errand::Heal { upstream: "api".into(), backend: backend.map(|text| text.parse().unwrap()) })
+            Ok(AdminCommand::Heal { upstream: "api".into(), backend: backend.map(|text| text.parse().unwrap()) })
         };
         assert_eq!(read("upstream=api"), heal(None));
         assert_eq!(read("backend=10.0.0.1%3A80&upstream=api"), heal(Some("10.0.0.1:80")));
@@ -133,8 +133,8 @@ mod tests {
         }
         let pause = |text: &str| Query::read(text, &["upstream", "for"]).and_then(Query::pause);
         let ten = Some(Duration::from_secs(600));
-        assert_eq!(pause("for=10m"), Ok(Errand::Pause { upstream: None, span: ten }));
-        assert_eq!(pause("for=10m&upstream=api"), Ok(Errand::Pause { upstream: Some("api".into()), span: ten }));
+        assert_eq!(pause("for=10m"), Ok(AdminCommand::Pause { upstream: None, span: ten }));
+        assert_eq!(pause("for=10m&upstream=api"), Ok(AdminCommand::Pause { upstream: Some("api".into()), span: ten }));
         for text in ["", "for=", "for=10", "for=0s", "for=31d", "for=-1s"] {
             assert!(pause(text).is_err(), "{text}");
         }

@@ -10,11 +10,11 @@ use tokio::sync::watch;
 use crate::config::model::{Step, UpstreamSpec};
 use crate::types::{ServerAddress, UpstreamName};
 
-use super::journal::{Outcome, StepResult};
-use super::surgeon::Whom;
+use super::container_driver::BackendRef;
+use super::journal::{LadderOutcome, StepResult};
 
 /// One backend, as far as the healer cares.
-pub trait Patient: Send + Sync {
+pub trait HealTarget: Send + Sync {
     /// The upstream it belongs to.
     fn upstream(&self) -> &UpstreamName;
     /// The resolved address.
@@ -22,12 +22,12 @@ pub trait Patient: Send + Sync {
     /// The server of the file it was resolved from.
     fn server(&self) -> &ServerAddress;
     /// How orders name it.
-    fn whom(&self) -> Whom {
-        Whom { upstream: self.upstream().clone(), address: self.address(), server: self.server().clone() }
+    fn backend_ref(&self) -> BackendRef {
+        BackendRef { upstream: self.upstream().clone(), address: self.address(), server: self.server().clone() }
     }
-    /// The check's own verdict.
+    /// The check's own result.
     fn is_up(&self) -> bool;
-    /// The check's own verdict: it was probed and is down, by enough failures.
+    /// The check's own result: it was probed and is down, by enough failures.
     fn is_sick(&self) -> bool;
     /// A probe has passed since its upstream is defined as it is now.
     fn has_passed(&self) -> bool;
@@ -70,7 +70,7 @@ pub trait Patient: Send + Sync {
     /// Counts a step of a ladder on it, for the metrics.
     fn count_step(&self, _step: &Step, _result: StepResult) {}
     /// Counts a ladder on it and how long it took, for the metrics.
-    fn count_ladder(&self, _outcome: Outcome, _took: Duration) {}
+    fn count_ladder(&self, _outcome: LadderOutcome, _took: Duration) {}
     /// One probe now, counted by the check's own `fall` and `rise`; true when it passed.
     fn probe(&self) -> BoxFuture<'_, bool>;
 }
@@ -78,8 +78,8 @@ pub trait Patient: Send + Sync {
 /// A backend among all: its upstream and its address.
 pub(super) type Key = (UpstreamName, SocketAddr);
 
-pub(super) fn key(patient: &Arc<dyn Patient>) -> Key {
-    (patient.upstream().clone(), patient.address())
+pub(super) fn key(target: &Arc<dyn HealTarget>) -> Key {
+    (target.upstream().clone(), target.address())
 }
 
 /// What the clients of an upstream have seen since the edge started.
@@ -95,17 +95,17 @@ pub struct Tally {
 
 /// An upstream and its backends.
 #[derive(Clone)]
-pub struct Pool {
+pub struct HealPool {
     /// What it was built from.
     pub spec: Arc<UpstreamSpec>,
     /// Those that belong to it now.
-    pub patients: Vec<Arc<dyn Patient>>,
+    pub targets: Vec<Arc<dyn HealTarget>>,
 }
 
 /// Everything that may need healing.
-pub trait Ward: Send + Sync {
+pub trait HealWorld: Send + Sync {
     /// The upstreams of the configuration in force; the same slice as long as neither they nor their backends change.
-    fn pools(&self) -> Arc<[Pool]>;
+    fn pools(&self) -> Arc<[HealPool]>;
     /// Counts the configurations put in force; another number means a reload.
     fn generation(&self) -> u64;
     /// Notes every change of any backend's health.

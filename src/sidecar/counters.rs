@@ -1,38 +1,38 @@
-//! The gate and its ledger together: nothing is counted that is not written down, and nothing runs that is not counted.
+//! The gate and the file of its counters together: nothing is counted that is not written down, and nothing runs that is not counted.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::docker::{ContainerId, Refusal};
+use crate::docker::{ContainerId, SidecarRefusal};
 use crate::types::UpstreamName;
 
-use super::gate::{Gate, Terms};
-use super::ledger::{Ledger, LedgerError};
+use super::counter_file::{CounterFile, CounterFileError};
+use super::gate::{HealTerms, StepGate};
 
 /// Counters that outlive their process.
 #[derive(Debug)]
-pub(super) struct Books {
-    gate: Gate,
-    ledger: Ledger,
+pub(super) struct Counters {
+    gate: StepGate,
+    file: CounterFile,
 }
 
-impl Books {
-    /// Opens the books of a folder.
-    pub(super) fn open(folder: &Path) -> Result<Self, LedgerError> {
-        let (ledger, entries) = Ledger::open(folder)?;
-        let mut gate = Gate::default();
+impl Counters {
+    /// Opens the counters of a folder.
+    pub(super) fn open(folder: &Path) -> Result<Self, CounterFileError> {
+        let (file, entries) = CounterFile::open(folder)?;
+        let mut gate = StepGate::default();
         entries.into_iter().for_each(|entry| gate.apply(entry));
-        let mut books = Self { gate, ledger };
-        books.shorten().map_err(|cause| LedgerError::Folder { folder: folder.to_owned(), cause })?;
-        Ok(books)
+        let mut counters = Self { gate, file };
+        counters.shorten().map_err(|cause| CounterFileError::Folder { folder: folder.to_owned(), cause })?;
+        Ok(counters)
     }
 
     pub(super) fn may_begin(
         &mut self,
         upstream: &UpstreamName,
         container: &ContainerId,
-        terms: &Terms,
-    ) -> Result<(), Refusal> {
+        terms: &HealTerms,
+    ) -> Result<(), SidecarRefusal> {
         self.gate.may_begin(upstream, container.as_str(), terms, now())
     }
 
@@ -42,13 +42,13 @@ impl Books {
         upstream: &UpstreamName,
         container: &ContainerId,
         step: usize,
-        terms: &Terms,
-    ) -> Result<(), Refusal> {
+        terms: &HealTerms,
+    ) -> Result<(), SidecarRefusal> {
         let entry = self.gate.begin(upstream, container.as_str(), step, terms, now())?;
-        self.ledger.write(&entry).map_err(|error| {
+        self.file.write(&entry).map_err(|error| {
             self.gate.end(container.as_str(), false, now());
             log::error!("cannot write the heal counters, so no step is run: {error}");
-            Refusal { why: format!("cannot write its counters: {error}"), again_in: None }
+            SidecarRefusal { why: format!("cannot write its counters: {error}"), again_in: None }
         })
     }
 
@@ -56,8 +56,8 @@ impl Books {
     pub(super) fn end(&mut self, container: &ContainerId, acted: bool) {
         let entry = self.gate.end(container.as_str(), acted, now());
         // Without this line the next process takes the step to have run up to its deadline.
-        let written = self.ledger.write(&entry);
-        let shortened = if self.ledger.is_long() { self.shorten() } else { Ok(()) };
+        let written = self.file.write(&entry);
+        let shortened = if self.file.is_long() { self.shorten() } else { Ok(()) };
         if let Err(error) = written.and(shortened) {
             log::warn!("cannot write the heal counters: {error}");
         }
@@ -69,7 +69,7 @@ impl Books {
     }
 
     fn shorten(&mut self) -> std::io::Result<()> {
-        self.ledger.restart(&self.gate.charts(now()))
+        self.file.restart(&self.gate.histories(now()))
     }
 }
 

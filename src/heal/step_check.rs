@@ -53,7 +53,7 @@ const PASS_ON: [&str; 4] = ["tini", "docker-init", "catatonit", "dumb-init"];
 /// What would become of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum Feasibility {
     /// It would do what it is for.
     Works,
     /// It would do more, or less, than its author thinks; or it cannot be told.
@@ -64,11 +64,11 @@ pub enum Verdict {
 
 /// What was found out about one thing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub struct StepFinding {
     /// The step as an operator would write it, or what else was looked at.
     pub about: String,
     /// Whether it would work.
-    pub verdict: Verdict,
+    pub verdict: Feasibility,
     /// Why, and what to do about it.
     pub note: String,
 }
@@ -82,31 +82,31 @@ struct Facts {
     programs: BTreeSet<String>,
 }
 
-type Said = (Verdict, String);
+type Said = (Feasibility, String);
 
 fn works(note: impl Into<String>) -> Said {
-    (Verdict::Works, note.into())
+    (Feasibility::Works, note.into())
 }
 
 fn doubtful(note: impl Into<String>) -> Said {
-    (Verdict::Doubtful, note.into())
+    (Feasibility::Doubtful, note.into())
 }
 
 fn broken(note: impl Into<String>) -> Said {
-    (Verdict::Broken, note.into())
+    (Feasibility::Broken, note.into())
 }
 
 /// Looks at every step of a ladder in one container.
-pub async fn examine(docker: &Docker, container: &ContainerRef, steps: &[Step]) -> Vec<Finding> {
-    let finding = |step: &Step, (verdict, note)| Finding { about: step.to_string(), verdict, note };
+pub async fn check_steps(docker: &Docker, container: &ContainerRef, steps: &[Step]) -> Vec<StepFinding> {
+    let finding = |step: &Step, (verdict, note)| StepFinding { about: step.to_string(), verdict, note };
     if !matches!(container.state, ContainerState::Running | ContainerState::Unknown) {
         let note = format!("`{}` is {}: no command can run in it now", container.name, container.state);
         return steps.iter().map(|step| finding(step, doubtful(note.clone()))).collect();
     }
-    let patient = Examined { docker, container, facts: look(docker, container, steps).await };
+    let target = ContainerUnderCheck { docker, container, facts: look(docker, container, steps).await };
     let mut findings = Vec::new();
     for step in steps {
-        findings.push(finding(step, patient.step(step).await));
+        findings.push(finding(step, target.step(step).await));
     }
     findings
 }
@@ -135,13 +135,13 @@ fn read_facts(said: &str) -> Facts {
 }
 
 /// A container under examination.
-struct Examined<'a> {
+struct ContainerUnderCheck<'a> {
     docker: &'a Docker,
     container: &'a ContainerRef,
     facts: Result<Facts, ExecError>,
 }
 
-impl Examined<'_> {
+impl ContainerUnderCheck<'_> {
     async fn step(&self, step: &Step) -> Said {
         let facts = match &self.facts {
             Ok(facts) => facts,
@@ -188,7 +188,7 @@ impl Examined<'_> {
         }
     }
 
-    /// Whom a `pkill` with these arguments would reach now.
+    /// Which processes a `pkill` with these arguments would reach now.
     async fn pattern(&self, facts: &Facts, arguments: &[&str], signal: &str) -> Said {
         let found = match self.run(&Command::new([&["pgrep"], arguments].concat())).await {
             Ok(found) if matches!(found.code, 0 | 1) => found,
@@ -403,15 +403,15 @@ mod tests {
     fn facts_are_read() {
         let facts = read_facts("pid1 gunicorn: master\ntakes 0000000018017ee7\nhas pkill\nnonsense\n");
         assert!(facts.pid1 == "gunicorn: master" && facts.programs.contains("pkill"));
-        assert_eq!(facts.signal(Signal::Hup).0, Verdict::Works);
-        assert_eq!(facts.signal(Signal::Kill).0, Verdict::Broken);
+        assert_eq!(facts.signal(Signal::Hup).0, Feasibility::Works);
+        assert_eq!(facts.signal(Signal::Kill).0, Feasibility::Broken);
         let shell = read_facts("pid1 sh\ntakes 0000000000010002\n");
         let (verdict, note) = shell.signal(Signal::Hup);
-        assert!(verdict == Verdict::Broken && note.contains("`sh`"), "{note}");
-        assert_eq!(shell.signal(Signal::Int).0, Verdict::Works);
+        assert!(verdict == Feasibility::Broken && note.contains("`sh`"), "{note}");
+        assert_eq!(shell.signal(Signal::Int).0, Feasibility::Works);
         let tini = read_facts("pid1 tini\ntakes 0000000000000000\ntakes fffffffe7ffbfeff\n");
         assert!(tini.signal(Signal::Hup).1.contains("passes it on"));
-        assert_eq!(tini.signal_named("TTIN").0, Verdict::Doubtful);
+        assert_eq!(tini.signal_named("TTIN").0, Feasibility::Doubtful);
         assert_eq!(read_facts("takes zz\n").takes, 0);
     }
 
@@ -437,13 +437,13 @@ mod tests {
     fn workers_that_would_be_hit_are_seen() {
         #[rustfmt::skip]
         let rows = [
-            ("1 0 gunicorn\n",                               Verdict::Works,    "reaches `gunicorn` (PID 1)"),
-            ("7 1 gunicorn\n8 1 gunicorn\n",                 Verdict::Works,    "and 1 more"),
-            ("1 0 gunicorn\n8 1 gunicorn\n9 1 gunicorn\n",   Verdict::Doubtful, "workers too (8 9)"),
-            ("5 1 my app\n8 5 my app\n",                     Verdict::Doubtful, "a pattern that matches only"),
-            ("7 1 python3\nabove 1 uvicorn\n",                Verdict::Doubtful, "only workers of `uvicorn` (PID 1)"),
-            ("7 1 gunicorn\nabove 1 sh\n8 1 gunicorn\n",      Verdict::Works,    "and 1 more"),
-            ("",                                             Verdict::Broken,   "just ended"),
+            ("1 0 gunicorn\n",                               Feasibility::Works,    "reaches `gunicorn` (PID 1)"),
+            ("7 1 gunicorn\n8 1 gunicorn\n",                 Feasibility::Works,    "and 1 more"),
+            ("1 0 gunicorn\n8 1 gunicorn\n9 1 gunicorn\n",   Feasibility::Doubtful, "workers too (8 9)"),
+            ("5 1 my app\n8 5 my app\n",                     Feasibility::Doubtful, "a pattern that matches only"),
+            ("7 1 python3\nabove 1 uvicorn\n",                Feasibility::Doubtful, "only workers of `uvicorn` (PID 1)"),
+            ("7 1 gunicorn\nabove 1 sh\n8 1 gunicorn\n",      Feasibility::Works,    "and 1 more"),
+            ("",                                             Feasibility::Broken,   "just ended"),
         ];
         for (family, verdict, note) in rows {
             let said = reached(family);

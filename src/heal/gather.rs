@@ -10,10 +10,10 @@ use crate::config::model::HealSpec;
 use crate::docker::{ContainerRef, FindError};
 use crate::types::UpstreamName;
 
-use super::patient::{Key, Patient, Pool, key};
-use super::policy::{self, Need, PoolView, SETTLE, Sight, View};
-use super::state::{Doing, Rounds, Treated};
-use super::surgeon::Surgeon;
+use super::container_driver::ContainerDriver;
+use super::policy::{self, BackendView, Need, PoolView, SETTLE, Sight};
+use super::state::{Doing, HealState, LastHeal};
+use super::world::{HealPool, HealTarget, Key, key};
 
 /// What was found out about a sick backend before its ladder.
 pub(super) struct Findings {
@@ -29,64 +29,65 @@ pub(super) struct Findings {
 /// Who is asked before a ladder, beside Docker.
 pub(super) struct Around {
     /// What the upstream needs.
-    needs: Vec<Pool>,
+    needs: Vec<HealPool>,
     /// Other backends of the upstream that get requests.
-    siblings: Vec<Arc<dyn Patient>>,
+    siblings: Vec<Arc<dyn HealTarget>>,
     /// Where all of the upstream is down: upstreams whose sickness neither explains nor is explained by this one's.
-    others: Vec<Pool>,
+    others: Vec<HealPool>,
 }
 
 impl Around {
-    pub(super) fn of(pools: &[Pool], pool: &Pool, patient: &Arc<dyn Patient>) -> Self {
+    pub(super) fn of(pools: &[HealPool], pool: &HealPool, target: &Arc<dyn HealTarget>) -> Self {
         let needs = pool.spec.needs.iter().filter_map(|need| pools.iter().find(|other| other.spec.name == *need));
-        let is_other = |other: &&Pool| {
+        let is_other = |other: &&HealPool| {
             let is_related = other.spec.needs.contains(&pool.spec.name) || pool.spec.needs.contains(&other.spec.name);
             other.spec.name != pool.spec.name && other.spec.check.is_some() && !is_related
         };
-        let is_last = !pool.patients.iter().any(|one| one.is_up());
+        let is_last = !pool.targets.iter().any(|one| one.is_up());
         Self {
             needs: needs.cloned().collect(),
-            siblings: well_siblings(pool, patient).cloned().collect(),
+            siblings: well_siblings(pool, target).cloned().collect(),
             others: pools.iter().filter(is_other).filter(|_| is_last).cloned().collect(),
         }
     }
 }
 
 fn well_siblings<'p>(
-    pool: &'p Pool,
-    patient: &Arc<dyn Patient>,
-) -> impl Iterator<Item = &'p Arc<dyn Patient>> + use<'p> {
-    let address = patient.address();
-    pool.patients.iter().filter(move |other| other.address() != address && other.is_in_rotation())
+    pool: &'p HealPool,
+    target: &Arc<dyn HealTarget>,
+) -> impl Iterator<Item = &'p Arc<dyn HealTarget>> + use<'p> {
+    let address = target.address();
+    pool.targets.iter().filter(move |other| other.address() != address && other.is_in_rotation())
 }
 
-impl Rounds {
+impl HealState {
     pub(super) fn view<'v>(
         &self,
-        pools: &[Pool],
-        pool: &'v Pool,
-        patient: &Arc<dyn Patient>,
+        pools: &[HealPool],
+        pool: &'v HealPool,
+        target: &Arc<dyn HealTarget>,
         sight: Sight<'v>,
         now: Instant,
-    ) -> View<'v> {
-        let others = pool.patients.iter().filter(|other| other.address() != patient.address());
-        let is_healing =
-            |other: &&Arc<dyn Patient>| self.cases.get(&key(other)).is_some_and(|case| case.doing == Doing::Healing);
-        View {
-            is_up: patient.is_up(),
-            is_sick: patient.is_sick(),
-            serves: patient.serves(),
-            sick_since: patient.sick_since(),
+    ) -> BackendView<'v> {
+        let others = pool.targets.iter().filter(|other| other.address() != target.address());
+        let is_healing = |other: &&Arc<dyn HealTarget>| {
+            self.backends.get(&key(other)).is_some_and(|known| known.doing == Doing::Healing)
+        };
+        BackendView {
+            is_up: target.is_up(),
+            is_sick: target.is_sick(),
+            serves: target.serves(),
+            sick_since: target.sick_since(),
             others_up: u32::try_from(others.clone().filter(|other| other.is_up()).count()).unwrap_or(u32::MAX),
             sibling: others.clone().find(is_healing).map(|other| other.address()),
             need: self.need(pools, pool, now),
-            siblings_well: self.are_siblings_well(pool, patient, now),
+            siblings_well: self.are_siblings_well(pool, target, now),
             everything_sick_since: self.everything_sick_since(now),
             paused_until: self.tools.journal.paused(&pool.spec.name, SystemTime::now()).map(|left| now + left),
-            planned: self.plans.has(&key(patient)),
-            overloaded: patient.is_overloaded(),
-            by_hand: self.by_hand.contains(&pool.spec.name) && !self.drilled.contains(&key(patient)),
-            unproven: self.unproven(pool, patient),
+            planned: self.planned_stops.has(&key(target)),
+            overloaded: target.is_overloaded(),
+            commanded: self.commanded.contains(&pool.spec.name) && !self.drilled.contains(&key(target)),
+            unproven: self.unproven(pool, target),
             started: self.started,
             reloaded: self.reloaded,
             sight,
@@ -100,16 +101,16 @@ impl Rounds {
     }
 
     /// Where nobody was up a moment ago the sickness was shared, and they recover one after another.
-    fn are_siblings_well(&self, pool: &Pool, patient: &Arc<dyn Patient>, now: Instant) -> bool {
+    fn are_siblings_well(&self, pool: &HealPool, target: &Arc<dyn HealTarget>, now: Instant) -> bool {
         let settles = |at: &Instant| now.saturating_duration_since(*at) < SETTLE;
-        well_siblings(pool, patient).next().is_some() && !self.last_sick.get(&pool.spec.name).is_some_and(settles)
+        well_siblings(pool, target).next().is_some() && !self.last_sick.get(&pool.spec.name).is_some_and(settles)
     }
 
-    fn need<'v>(&self, pools: &[Pool], pool: &'v Pool, now: Instant) -> Option<Need<'v>> {
+    fn need<'v>(&self, pools: &[HealPool], pool: &'v HealPool, now: Instant) -> Option<Need<'v>> {
         pool.spec.needs.iter().find_map(|name| {
             let needed = pools.iter().find(|other| other.spec.name == *name)?;
-            let has_any_up = needed.patients.iter().any(|one| one.is_up());
-            if needed.spec.check.is_some() && !needed.patients.is_empty() && !has_any_up {
+            let has_any_up = needed.targets.iter().any(|one| one.is_up());
+            if needed.spec.check.is_some() && !needed.targets.is_empty() && !has_any_up {
                 return Some(Need::Sick(name));
             }
             let last_sick = self.last_sick.get(name)?;
@@ -131,21 +132,21 @@ impl Rounds {
             Err(_) => return Sight::NotFound(why),
         };
         let age = container.started_at.and_then(|start| SystemTime::now().duration_since(start).ok());
-        let is_recent = |treated: &&Treated| match treated.ended {
+        let is_recent = |last_heal: &&LastHeal| match last_heal.ended {
             None => true,
             Some(ended) => now.saturating_duration_since(ended) < spec.cooldown,
         };
-        let treated = self.treated.get(&container.id).filter(is_recent);
-        let shared_with = treated.map(|treated| treated.backend).filter(|backend| *backend != key.1);
+        let last_heal = self.last_heals.get(&container.id).filter(is_recent);
+        let shared_with = last_heal.map(|last_heal| last_heal.backend).filter(|backend| *backend != key.1);
         Sight::Found { state: container.state, age, start_period: container.start_period, shared_with }
     }
 }
 
-pub(super) fn everything_sick(pools: &[Pool]) -> Option<Instant> {
+pub(super) fn everything_sick(pools: &[HealPool]) -> Option<Instant> {
     let views: Vec<PoolView<'_>> = pools
         .iter()
         .map(|pool| {
-            let checked: &[Arc<dyn Patient>] = if pool.spec.check.is_some() { &pool.patients } else { &[] };
+            let checked: &[Arc<dyn HealTarget>] = if pool.spec.check.is_some() { &pool.targets } else { &[] };
             let sick = checked.iter().filter(|one| one.is_sick());
             let since = sick.clone().filter_map(|one| one.sick_since()).max();
             PoolView {
@@ -165,12 +166,12 @@ pub(super) fn everything_sick(pools: &[Pool]) -> Option<Instant> {
 /// Where all of its upstream is down the `others` are asked as well: they may be about to fall, too, and then it is the network.
 /// Where something it needs is down its siblings are asked too: what they suffer from as well their checks may not have noticed
 /// either.
-pub(super) async fn ask(surgeon: &dyn Surgeon, patient: &dyn Patient, around: &Around) -> Findings {
+pub(super) async fn ask(driver: &dyn ContainerDriver, target: &dyn HealTarget, around: &Around) -> Findings {
     let Around { needs, siblings, others } = around;
     let mut sick_need = None;
     for need in needs.iter().filter(|need| need.spec.check.is_some()) {
         let mut answers = false;
-        for one in need.patients.iter().filter(|one| one.is_up()) {
+        for one in need.targets.iter().filter(|one| one.is_up()) {
             answers = answers || one.probe().await;
         }
         if !answers {
@@ -182,16 +183,16 @@ pub(super) async fn ask(surgeon: &dyn Surgeon, patient: &dyn Patient, around: &A
         Some(_) => Some(any_passes(siblings).await),
         None => None,
     };
-    let asked = others.iter().flat_map(|pool| pool.patients.first());
+    let asked = others.iter().flat_map(|pool| pool.targets.first());
     let answers = join_all(asked.map(|one| one.probe())).await;
     let everyone_fails = !answers.is_empty() && !answers.contains(&true);
-    let container = surgeon.find(&patient.whom()).await;
+    let container = driver.find(&target.backend_ref()).await;
     Findings { container, sick_need, sibling_passes, everyone_fails }
 }
 
 /// One that hangs is not waited for where another answers.
-async fn any_passes(patients: &[Arc<dyn Patient>]) -> bool {
-    let mut answers: FuturesUnordered<_> = patients.iter().map(|one| one.probe()).collect();
+async fn any_passes(targets: &[Arc<dyn HealTarget>]) -> bool {
+    let mut answers: FuturesUnordered<_> = targets.iter().map(|one| one.probe()).collect();
     while let Some(passed) = answers.next().await {
         if passed {
             return true;
@@ -201,5 +202,5 @@ async fn any_passes(patients: &[Arc<dyn Patient>]) -> bool {
 }
 
 #[cfg(test)]
-#[path = "survey_tests.rs"]
+#[path = "gather_tests.rs"]
 mod tests;

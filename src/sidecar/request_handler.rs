@@ -11,18 +11,19 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::model::{HealSpec, Step, UpstreamSpec};
 use crate::docker::{
-    ContainerId, ContainerRef, ContainerState, Docker, DockerError, DockerStatus, ExecError, FindError, Refusal, Seen,
+    ContainerId, ContainerRef, ContainerState, Docker, DockerError, DockerStatus, ExecError, FindError, Seen,
+    SidecarRefusal,
 };
-use crate::heal::{Done, run_step};
+use crate::heal::{StepDone, run_step};
 use crate::types::{OwnedTask, ServerAddress, UpstreamName, millis};
 
-use super::books::Books;
-use super::failure::Failure;
+use super::counters::Counters;
+use super::failure::WireFailure;
 use super::fitting::{WORDS_MAX, fitting};
-use super::gate::Terms;
+use super::gate::HealTerms;
 use super::rate::Rate;
 use super::rules::Rules;
-use super::wire::{self, Container, Reply, Request, Standing, Target, longest, sum};
+use super::wire::{self, Container, Reply, SidecarRequest, SidecarStatus, WireTarget, longest, sum};
 
 /// Requests that ask Docker something, per second, and how many at once.
 const QUESTIONS: (u32, u32) = (10, 40);
@@ -34,13 +35,13 @@ const SLACK: Duration = Duration::from_secs(15);
 const FOUND_MAX: usize = 1024;
 
 /// Answers requests. What it runs goes on to its end whether or not anybody waits for it.
-pub(super) struct Desk {
+pub(super) struct RequestHandler {
     docker: Docker,
     rules: Arc<Rules>,
-    books: Arc<Mutex<Books>>,
+    counters: Arc<Mutex<Counters>>,
     questions: Mutex<Rate>,
     /// The container that was shown for a backend last: a step is for that one and not for its successor.
-    found: Mutex<HashMap<Target, ContainerId>>,
+    found: Mutex<HashMap<WireTarget, ContainerId>>,
     /// Steps under way; the gate bounds them.
     tasks: Mutex<Vec<OwnedTask>>,
     steps: AtomicU64,
@@ -48,12 +49,12 @@ pub(super) struct Desk {
     pub(super) closed: AtomicU64,
 }
 
-impl Desk {
-    pub(super) fn new(docker: Docker, rules: Arc<Rules>, books: Books) -> Self {
+impl RequestHandler {
+    pub(super) fn new(docker: Docker, rules: Arc<Rules>, counters: Counters) -> Self {
         Self {
             docker,
             rules,
-            books: Arc::new(Mutex::new(books)),
+            counters: Arc::new(Mutex::new(counters)),
             questions: Mutex::new(Rate::new(QUESTIONS.0, QUESTIONS.1)),
             found: Mutex::default(),
             tasks: Mutex::default(),
@@ -63,18 +64,18 @@ impl Desk {
         }
     }
 
-    pub(super) async fn answer(self: &Arc<Self>, request: Request) -> Reply {
+    pub(super) async fn answer(self: &Arc<Self>, request: SidecarRequest) -> Reply {
         match request {
-            Request::Status => {
+            SidecarRequest::Status => {
                 // What it says about Docker is to be of now, within bounds.
                 if self.questions.lock().take(Instant::now()) {
                     let _ = tokio::time::timeout(PING, self.docker.ping()).await;
                 }
-                Reply::Status(self.standing())
+                Reply::Status(self.status())
             }
-            Request::Find(target) => self.find(target).await.map_or_else(|error| failed(&error), Reply::Container),
-            Request::Logs(target) => self.logs(&target).await.map_or_else(|error| failed(&error), Reply::Logs),
-            Request::Step { target, index, sum } => match self.step(target, index, sum).await {
+            SidecarRequest::Find(target) => self.find(target).await.map_or_else(failed, Reply::Container),
+            SidecarRequest::Logs(target) => self.logs(&target).await.map_or_else(failed, Reply::Logs),
+            SidecarRequest::Step { target, index, sum } => match self.step(target, index, sum).await {
                 Ok(done) => Reply::Done(wire::Done {
                     code: done.code,
                     output: fitting(&done.output, WORDS_MAX),
@@ -83,7 +84,7 @@ impl Desk {
                 Err(failure) => Reply::Failed(failure),
             },
             // The connection watches; see `listener`.
-            Request::Watch => Reply::Beat,
+            SidecarRequest::Watch => Reply::Beat,
         }
     }
 
@@ -94,17 +95,17 @@ impl Desk {
 
     /// Steps that run now.
     pub(super) fn running(&self) -> usize {
-        self.books.lock().running()
+        self.counters.lock().running()
     }
 
-    fn standing(&self) -> Standing {
+    fn status(&self) -> SidecarStatus {
         let docker = match self.docker.status() {
             DockerStatus::Off => "off".to_owned(),
             DockerStatus::Untried => "not contacted yet".to_owned(),
             DockerStatus::Answers => "responds".to_owned(),
             DockerStatus::Fails(why) => fitting(&why, 500),
         };
-        Standing {
+        SidecarStatus {
             docker,
             upstreams: self.rules.current().upstreams.values().filter(|upstream| upstream.heal.is_some()).count(),
             steps: self.steps.load(Ordering::Relaxed),
@@ -114,10 +115,10 @@ impl Desk {
         }
     }
 
-    async fn find(&self, target: Target) -> Result<Container, FindError> {
+    async fn find(&self, target: WireTarget) -> Result<Container, FindError> {
         let (spec, container) = self.locate(&target).await?;
         if let Some(heal) = &spec.heal {
-            self.books.lock().may_begin(&target.upstream, &container.id, &terms(&spec, heal, None))?;
+            self.counters.lock().may_begin(&target.upstream, &container.id, &terms(&spec, heal, None))?;
         }
         let shown = Container {
             id: container.id.as_str().to_owned(),
@@ -134,13 +135,13 @@ impl Desk {
         Ok(shown)
     }
 
-    async fn logs(&self, target: &Target) -> Result<String, FindError> {
+    async fn logs(&self, target: &WireTarget) -> Result<String, FindError> {
         let (_, container) = self.locate(target).await?;
         Ok(fitting(&self.docker.logs(&container).await, WORDS_MAX))
     }
 
     /// The container of a backend of the sidecar's own file.
-    async fn locate(&self, target: &Target) -> Result<(Arc<UpstreamSpec>, ContainerRef), FindError> {
+    async fn locate(&self, target: &WireTarget) -> Result<(Arc<UpstreamSpec>, ContainerRef), FindError> {
         let stranger = |why: &str| FindError::Stranger {
             address: target.backend,
             upstream: target.upstream.to_string(),
@@ -153,48 +154,48 @@ impl Desk {
         }
         if !self.questions.lock().take(Instant::now()) {
             let again_in = Some(Duration::from_secs(1));
-            return Err(Refusal { why: "too many requests".into(), again_in }.into());
+            return Err(SidecarRefusal { why: "too many requests".into(), again_in }.into());
         }
         let servers: Vec<ServerAddress> = spec.servers.iter().map(|server| server.address.clone()).collect();
         let container = self.docker.find_member(&target.upstream, &servers, target.backend).await?;
         Ok((Arc::clone(spec), container))
     }
 
-    async fn step(self: &Arc<Self>, target: Target, index: usize, asked: u32) -> Result<Done, Failure> {
-        let (spec, container) = self.locate(&target).await.map_err(|error| Failure::from(&error))?;
+    async fn step(self: &Arc<Self>, target: WireTarget, index: usize, asked: u32) -> Result<StepDone, WireFailure> {
+        let (spec, container) = self.locate(&target).await.map_err(WireFailure::from)?;
         let step = spec.heal.as_ref().and_then(|heal| Some((heal, heal.steps.get(index)?)));
         let Some((heal, step)) = step.filter(|(_, step)| sum(step) == asked) else {
             let why = format!(
                 "its file has a different `heal` for `{}`; edge and sidecar must read the same file",
                 target.upstream
             );
-            return Err(self.refuse(&target, index, &Refusal { why, again_in: None }));
+            return Err(self.refuse(&target, index, SidecarRefusal { why, again_in: None }));
         };
         let shown = self.found.lock().get(&target).cloned();
         if shown.is_some_and(|shown| shown != container.id) {
-            return Err((&ExecError::Gone(container.name)).into());
+            return Err(ExecError::Gone(container.name).into());
         }
         // A step is for what is sick, and what was stopped is not.
         if !matches!(container.state, ContainerState::Running | ContainerState::Unknown) {
-            return Err((&ExecError::NotRunning { container: container.name, state: container.state }).into());
+            return Err(ExecError::NotRunning { container: container.name, state: container.state }.into());
         }
         let terms = terms(&spec, heal, Some(step));
-        let (books, upstream, id) = (Arc::clone(&self.books), target.upstream.clone(), container.id.clone());
-        let counted = aside(move || books.lock().begin(&upstream, &id, index, &terms)).await;
-        counted.map_err(|refusal| self.refuse(&target, index, &refusal))?;
+        let (counters, upstream, id) = (Arc::clone(&self.counters), target.upstream.clone(), container.id.clone());
+        let counted = aside(move || counters.lock().begin(&upstream, &id, index, &terms)).await;
+        counted.map_err(|refusal| self.refuse(&target, index, refusal))?;
         let work = Work { upstream: target.upstream, backend: target.backend, container, index, step: step.clone() };
         self.run(work, heal.timeout).await
     }
 
     /// Runs a step that was counted, in a task of its own.
-    async fn run(self: &Arc<Self>, work: Work, limit: Duration) -> Result<Done, Failure> {
+    async fn run(self: &Arc<Self>, work: Work, limit: Duration) -> Result<StepDone, WireFailure> {
         let (tell, told) = oneshot::channel();
-        let desk = Arc::clone(self);
+        let handler = Arc::clone(self);
         self.steps.fetch_add(1, Ordering::Relaxed);
         let task = OwnedTask::spawn(async move {
             let most = longest(&work.step, limit);
             let result =
-                match tokio::time::timeout(most, run_step(&desk.docker, &work.container, &work.step, limit)).await {
+                match tokio::time::timeout(most, run_step(&handler.docker, &work.container, &work.step, limit)).await {
                     Ok(result) => result,
                     Err(_) => Err(ExecError::TimedOut {
                         command: work.step.to_string(),
@@ -203,14 +204,16 @@ impl Desk {
                         output: String::new(),
                     }),
                 };
-            let (books, id, acted) = (Arc::clone(&desk.books), work.container.id.clone(), may_have_acted(&result));
-            aside(move || books.lock().end(&id, acted)).await;
+            let (counters, id, acted) =
+                (Arc::clone(&handler.counters), work.container.id.clone(), may_have_acted(&result));
+            aside(move || counters.lock().end(&id, acted)).await;
             work.tell(&result);
             // Nobody waits where the edge has ended meanwhile.
-            let _ = tell.send(result.map_err(|error| Failure::from(&error)));
+            let _ = tell.send(result.map_err(WireFailure::from));
         });
         self.own(task);
-        told.await.unwrap_or_else(|_| Err(Failure::Silent("the sidecar is stopping".into())))
+        told.await
+            .unwrap_or_else(|_| Err(ExecError::Docker(DockerError::Silent("the sidecar is stopping".into())).into()))
     }
 
     fn own(&self, task: OwnedTask) {
@@ -219,11 +222,11 @@ impl Desk {
         tasks.push(task);
     }
 
-    fn refuse(&self, target: &Target, index: usize, refusal: &Refusal) -> Failure {
+    fn refuse(&self, target: &WireTarget, index: usize, refusal: SidecarRefusal) -> WireFailure {
         let before = self.refused.fetch_add(1, Ordering::Relaxed);
         // One line a refusal would be a way to fill the disk.
         if before < 10 || before.is_power_of_two() {
-            let Target { upstream, backend } = target;
+            let WireTarget { upstream, backend } = target;
             log::warn!("step {index} for {backend} of {upstream}: {refusal} ({} so far)", before + 1);
         }
         refusal.into()
@@ -240,11 +243,11 @@ struct Work {
 }
 
 impl Work {
-    fn tell(&self, result: &Result<Done, ExecError>) {
+    fn tell(&self, result: &Result<StepDone, ExecError>) {
         let Self { upstream, backend, container, index, step } = self;
         let what = format!("step {index} ({step}) for {backend} of {upstream} in {}", container.label());
         match result {
-            Ok(Done { code, took, .. }) => {
+            Ok(StepDone { code, took, .. }) => {
                 let code = code.map(|code| format!("exit code {code} ")).unwrap_or_default();
                 log::info!("{what}: {code}after {:.2}s", took.as_secs_f64());
             }
@@ -253,13 +256,13 @@ impl Work {
     }
 }
 
-fn failed(error: &FindError) -> Reply {
+fn failed(error: FindError) -> Reply {
     Reply::Failed(error.into())
 }
 
-fn terms(spec: &UpstreamSpec, heal: &HealSpec, step: Option<&Step>) -> Terms {
+fn terms(spec: &UpstreamSpec, heal: &HealSpec, step: Option<&Step>) -> HealTerms {
     let probe = spec.check.as_ref().map_or(Duration::ZERO, |check| check.timeout);
-    Terms {
+    HealTerms {
         cooldown: heal.cooldown,
         budget: heal.budget,
         patience: heal.verify + probe + SLACK,
@@ -268,7 +271,7 @@ fn terms(spec: &UpstreamSpec, heal: &HealSpec, step: Option<&Step>) -> Terms {
 }
 
 /// False only where it is certain that nothing was done: in doubt a step counts.
-fn may_have_acted(result: &Result<Done, ExecError>) -> bool {
+fn may_have_acted(result: &Result<StepDone, ExecError>) -> bool {
     match result {
         Err(ExecError::NotRunning { .. } | ExecError::Gone(_) | ExecError::Refused(_)) => false,
         Err(ExecError::Docker(error)) => {

@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::gate::Entry;
+use super::gate::CounterEntry;
 
 const FILE: &str = "heals";
 const LOCK: &str = "heals.lock";
@@ -16,9 +16,9 @@ const GROWTH_MAX: u64 = 64 * 1024;
 /// What is read of a file; ours are far smaller.
 const READ_MAX: u64 = 16 * 1024 * 1024;
 
-/// Why there is no ledger.
+/// Why there are no counters.
 #[derive(Debug, thiserror::Error)]
-pub enum LedgerError {
+pub enum CounterFileError {
     /// The folder cannot be used.
     #[error(
         "cannot keep the heal counters in `{folder}`: {cause}; give a folder with --state that this user may write"
@@ -40,9 +40,9 @@ pub enum LedgerError {
     Taken(PathBuf),
 }
 
-/// An open ledger. No second one opens in its folder meanwhile.
+/// An open file of counters. No second one opens in its folder meanwhile.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(super) struct CounterFile {
     path: PathBuf,
     file: File,
     grown: u64,
@@ -51,19 +51,19 @@ pub(super) struct Ledger {
     _lock: File,
 }
 
-impl Ledger {
-    /// Opens the ledger of a folder; also what it says, as far as it can be read.
-    pub(super) fn open(folder: &Path) -> Result<(Self, Vec<Entry>), LedgerError> {
-        let failed = |cause| LedgerError::Folder { folder: folder.to_owned(), cause };
+impl CounterFile {
+    /// Opens the counters of a folder; also what it says, as far as it can be read.
+    pub(super) fn open(folder: &Path) -> Result<(Self, Vec<CounterEntry>), CounterFileError> {
+        let failed = |cause| CounterFileError::Folder { folder: folder.to_owned(), cause };
         if fs::metadata(folder).map_err(failed)?.permissions().mode() & 0o002 != 0 {
-            return Err(LedgerError::OpenFolder(folder.to_owned()));
+            return Err(CounterFileError::OpenFolder(folder.to_owned()));
         }
         let mut options = OpenOptions::new();
         options.create(true).append(true).mode(0o600);
         let lock = options.open(folder.join(LOCK)).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(LedgerError::Taken(folder.to_owned())),
+            Err(TryLockError::WouldBlock) => return Err(CounterFileError::Taken(folder.to_owned())),
             Err(TryLockError::Error(cause)) => return Err(failed(cause)),
         }
         let path = folder.join(FILE);
@@ -75,7 +75,7 @@ impl Ledger {
     }
 
     /// Appends an entry, for good.
-    pub(super) fn write(&mut self, entry: &Entry) -> io::Result<()> {
+    pub(super) fn write(&mut self, entry: &CounterEntry) -> io::Result<()> {
         let mut line = if self.torn { b"\n".to_vec() } else { Vec::new() };
         serde_json::to_writer(&mut line, entry)?;
         line.push(b'\n');
@@ -93,7 +93,7 @@ impl Ledger {
     }
 
     /// Replaces everything by these entries, at once or not at all.
-    pub(super) fn restart(&mut self, entries: &[Entry]) -> io::Result<()> {
+    pub(super) fn restart(&mut self, entries: &[CounterEntry]) -> io::Result<()> {
         let mut text = Vec::new();
         for entry in entries {
             serde_json::to_writer(&mut text, entry)?;
@@ -111,7 +111,7 @@ impl Ledger {
 }
 
 /// Every line that is whole. One that is not, at the end or where writing failed once, has counted nothing that ran.
-fn read(bytes: &[u8]) -> Vec<Entry> {
+fn read(bytes: &[u8]) -> Vec<CounterEntry> {
     let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let (mut entries, mut bad) = (Vec::new(), 0);
     for line in lines {
@@ -132,52 +132,56 @@ mod tests {
 
     use super::*;
 
-    fn entry(second: u64) -> Entry {
-        Entry::End { container: "0123456789ab".into(), acted: true, at: Duration::from_secs(second) }
+    fn entry(second: u64) -> CounterEntry {
+        CounterEntry::End { container: "0123456789ab".into(), acted: true, at: Duration::from_secs(second) }
     }
 
     #[test]
     fn what_was_written_is_there_again_after_a_torn_line_too() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut ledger, entries) = Ledger::open(folder.path()).unwrap();
+        let (mut file, entries) = CounterFile::open(folder.path()).unwrap();
         assert_eq!(entries, []);
-        assert!(matches!(Ledger::open(folder.path()), Err(LedgerError::Taken(_))), "two would count past each other");
-        ledger.write(&entry(1)).unwrap();
-        ledger.write(&entry(2)).unwrap();
-        drop(ledger);
+        assert!(
+            matches!(CounterFile::open(folder.path()), Err(CounterFileError::Taken(_))),
+            "two would count past each other"
+        );
+        file.write(&entry(1)).unwrap();
+        file.write(&entry(2)).unwrap();
+        drop(file);
         let path = folder.path().join(FILE);
         let mut file = OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(b"{\"end\":{\"container\":\"01").unwrap();
-        let (mut ledger, entries) = Ledger::open(folder.path()).unwrap();
+        let (mut file, entries) = CounterFile::open(folder.path()).unwrap();
         assert_eq!(entries, [entry(1), entry(2)]);
-        ledger.write(&entry(3)).unwrap();
-        drop(ledger);
-        assert_eq!(Ledger::open(folder.path()).unwrap().1, [entry(1), entry(2), entry(3)]);
+        file.write(&entry(3)).unwrap();
+        drop(file);
+        assert_eq!(CounterFile::open(folder.path()).unwrap().1, [entry(1), entry(2), entry(3)]);
     }
 
     #[test]
     fn it_does_not_grow_without_end() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut ledger, _) = Ledger::open(folder.path()).unwrap();
+        let (mut file, _) = CounterFile::open(folder.path()).unwrap();
         let mut longest = 0;
-        let long = |second| Entry::End { container: "0".repeat(500), acted: true, at: Duration::from_secs(second) };
+        let long =
+            |second| CounterEntry::End { container: "0".repeat(500), acted: true, at: Duration::from_secs(second) };
         for second in 0..400 {
-            ledger.write(&long(second)).unwrap();
-            if ledger.is_long() {
-                ledger.restart(&[entry(second)]).unwrap();
+            file.write(&long(second)).unwrap();
+            if file.is_long() {
+                file.restart(&[entry(second)]).unwrap();
             }
             longest = longest.max(fs::metadata(folder.path().join(FILE)).unwrap().len());
         }
         assert!(longest < GROWTH_MAX + 1024, "{longest}");
-        drop(ledger);
-        let (_, entries) = Ledger::open(folder.path()).unwrap();
+        drop(file);
+        let (_, entries) = CounterFile::open(folder.path()).unwrap();
         assert_eq!(entries.last(), Some(&long(399)));
     }
 
     #[test]
     fn a_folder_that_cannot_be_written_is_named() {
-        let error = Ledger::open(Path::new("/nonexistent/remora")).unwrap_err().to_string();
+        let error = CounterFile::open(Path::new("/nonexistent/remora")).unwrap_err().to_string();
         assert!(error.contains("/nonexistent/remora") && error.contains("--state"), "{error}");
-        assert!(matches!(Ledger::open(Path::new("/tmp")), Err(LedgerError::OpenFolder(_))));
+        assert!(matches!(CounterFile::open(Path::new("/tmp")), Err(CounterFileError::OpenFolder(_))));
     }
 }

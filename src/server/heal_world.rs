@@ -10,14 +10,14 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::config::model::Step;
-use crate::heal::{Outcome, Patient, Pool, StepResult, Tally, Ward};
+use crate::heal::{HealPool, HealTarget, HealWorld, LadderOutcome, StepResult, Tally};
 use crate::snapshot::SnapshotCell;
 use crate::telemetry::Metrics;
 use crate::types::{ServerAddress, UpstreamName};
-use crate::upstream::{Backend, BackendState, Failure, Upstream, Verdict};
+use crate::upstream::{Backend, BackendState, CheckState, Failure, Upstream};
 
 /// Every upstream of the snapshot in force.
-pub(super) struct Wards {
+pub(super) struct LiveWorld {
     snapshots: Arc<SnapshotCell>,
     metrics: Arc<Metrics>,
     changed: Arc<watch::Sender<u64>>,
@@ -27,37 +27,31 @@ pub(super) struct Wards {
 /// What was handed out last, and what it was made from. The healer asks at every event and every second, and next to always
 /// nothing has changed. After a reload it asks at once, so that what was retired is not kept.
 struct Shown {
-    members: Vec<Members>,
-    pools: Arc<[Pool]>,
+    /// Each upstream with its count of changes.
+    upstreams: Vec<(Arc<Upstream>, u64)>,
+    pools: Arc<[HealPool]>,
 }
 
-/// An upstream with its backends of one moment.
-struct Members {
-    upstream: Arc<Upstream>,
-    backends: Vec<Arc<Backend>>,
-}
-
-impl Members {
-    fn of(upstream: &Arc<Upstream>) -> Self {
-        Self { upstream: Arc::clone(upstream), backends: upstream.backends() }
-    }
-
-    fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.upstream, &other.upstream)
-            && self.backends.len() == other.backends.len()
-            && self.backends.iter().zip(&other.backends).all(|(one, other)| Arc::ptr_eq(one, other))
+impl Shown {
+    fn is_of<'u>(&self, upstreams: impl ExactSizeIterator<Item = &'u Arc<Upstream>>) -> bool {
+        self.upstreams.len() == upstreams.len()
+            && self
+                .upstreams
+                .iter()
+                .zip(upstreams)
+                .all(|((shown, membership), now)| Arc::ptr_eq(shown, now) && *membership == now.membership())
     }
 }
 
-impl Ward for Wards {
-    fn pools(&self) -> Arc<[Pool]> {
-        let members: Vec<_> = self.snapshots.current().upstreams.values().map(Members::of).collect();
+impl HealWorld for LiveWorld {
+    fn pools(&self) -> Arc<[HealPool]> {
+        let snapshot = self.snapshots.current();
         let mut shown = self.shown.lock();
-        let is_same = shown.members.len() == members.len()
-            && shown.members.iter().zip(&members).all(|(before, now)| before.is_same(now));
-        if !is_same {
-            let pools = members.iter().map(|members| self.pool(members)).collect();
-            *shown = Shown { members, pools };
+        if !shown.is_of(snapshot.upstreams.values()) {
+            let counted = |upstream: &Arc<Upstream>| (Arc::clone(upstream), upstream.membership());
+            let upstreams: Vec<_> = snapshot.upstreams.values().map(counted).collect();
+            let pools = upstreams.iter().map(|(upstream, _)| self.pool(upstream)).collect();
+            *shown = Shown { upstreams, pools };
         }
         Arc::clone(&shown.pools)
     }
@@ -81,21 +75,21 @@ impl Ward for Wards {
     }
 }
 
-impl Wards {
+impl LiveWorld {
     pub(super) fn new(snapshots: Arc<SnapshotCell>, metrics: Arc<Metrics>, changed: Arc<watch::Sender<u64>>) -> Self {
-        let shown = Mutex::new(Shown { members: Vec::new(), pools: Vec::new().into() });
+        let shown = Mutex::new(Shown { upstreams: Vec::new(), pools: Vec::new().into() });
         Self { snapshots, metrics, changed, shown }
     }
 
-    fn pool(&self, Members { upstream, backends }: &Members) -> Pool {
-        Pool {
+    fn pool(&self, upstream: &Arc<Upstream>) -> HealPool {
+        HealPool {
             spec: Arc::clone(upstream.spec()),
-            patients: backends.iter().map(|backend| self.patient(upstream, Arc::clone(backend))).collect(),
+            targets: upstream.backends().into_iter().map(|backend| self.target(upstream, backend)).collect(),
         }
     }
 
-    fn patient(&self, upstream: &Arc<Upstream>, backend: Arc<Backend>) -> Arc<dyn Patient> {
-        Arc::new(Bed {
+    fn target(&self, upstream: &Arc<Upstream>, backend: Arc<Backend>) -> Arc<dyn HealTarget> {
+        Arc::new(LiveTarget {
             upstream: Arc::clone(upstream),
             backend,
             snapshots: Arc::clone(&self.snapshots),
@@ -105,14 +99,14 @@ impl Wards {
 }
 
 /// One backend and the upstream it belongs to.
-struct Bed {
+struct LiveTarget {
     upstream: Arc<Upstream>,
     backend: Arc<Backend>,
     snapshots: Arc<SnapshotCell>,
     metrics: Arc<Metrics>,
 }
 
-impl Patient for Bed {
+impl HealTarget for LiveTarget {
     fn upstream(&self) -> &UpstreamName {
         self.upstream.name()
     }
@@ -126,13 +120,13 @@ impl Patient for Bed {
     }
 
     fn is_up(&self) -> bool {
-        self.backend.verdict() == Verdict::Up
+        self.backend.check_state() == CheckState::Up
     }
 
     fn is_sick(&self) -> bool {
         // A probe that waits in the same queue as everybody else says nothing about its backend.
         let is_queued = || self.upstream.is_overloaded() && self.backend.last_failure().is_some_and(Failure::is_late);
-        self.backend.verdict() == Verdict::Down && !is_queued()
+        self.backend.check_state() == CheckState::Down && !is_queued()
     }
 
     fn has_passed(&self) -> bool {
@@ -207,7 +201,7 @@ impl Patient for Bed {
         self.upstream.metrics().heal_step(&step.to_string(), result.word());
     }
 
-    fn count_ladder(&self, outcome: Outcome, took: Duration) {
+    fn count_ladder(&self, outcome: LadderOutcome, took: Duration) {
         self.upstream.metrics().heal_ended(outcome.word(), took);
     }
 

@@ -8,11 +8,11 @@ use crate::config::model::{HealSpec, Preset, Step};
 use crate::docker::{ContainerRef, ExecError};
 use crate::types::millis;
 
-use super::journal::{AskedBy, Journal, Outcome, StepEntry, StepResult, shown};
-use super::patient::Patient;
+use super::container_driver::{ContainerDriver, Order, StepDone};
+use super::journal::{AskedBy, Journal, LadderOutcome, StepEntry, StepResult, shown};
 use super::preset;
-use super::surgeon::{Done, Order, Surgeon};
 use super::tools::HealTools;
+use super::world::HealTarget;
 
 /// Pause between two looks at what drains or two probes of what recovers.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -28,9 +28,9 @@ const VERIFY_FAILED: Duration = Duration::from_secs(2);
 pub(super) const RELOAD_PAUSE: Duration = Duration::from_secs(30);
 
 /// What a ladder works on.
-pub(super) struct Attempt {
+pub(super) struct Ladder {
     /// The backend.
-    pub patient: Arc<dyn Patient>,
+    pub target: Arc<dyn HealTarget>,
     /// Its container.
     pub container: ContainerRef,
     /// Steps and limits.
@@ -54,9 +54,9 @@ pub(super) struct Past {
 
 /// How a ladder ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Report {
+pub(super) struct LadderReport {
     /// The journal's word.
-    pub outcome: Outcome,
+    pub outcome: LadderOutcome,
     /// What is known of the container now.
     pub past: Past,
     /// True when a step was run: something in the container may have changed.
@@ -68,64 +68,70 @@ pub(super) struct Report {
 }
 
 /// What a step led to.
-enum Next {
+enum AfterStep {
     Passed(Duration),
     Fails,
-    Stop(Outcome),
+    Stop(LadderOutcome),
 }
 
-impl Attempt {
+impl Ladder {
     /// Runs the ladder. Dropping the future lets requests back at once and leaves the container as it is.
-    pub(super) async fn run(mut self, tools: &HealTools) -> Report {
-        let (surgeon, journal) = (&*tools.surgeon, &*tools.journal);
-        let (started, patient, container) = (Instant::now(), Arc::clone(&self.patient), self.container.clone());
-        let id = journal.open(patient.upstream(), patient.address(), &container, self.asked_by, &self.cause());
-        let (before, whom) = (patient.tally(), patient.whom());
+    pub(super) async fn run(mut self, tools: &HealTools) -> LadderReport {
+        let (driver, journal) = (&*tools.driver, &*tools.journal);
+        let (started, target, container) = (Instant::now(), Arc::clone(&self.target), self.container.clone());
+        let id = journal.open(target.upstream(), target.address(), &container, self.asked_by, &self.cause());
+        let (before, backend) = (target.tally(), target.backend_ref());
         let Some(_alone) = tools.at_work.enter(&container.id) else {
             log::info!("{}: another heal is running in its container", self.who());
-            journal.close(id, Outcome::Postponed, started.elapsed());
-            return Report { outcome: Outcome::Postponed, past: self.past, acted: false, id, asked_by: self.asked_by };
+            journal.close(id, LadderOutcome::Postponed, started.elapsed());
+            return LadderReport {
+                outcome: LadderOutcome::Postponed,
+                past: self.past,
+                acted: false,
+                id,
+                asked_by: self.asked_by,
+            };
         };
-        let held = patient.hold_out();
+        let held = target.hold_out();
         let ladder = async {
             self.drain(journal, id).await;
-            self.climb(surgeon, journal, id).await
+            self.climb(driver, journal, id).await
         };
-        let (logs, (outcome, acted)) = tokio::join!(surgeon.logs(&whom, &container), ladder);
+        let (logs, (outcome, acted)) = tokio::join!(driver.logs(&backend, &container), ladder);
         drop(held);
-        let (after, took) = (patient.tally(), started.elapsed());
+        let (after, took) = (target.tally(), started.elapsed());
         journal.edit(id, |entry| {
             entry.logs = shown(&logs);
             entry.requests_held = after.held.saturating_sub(before.held);
             entry.requests_failed = after.failed.saturating_sub(before.failed);
         });
         journal.close(id, outcome, took);
-        patient.count_ladder(outcome, took);
+        target.count_ladder(outcome, took);
         self.tell_end(outcome, took);
-        Report { outcome, past: self.past, acted, id, asked_by: self.asked_by }
+        LadderReport { outcome, past: self.past, acted, id, asked_by: self.asked_by }
     }
 
     /// The beginning of every line about this ladder.
     fn who(&self) -> String {
-        format!("heal backend {} ({})", self.patient.address(), self.container.name)
+        format!("heal backend {} ({})", self.target.address(), self.container.name)
     }
 
     fn cause(&self) -> String {
-        if self.patient.is_up() { "requested by an operator".to_owned() } else { self.patient.cause() }
+        if self.target.is_up() { "requested by an operator".to_owned() } else { self.target.cause() }
     }
 
     async fn drain(&self, journal: &Journal, id: u64) {
         let started = Instant::now();
-        let in_flight = self.patient.in_flight();
-        let (who, upstream) = (self.who(), self.patient.upstream());
+        let in_flight = self.target.in_flight();
+        let (who, upstream) = (self.who(), self.target.upstream());
         log::info!("{who}: starts: {}; out of rotation in {upstream}, draining {in_flight} requests", self.cause());
         // What hangs will not finish what it has; waiting would only keep it out for longer. Out it is since it is sick.
-        let since = self.patient.sick_since().map_or(started, |since| since.min(started));
-        let hangs = || self.patient.is_silent() && DRAIN_SILENT < since.elapsed();
-        while self.patient.in_flight() != 0 && started.elapsed() < self.spec.drain && !hangs() {
+        let since = self.target.sick_since().map_or(started, |since| since.min(started));
+        let hangs = || self.target.is_silent() && DRAIN_SILENT < since.elapsed();
+        while self.target.in_flight() != 0 && started.elapsed() < self.spec.drain && !hangs() {
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        let (left, took) = (self.patient.in_flight(), started.elapsed());
+        let (left, took) = (self.target.in_flight(), started.elapsed());
         if left != 0 {
             log::warn!("{who}: {left} requests still in flight after draining for {took:.1?}; they may be lost");
         }
@@ -134,29 +140,29 @@ impl Attempt {
         });
     }
 
-    async fn climb(&mut self, surgeon: &dyn Surgeon, journal: &Journal, id: u64) -> (Outcome, bool) {
-        let (mut steps, whom) = (self.spec.steps.clone(), self.patient.whom());
+    async fn climb(&mut self, driver: &dyn ContainerDriver, journal: &Journal, id: u64) -> (LadderOutcome, bool) {
+        let (mut steps, backend) = (self.spec.steps.clone(), self.target.backend_ref());
         if self.asked_by == AskedBy::Reload {
             steps.truncate(1);
         }
         let mut acted = false;
         for (index, step) in steps.iter().enumerate() {
             if self.is_done(acted) {
-                return (if acted { Outcome::Healed } else { Outcome::Recovered }, acted);
+                return (if acted { LadderOutcome::Healed } else { LadderOutcome::Recovered }, acted);
             }
             let place = format!("step {}/{} {step}", index + 1, steps.len());
             if let Some(why) = self.reason_to_skip(step, index, steps.len()) {
                 log::info!("{}: {place}: skipped: {why}", self.who());
                 journal.edit(id, |entry| entry.steps.push(skipped(step, &why)));
-                self.patient.count_step(step, StepResult::Skipped);
+                self.target.count_step(step, StepResult::Skipped);
                 continue;
             }
             let began = Instant::now();
-            let order = Order { whom: &whom, container: &self.container, index, step, limit: self.spec.timeout };
-            let result = surgeon.perform(&order).await;
+            let order = Order { backend: &backend, container: &self.container, index, step, limit: self.spec.timeout };
+            let result = driver.perform(&order).await;
             // A drill ends as a sickness would: a step that did not work leaves it to the next.
-            if matches!(result, Ok(Done { code: None | Some(0), .. })) {
-                self.patient.end_pretence();
+            if matches!(result, Ok(StepDone { code: None | Some(0), .. })) {
+                self.target.end_pretence();
             }
             if matches!(step, Step::Preset(Preset::GunicornReload)) && result.is_ok() {
                 self.past.reloaded = Some(Instant::now());
@@ -168,31 +174,31 @@ impl Attempt {
             }
             acted |= did_something(&result);
             let next = self.verify(&result, acted).await;
-            let word = if let Next::Passed(_) = next { StepResult::Helped } else { in_vain(step, &result) };
-            self.patient.count_step(step, word);
-            let after = if let Next::Passed(after) = next { Some(after) } else { None };
+            let word = if let AfterStep::Passed(_) = next { StepResult::Helped } else { in_vain(step, &result) };
+            self.target.count_step(step, word);
+            let after = if let AfterStep::Passed(after) = next { Some(after) } else { None };
             journal.edit(id, |entry| {
                 if let Some(last) = entry.steps.last_mut() {
                     (last.result, last.passed_after_ms) = (word, after.map(millis));
                 }
             });
             match next {
-                Next::Fails => {}
-                Next::Stop(outcome) => return (outcome, acted),
-                Next::Passed(after) => {
+                AfterStep::Fails => {}
+                AfterStep::Stop(outcome) => return (outcome, acted),
+                AfterStep::Passed(after) => {
                     log::info!("{}: {place}: the check passes after {:.2}s", self.who(), after.as_secs_f64());
-                    return (Outcome::Healed, acted);
+                    return (LadderOutcome::Healed, acted);
                 }
             }
         }
         let none_can_run = steps.iter().all(|step| self.past.unrunnable.contains(&step.to_string()));
-        (if none_can_run { Outcome::Unrunnable } else { Outcome::Failed }, acted)
+        (if none_can_run { LadderOutcome::Unrunnable } else { LadderOutcome::Failed }, acted)
     }
 
     /// True where the check passes already; a person who asks for a step gets one all the same.
     fn is_done(&self, acted: bool) -> bool {
         let wants_a_step = matches!(self.asked_by, AskedBy::Hand | AskedBy::Reload) && !acted;
-        self.patient.is_up() && !wants_a_step
+        self.target.is_up() && !wants_a_step
     }
 
     /// A second reload while the first still waits for hung workers does nothing for 26 s; the next step is quicker.
@@ -210,39 +216,39 @@ impl Attempt {
     }
 
     /// Asks the check, never the step, whether it helped.
-    async fn verify(&self, result: &Result<Done, ExecError>, acted: bool) -> Next {
+    async fn verify(&self, result: &Result<StepDone, ExecError>, acted: bool) -> AfterStep {
         let limit = match result {
-            Ok(Done { code: None | Some(0), .. }) => self.spec.verify,
+            Ok(StepDone { code: None | Some(0), .. }) => self.spec.verify,
             // Of one that was well the check says nothing about a step that says itself that it failed.
-            Ok(_) | Err(ExecError::TimedOut { .. }) if self.was_well => return Next::Fails,
+            Ok(_) | Err(ExecError::TimedOut { .. }) if self.was_well => return AfterStep::Fails,
             Ok(_) => self.spec.verify.min(VERIFY_FAILED),
-            Err(error) if error.is_elsewhere() && !acted => return Next::Stop(Outcome::Postponed),
+            Err(error) if error.is_elsewhere() && !acted => return AfterStep::Stop(LadderOutcome::Postponed),
             Err(error) if did_something_before_failing(error) => self.spec.verify.min(VERIFY_FAILED),
-            Err(_) => return Next::Fails,
+            Err(_) => return AfterStep::Fails,
         };
         let started = Instant::now();
         let wait = if self.was_well { RELOADING.min(limit) } else { Duration::ZERO };
         tokio::time::sleep(wait).await;
         while started.elapsed() < limit + wait {
-            if self.patient.is_leaving() {
-                return Next::Stop(Outcome::Left);
+            if self.target.is_leaving() {
+                return AfterStep::Stop(LadderOutcome::Left);
             }
-            // The result is counted by the check; what it makes of it is the verdict.
-            if self.patient.probe().await && self.patient.is_up() {
-                return Next::Passed(started.elapsed());
+            // The result is counted by the check; whether it is up then is what counts.
+            if self.target.probe().await && self.target.is_up() {
+                return AfterStep::Passed(started.elapsed());
             }
             tokio::time::sleep(PROBE_EVERY).await;
         }
-        Next::Fails
+        AfterStep::Fails
     }
 
-    fn tell_step(&self, place: &str, result: &Result<Done, ExecError>) {
+    fn tell_step(&self, place: &str, result: &Result<StepDone, ExecError>) {
         let who = self.who();
         match result {
-            Ok(Done { code: None | Some(0), took, .. }) => {
+            Ok(StepDone { code: None | Some(0), took, .. }) => {
                 log::info!("{who}: {place}: ok in {:.2}s", took.as_secs_f64());
             }
-            Ok(Done { code: Some(code), took, output }) => {
+            Ok(StepDone { code: Some(code), took, output }) => {
                 let (said, seconds) = (one_line(output), took.as_secs_f64());
                 log::warn!("{who}: {place}: exit code {code} in {seconds:.2}s: {said}");
             }
@@ -250,28 +256,28 @@ impl Attempt {
         }
     }
 
-    fn tell_end(&self, outcome: Outcome, took: Duration) {
+    fn tell_end(&self, outcome: LadderOutcome, took: Duration) {
         let (who, seconds) = (self.who(), took.as_secs_f64());
         match outcome {
-            Outcome::Healed => log::info!("{who}: healed in {seconds:.2}s, back in rotation"),
-            Outcome::Recovered => log::info!("{who}: recovered before any step ran"),
-            Outcome::Failed => {
+            LadderOutcome::Healed => log::info!("{who}: healed in {seconds:.2}s, back in rotation"),
+            LadderOutcome::Recovered => log::info!("{who}: recovered before any step ran"),
+            LadderOutcome::Failed => {
                 log::error!("{who}: failed: all steps tried in {seconds:.1}s, and the check still fails");
             }
-            Outcome::Unrunnable => log::error!("{who}: failed: no step can run in this container"),
-            Outcome::Postponed => log::warn!("{who}: postponed, will retry"),
-            Outcome::Left => log::info!("{who}: the backend left its upstream during the heal"),
-            Outcome::Running | Outcome::Interrupted => {}
+            LadderOutcome::Unrunnable => log::error!("{who}: failed: no step can run in this container"),
+            LadderOutcome::Postponed => log::warn!("{who}: postponed, will retry"),
+            LadderOutcome::Left => log::info!("{who}: the backend left its upstream during the heal"),
+            LadderOutcome::Running | LadderOutcome::Interrupted => {}
         }
     }
 }
 
 /// What a step came to that did not help.
-fn in_vain(step: &Step, result: &Result<Done, ExecError>) -> StepResult {
+fn in_vain(step: &Step, result: &Result<StepDone, ExecError>) -> StepResult {
     match (result, step) {
-        (Ok(Done { code: None | Some(0), .. }), _) => StepResult::InVain,
-        (Ok(Done { code: Some(1), .. }), Step::Exec(argv)) if matches_names(argv) => StepResult::NoMatch,
-        (Ok(Done { code: Some(preset::NO_PROCESS), .. }), Step::Preset(_)) => StepResult::NoMatch,
+        (Ok(StepDone { code: None | Some(0), .. }), _) => StepResult::InVain,
+        (Ok(StepDone { code: Some(1), .. }), Step::Exec(argv)) if matches_names(argv) => StepResult::NoMatch,
+        (Ok(StepDone { code: Some(preset::NO_PROCESS), .. }), Step::Preset(_)) => StepResult::NoMatch,
         (Ok(_), _) => StepResult::ExitCode,
         (Err(error), _) => StepResult::of_error(error),
     }
@@ -283,7 +289,7 @@ fn matches_names(argv: &[String]) -> bool {
     matches!(program, Some("pkill" | "killall" | "skill"))
 }
 
-fn did_something(result: &Result<Done, ExecError>) -> bool {
+fn did_something(result: &Result<StepDone, ExecError>) -> bool {
     match result {
         Ok(_) => true,
         Err(error) => did_something_before_failing(error),
@@ -294,10 +300,10 @@ fn did_something_before_failing(error: &ExecError) -> bool {
     matches!(error, ExecError::TimedOut { .. })
 }
 
-fn step_entry(step: &Step, result: &Result<Done, ExecError>, took: Duration) -> StepEntry {
+fn step_entry(step: &Step, result: &Result<StepDone, ExecError>, took: Duration) -> StepEntry {
     let (outcome, code, output) = match result {
-        Ok(Done { code: None | Some(0), output, .. }) => ("ok".to_owned(), Some(0), shown(output)),
-        Ok(Done { code: Some(code), output, .. }) => (format!("exit {code}"), Some(*code), shown(output)),
+        Ok(StepDone { code: None | Some(0), output, .. }) => ("ok".to_owned(), Some(0), shown(output)),
+        Ok(StepDone { code: Some(code), output, .. }) => (format!("exit {code}"), Some(*code), shown(output)),
         Err(error) => (error.to_string(), None, String::new()),
     };
     let result = in_vain(step, result);
@@ -333,5 +339,5 @@ fn one_line(output: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "attempt_tests.rs"]
+#[path = "ladder_tests.rs"]
 mod tests;

@@ -16,12 +16,12 @@ const STEP: Duration = Duration::from_millis(20);
 
 /// The slowest of late: what is slower counts at once, for a probe in steps, and is forgotten by and by.
 #[derive(Debug, Default)]
-pub struct Patience {
+pub struct Latencies {
     probe_us: AtomicU64,
     answer_ms: AtomicU64,
 }
 
-impl Patience {
+impl Latencies {
     /// A probe passed while nothing was queued before it.
     pub fn probe_passed(&self, took: Duration) {
         let before = self.probe_us.load(Ordering::Relaxed);
@@ -71,36 +71,36 @@ mod tests {
     #[test]
     fn a_probe_may_take_several_times_what_they_took_lately() {
         let (ms, usual) = (Duration::from_millis, Duration::from_secs(2));
-        let patience = Patience::default();
-        assert_eq!(patience.hurried(usual), usual, "nothing is known");
-        patience.probe_passed(ms(5));
-        assert_eq!(patience.hurried(usual), ms(200));
-        patience.probe_passed(ms(900));
-        assert_eq!(patience.hurried(usual), ms(200), "one alone");
-        (0..3).for_each(|_| patience.probe_passed(ms(160)));
-        assert_eq!(patience.hurried(usual), ms(640), "some of them");
-        (0..3).for_each(|_| patience.probe_passed(ms(900)));
-        assert_eq!(patience.hurried(usual), usual);
-        assert_eq!(patience.hurried(ms(80)), ms(80));
-        assert_eq!(Patience::of(&patience).hurried(usual), usual, "the next generation knows it too");
+        let latencies = Latencies::default();
+        assert_eq!(latencies.hurried(usual), usual, "nothing is known");
+        latencies.probe_passed(ms(5));
+        assert_eq!(latencies.hurried(usual), ms(200));
+        latencies.probe_passed(ms(900));
+        assert_eq!(latencies.hurried(usual), ms(200), "one alone");
+        (0..3).for_each(|_| latencies.probe_passed(ms(160)));
+        assert_eq!(latencies.hurried(usual), ms(640), "some of them");
+        (0..3).for_each(|_| latencies.probe_passed(ms(900)));
+        assert_eq!(latencies.hurried(usual), usual);
+        assert_eq!(latencies.hurried(ms(80)), ms(80));
+        assert_eq!(Latencies::of(&latencies).hurried(usual), usual, "the next generation knows it too");
         for _ in 0..100 {
-            patience.probe_passed(ms(5));
+            latencies.probe_passed(ms(5));
         }
-        assert_eq!(patience.hurried(usual), ms(200));
-        let slow = Patience::default();
+        assert_eq!(latencies.hurried(usual), ms(200));
+        let slow = Latencies::default();
         slow.probe_passed(ms(450));
         assert_eq!(slow.hurried(usual), ms(1_800), "the first counts whole");
     }
 
     #[test]
     fn slow_answers_are_remembered_for_a_while() {
-        let patience = Patience::default();
-        patience.answered(Duration::from_secs(3));
-        patience.answered(Duration::from_secs(1));
-        assert_eq!(patience.slowest_answer(), Duration::from_secs(3));
-        (0..14).for_each(|_| patience.forget());
-        assert!(patience.slowest_answer() < Duration::from_millis(1_500));
-        (0..60).for_each(|_| patience.forget());
-        assert!(patience.slowest_answer() < Duration::from_millis(100));
+        let latencies = Latencies::default();
+        latencies.answered(Duration::from_secs(3));
+        latencies.answered(Duration::from_secs(1));
+        assert_eq!(latencies.slowest_answer(), Duration::from_secs(3));
+        (0..14).for_each(|_| latencies.forget());
+        assert!(latencies.slowest_answer() < Duration::from_millis(1_500));
+        (0..60).for_each(|_| latencies.forget());
+        assert!(latencies.slowest_answer() < Duration::from_millis(100));
     }
 }

@@ -2,31 +2,31 @@
 
 use std::sync::Arc;
 
-use super::patient::{Patient, Pool, key};
 use super::policy::{Definition, Reason};
-use super::state::Rounds;
+use super::state::HealState;
+use super::world::{HealPool, HealTarget, key};
 
-impl Rounds {
+impl HealState {
     /// Takes note of every backend that has passed its check, once for each configuration.
-    pub(super) fn note_passes(&mut self, pools: &[Pool]) {
-        for (pool, patient) in pools.iter().flat_map(|pool| pool.patients.iter().map(move |one| (pool, one))) {
-            let Some(case) = self.cases.get_mut(&key(patient)).filter(|case| !case.has_passed) else { continue };
-            if !patient.has_passed() {
+    pub(super) fn note_passes(&mut self, pools: &[HealPool]) {
+        for (pool, target) in pools.iter().flat_map(|pool| pool.targets.iter().map(move |one| (pool, one))) {
+            let Some(known) = self.backends.get_mut(&key(target)).filter(|known| !known.has_passed) else { continue };
+            if !target.has_passed() {
                 continue;
             }
-            case.has_passed = true;
-            let definition = Definition::of(&pool.spec, patient.address().port());
+            known.has_passed = true;
+            let definition = Definition::of(&pool.spec, target.address().port());
             if definition.is_some_and(|definition| self.tools.journal.prove(&definition)) {
                 // Its siblings may be healed now, and wait no longer.
-                let siblings = self.cases.iter_mut().filter(|((upstream, _), _)| *upstream == pool.spec.name);
-                siblings.for_each(|(_, case)| case.ask_at = None);
+                let siblings = self.backends.iter_mut().filter(|((upstream, _), _)| *upstream == pool.spec.name);
+                siblings.for_each(|(_, known)| known.ask_at = None);
             }
         }
     }
 
     /// The file has changed: whoever passed did so under another definition, perhaps.
-    pub(super) fn forget_passes(&mut self, pools: &[Pool]) {
-        self.cases.values_mut().for_each(|case| case.has_passed = false);
+    pub(super) fn forget_passes(&mut self, pools: &[HealPool]) {
+        self.backends.values_mut().for_each(|known| known.has_passed = false);
         let is_in_force = |definition: &Definition| {
             pools.iter().any(|pool| Definition::of(&pool.spec, definition.port).as_ref() == Some(definition))
         };
@@ -34,8 +34,8 @@ impl Rounds {
     }
 
     /// The definition of a sick backend, where nobody has passed its check.
-    pub(super) fn unproven(&self, pool: &Pool, patient: &Arc<dyn Patient>) -> Option<Definition> {
-        let definition = Definition::of(&pool.spec, patient.address().port()).filter(|_| patient.is_sick())?;
+    pub(super) fn unproven(&self, pool: &HealPool, target: &Arc<dyn HealTarget>) -> Option<Definition> {
+        let definition = Definition::of(&pool.spec, target.address().port()).filter(|_| target.is_sick())?;
         (!self.tools.journal.is_proven(&definition)).then_some(definition)
     }
 
@@ -50,5 +50,5 @@ impl Rounds {
 }
 
 #[cfg(test)]
-#[path = "proof_tests.rs"]
+#[path = "passes_tests.rs"]
 mod tests;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::super::fakes::{FakePatient, FakeSurgeon, FakeWard, container, done, heal};
+use super::super::fakes::{FakeDriver, FakeTarget, FakeWorld, container, done, heal};
 use super::super::tools::AtWork;
 use super::*;
 use crate::docker::{ContainerName, ContainerState, DockerError};
@@ -20,32 +20,32 @@ fn missing() -> ExecError {
 }
 
 struct Ran {
-    report: Report,
+    report: LadderReport,
     performed: Vec<String>,
     journal: Arc<Journal>,
 }
 
-fn tools(surgeon: &Arc<FakeSurgeon>, journal: &Arc<Journal>) -> HealTools {
+fn tools(driver: &Arc<FakeDriver>, journal: &Arc<Journal>) -> HealTools {
     HealTools {
-        ward: FakeWard::new(vec![]),
-        surgeon: Arc::clone(surgeon) as Arc<dyn Surgeon>,
+        world: FakeWorld::new(vec![]),
+        driver: Arc::clone(driver) as Arc<dyn ContainerDriver>,
         journal: Arc::clone(journal),
         at_work: AtWork::default(),
     }
 }
 
-/// Runs a ladder of three steps, whose results are given, on a patient that comes up when `cure` is done.
-async fn run(results: Vec<Result<Done, ExecError>>, cure: Option<&'static str>, reloaded: Option<Instant>) -> Ran {
-    let patient = FakePatient::sick("backend", "10.0.0.1:80");
-    let seen = Arc::clone(&patient);
-    let surgeon = Arc::new(FakeSurgeon::new(results, move |step| {
+/// Runs a ladder of three steps, whose results are given, on a target that comes up when `helps` is done.
+async fn run(results: Vec<Result<StepDone, ExecError>>, helps: Option<&'static str>, reloaded: Option<Instant>) -> Ran {
+    let target = FakeTarget::sick("backend", "10.0.0.1:80");
+    let seen = Arc::clone(&target);
+    let driver = Arc::new(FakeDriver::new(results, move |step| {
         assert!(seen.is_held(), "a step is run on a backend that is in rotation");
-        if cure.is_some_and(|cure| step.to_string() == cure) {
+        if helps.is_some_and(|helps| step.to_string() == helps) {
             seen.set_up(true);
         }
     }));
-    let attempt = Attempt {
-        patient: Arc::clone(&patient) as Arc<dyn Patient>,
+    let ladder = Ladder {
+        target: Arc::clone(&target) as Arc<dyn HealTarget>,
         container: container("backend-1"),
         spec: heal(steps()),
         asked_by: AskedBy::Policy,
@@ -53,18 +53,18 @@ async fn run(results: Vec<Result<Done, ExecError>>, cure: Option<&'static str>, 
         was_well: false,
     };
     let journal = Arc::<Journal>::default();
-    let report = attempt.run(&tools(&surgeon, &journal)).await;
-    assert!(!patient.is_held(), "it is let back whatever came of it");
-    Ran { report, performed: surgeon.performed(), journal }
+    let report = ladder.run(&tools(&driver, &journal)).await;
+    assert!(!target.is_held(), "it is let back whatever came of it");
+    Ran { report, performed: driver.performed(), journal }
 }
 
 #[tokio::test]
 async fn the_first_step_that_makes_the_check_pass_is_the_last() {
-    for (cure, count) in [("gunicorn reload", 1), ("gunicorn kill workers", 2), ("restart container", 3)] {
-        let ran = run(vec![], Some(cure), None).await;
-        assert_eq!((ran.report.outcome, ran.performed.len()), (Outcome::Healed, count), "{cure}");
+    for (helps, count) in [("gunicorn reload", 1), ("gunicorn kill workers", 2), ("restart container", 3)] {
+        let ran = run(vec![], Some(helps), None).await;
+        assert_eq!((ran.report.outcome, ran.performed.len()), (LadderOutcome::Healed, count), "{helps}");
         let entry = &ran.journal.entries()[0];
-        assert_eq!((entry.result, entry.steps.len()), (Outcome::Healed, count));
+        assert_eq!((entry.result, entry.steps.len()), (LadderOutcome::Healed, count));
         let (last, before) = entry.steps.split_last().unwrap();
         assert!(last.passed_after_ms.is_some() && before.iter().all(|step| step.passed_after_ms.is_none()));
     }
@@ -73,11 +73,11 @@ async fn the_first_step_that_makes_the_check_pass_is_the_last() {
 #[tokio::test]
 async fn success_is_the_checks_word_not_the_commands() {
     let ran = run(vec![], None, None).await;
-    assert_eq!((ran.report.outcome, ran.performed.len()), (Outcome::Failed, 3));
+    assert_eq!((ran.report.outcome, ran.performed.len()), (LadderOutcome::Failed, 3));
     assert!(ran.report.acted);
     // And a command that says it failed may have helped.
     let ran = run(vec![done(1)], Some("gunicorn reload"), None).await;
-    assert_eq!((ran.report.outcome, ran.performed.len()), (Outcome::Healed, 1));
+    assert_eq!((ran.report.outcome, ran.performed.len()), (LadderOutcome::Healed, 1));
     assert_eq!(ran.journal.entries()[0].steps[0].outcome, "exit 1");
 }
 
@@ -85,23 +85,23 @@ async fn success_is_the_checks_word_not_the_commands() {
 async fn missing_programs_are_skipped_without_waiting() {
     let started = Instant::now();
     let ran = run(vec![Err(missing()), Err(missing()), Err(missing())], None, None).await;
-    assert_eq!((ran.report.outcome, ran.report.acted), (Outcome::Unrunnable, false));
+    assert_eq!((ran.report.outcome, ran.report.acted), (LadderOutcome::Unrunnable, false));
     assert!(started.elapsed() < Duration::from_millis(45), "no step was verified");
     let ran = run(vec![Err(missing())], Some("gunicorn kill workers"), None).await;
-    assert_eq!((ran.report.outcome, ran.performed.len()), (Outcome::Healed, 2));
+    assert_eq!((ran.report.outcome, ran.performed.len()), (LadderOutcome::Healed, 2));
     // In that container it is not tried again.
     assert_eq!(ran.report.past.unrunnable, ["gunicorn reload".to_owned()].into());
-    let attempt = Attempt {
-        patient: FakePatient::sick("backend", "10.0.0.1:80"),
+    let ladder = Ladder {
+        target: FakeTarget::sick("backend", "10.0.0.1:80"),
         container: container("backend-1"),
         spec: heal(steps()),
         asked_by: AskedBy::Policy,
         past: ran.report.past,
         was_well: false,
     };
-    let (surgeon, journal) = (Arc::new(FakeSurgeon::new(vec![], |_| {})), Arc::<Journal>::default());
-    attempt.run(&tools(&surgeon, &journal)).await;
-    assert_eq!(surgeon.performed(), ["gunicorn kill workers in backend-1", "restart container in backend-1"]);
+    let (driver, journal) = (Arc::new(FakeDriver::new(vec![], |_| {})), Arc::<Journal>::default());
+    ladder.run(&tools(&driver, &journal)).await;
+    assert_eq!(driver.performed(), ["gunicorn kill workers in backend-1", "restart container in backend-1"]);
     assert_eq!(journal.entries()[0].steps[0].result, StepResult::Skipped);
 }
 
@@ -154,13 +154,13 @@ async fn a_container_that_docker_holds_burns_no_attempt() {
         let ran = run(vec![Err(error.clone())], None, None).await;
         assert_eq!(
             (ran.report.outcome, ran.report.acted, ran.performed.len()),
-            (Outcome::Postponed, false, 1),
+            (LadderOutcome::Postponed, false, 1),
             "{error}"
         );
     }
     // After a step was run, it counts.
     let ran = run(vec![done(0), Err(ExecError::Gone(name()))], None, None).await;
-    assert_eq!((ran.report.outcome, ran.report.acted), (Outcome::Failed, true));
+    assert_eq!((ran.report.outcome, ran.report.acted), (LadderOutcome::Failed, true));
 }
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn a_hanging_step_escalates() {
     };
     let busy = ExecError::Busy { command: "pm2".into(), container: name() };
     let ran = run(vec![Err(hung), Err(busy)], Some("restart container"), None).await;
-    assert_eq!((ran.report.outcome, ran.performed.len()), (Outcome::Healed, 3));
+    assert_eq!((ran.report.outcome, ran.performed.len()), (LadderOutcome::Healed, 3));
 }
 
 #[tokio::test]
@@ -192,10 +192,10 @@ async fn a_second_reload_within_half_a_minute_is_not_sent() {
 
 #[tokio::test]
 async fn requests_in_flight_are_waited_for_but_not_for_ever() {
-    let patient = FakePatient::sick("backend", "10.0.0.1:80");
-    patient.in_flight.store(2, Ordering::SeqCst);
-    let attempt = Attempt {
-        patient: Arc::clone(&patient) as Arc<dyn Patient>,
+    let target = FakeTarget::sick("backend", "10.0.0.1:80");
+    target.in_flight.store(2, Ordering::SeqCst);
+    let ladder = Ladder {
+        target: Arc::clone(&target) as Arc<dyn HealTarget>,
         container: container("backend-1"),
         spec: HealSpec { drain: Duration::from_millis(60), ..heal(vec![Step::Restart]) },
         asked_by: AskedBy::Policy,
@@ -203,9 +203,9 @@ async fn requests_in_flight_are_waited_for_but_not_for_ever() {
         was_well: false,
     };
     let journal = Arc::<Journal>::default();
-    let busy = Arc::clone(&patient);
-    let surgeon = Arc::new(FakeSurgeon::new(vec![], move |_| busy.set_up(true)));
-    attempt.run(&tools(&surgeon, &journal)).await;
+    let busy = Arc::clone(&target);
+    let driver = Arc::new(FakeDriver::new(vec![], move |_| busy.set_up(true)));
+    ladder.run(&tools(&driver, &journal)).await;
     let entry = &journal.entries()[0];
     assert_eq!((entry.in_flight, entry.in_flight_after_drain), (2, 2));
     assert!((60..500).contains(&entry.drain_ms), "{} ms", entry.drain_ms);
@@ -213,43 +213,43 @@ async fn requests_in_flight_are_waited_for_but_not_for_ever() {
 
 #[tokio::test]
 async fn what_recovers_or_leaves_by_itself_is_left_alone() {
-    let patient = FakePatient::up("backend", "10.0.0.1:80");
-    let attempt = |patient: &Arc<FakePatient>| Attempt {
-        patient: Arc::clone(patient) as Arc<dyn Patient>,
+    let target = FakeTarget::up("backend", "10.0.0.1:80");
+    let ladder = |target: &Arc<FakeTarget>| Ladder {
+        target: Arc::clone(target) as Arc<dyn HealTarget>,
         container: container("backend-1"),
         spec: heal(steps()),
         asked_by: AskedBy::Policy,
         past: Past::default(),
         was_well: false,
     };
-    let surgeon = Arc::new(FakeSurgeon::new(vec![], |_| {}));
-    let report = attempt(&patient).run(&tools(&surgeon, &Arc::default())).await;
-    assert_eq!((report.outcome, report.acted, surgeon.performed().len()), (Outcome::Recovered, false, 0));
+    let driver = Arc::new(FakeDriver::new(vec![], |_| {}));
+    let report = ladder(&target).run(&tools(&driver, &Arc::default())).await;
+    assert_eq!((report.outcome, report.acted, driver.performed().len()), (LadderOutcome::Recovered, false, 0));
 
-    let patient = FakePatient::sick("backend", "10.0.0.1:80");
-    patient.leaving.store(true, Ordering::SeqCst);
-    let report = attempt(&patient).run(&tools(&surgeon, &Arc::default())).await;
-    assert_eq!((report.outcome, surgeon.performed().len()), (Outcome::Left, 1));
+    let target = FakeTarget::sick("backend", "10.0.0.1:80");
+    target.leaving.store(true, Ordering::SeqCst);
+    let report = ladder(&target).run(&tools(&driver, &Arc::default())).await;
+    assert_eq!((report.outcome, driver.performed().len()), (LadderOutcome::Left, 1));
 }
 
 #[tokio::test]
 async fn dropping_a_ladder_lets_requests_back() {
     let ran = run(vec![], None, None);
     assert!(tokio::time::timeout(Duration::from_millis(20), ran).await.is_err());
-    let patient = FakePatient::sick("backend", "10.0.0.1:80");
-    patient.in_flight.store(1, Ordering::SeqCst);
-    let attempt = Attempt {
-        patient: Arc::clone(&patient) as Arc<dyn Patient>,
+    let target = FakeTarget::sick("backend", "10.0.0.1:80");
+    target.in_flight.store(1, Ordering::SeqCst);
+    let ladder = Ladder {
+        target: Arc::clone(&target) as Arc<dyn HealTarget>,
         container: container("backend-1"),
         spec: HealSpec { drain: Duration::from_secs(60), ..heal(steps()) },
         asked_by: AskedBy::Policy,
         past: Past::default(),
         was_well: false,
     };
-    let (surgeon, journal) = (Arc::new(FakeSurgeon::new(vec![], |_| {})), Arc::<Journal>::default());
-    assert!(tokio::time::timeout(Duration::from_millis(20), attempt.run(&tools(&surgeon, &journal))).await.is_err());
-    assert!(!patient.is_held());
-    assert_eq!(patient.probes.load(Ordering::SeqCst), 0);
+    let (driver, journal) = (Arc::new(FakeDriver::new(vec![], |_| {})), Arc::<Journal>::default());
+    assert!(tokio::time::timeout(Duration::from_millis(20), ladder.run(&tools(&driver, &journal))).await.is_err());
+    assert!(!target.is_held());
+    assert_eq!(target.probes.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]
@@ -260,35 +260,37 @@ async fn of_one_that_was_well_a_step_that_failed_is_not_said_to_have_helped() {
         limit: Duration::from_secs(1),
         output: String::new(),
     };
-    for (result, outcome) in [(done(0), Outcome::Healed), (done(1), Outcome::Failed), (Err(hung), Outcome::Failed)] {
-        let patient = FakePatient::up("backend", "10.0.0.1:80");
-        let attempt = Attempt {
-            patient: Arc::clone(&patient) as Arc<dyn Patient>,
+    for (result, outcome) in
+        [(done(0), LadderOutcome::Healed), (done(1), LadderOutcome::Failed), (Err(hung), LadderOutcome::Failed)]
+    {
+        let target = FakeTarget::up("backend", "10.0.0.1:80");
+        let ladder = Ladder {
+            target: Arc::clone(&target) as Arc<dyn HealTarget>,
             container: container("backend-1"),
             spec: heal(steps()),
             asked_by: AskedBy::Reload,
             past: Past::default(),
             was_well: true,
         };
-        let (surgeon, journal) = (Arc::new(FakeSurgeon::new(vec![result], |_| {})), Arc::<Journal>::default());
-        let report = attempt.run(&tools(&surgeon, &journal)).await;
-        assert_eq!((report.outcome, surgeon.performed().len()), (outcome, 1));
+        let (driver, journal) = (Arc::new(FakeDriver::new(vec![result], |_| {})), Arc::<Journal>::default());
+        let report = ladder.run(&tools(&driver, &journal)).await;
+        assert_eq!((report.outcome, driver.performed().len()), (outcome, 1));
     }
 }
 
 #[tokio::test]
 async fn one_container_has_one_ladder_at_a_time() {
-    let attempt = || Attempt {
-        patient: FakePatient::sick("backend", "10.0.0.1:80"),
+    let ladder = || Ladder {
+        target: FakeTarget::sick("backend", "10.0.0.1:80"),
         container: container("backend-1"),
         spec: heal(steps()),
         asked_by: AskedBy::Hand,
         past: Past::default(),
         was_well: false,
     };
-    let (surgeon, journal) = (Arc::new(FakeSurgeon::new(vec![], |_| {})), Arc::<Journal>::default());
-    let tools = tools(&surgeon, &journal);
-    let (first, second) = tokio::join!(attempt().run(&tools), attempt().run(&tools));
-    assert_eq!((first.outcome, second.outcome, second.acted), (Outcome::Failed, Outcome::Postponed, false));
-    assert_eq!(attempt().run(&tools).await.outcome, Outcome::Failed, "and another when that has ended");
+    let (driver, journal) = (Arc::new(FakeDriver::new(vec![], |_| {})), Arc::<Journal>::default());
+    let tools = tools(&driver, &journal);
+    let (first, second) = tokio::join!(ladder().run(&tools), ladder().run(&tools));
+    assert_eq!((first.outcome, second.outcome, second.acted), (LadderOutcome::Failed, LadderOutcome::Postponed, false));
+    assert_eq!(ladder().run(&tools).await.outcome, LadderOutcome::Failed, "and another when that has ended");
 }
