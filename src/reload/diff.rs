@@ -145,8 +145,8 @@ fn hook(journal: &JournalSpec) -> String {
 
 /// What of the site half changed: `1 upstream changed (backend), 1 route added (/x)`; `nothing changed` when equal.
 pub fn summary(old: &Site, new: &Site) -> String {
-    // Listeners and hosts are made of the routes.
-    let Site { listeners: _, hosts: _, routes, upstreams, trusted_proxies } = old;
+    // Listeners, hosts and locations are made of the routes.
+    let Site { listeners: _, hosts: _, locations: _, routes, upstreams, trusted_proxies } = old;
     let mut parts = Vec::new();
     compare(&mut parts, "upstream", upstreams, &new.upstreams);
     let (before, after) = (by_label(old), by_label(new));

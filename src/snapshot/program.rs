@@ -2,22 +2,18 @@
 
 use std::sync::Arc;
 
-use crate::config::model::{HostId, Route, RouteId, Site, VirtualHost};
+use crate::config::model::{HostId, Location, Route, RouteId, Site, VirtualHost};
 use crate::filter::Cors;
 use crate::routing::{NameTable, PathTable, caseless};
 
 /// What requests run through, see `plan::Walk`.
 pub struct Program {
     listeners: Vec<Arc<NameTable>>,
-    hosts: Vec<Host>,
+    hosts: Vec<VirtualHost>,
+    /// By the number of the set of locations.
+    paths: Vec<PathTable>,
     routes: Vec<ProgramRoute>,
     folded: Option<Folded>,
-}
-
-/// A virtual host.
-struct Host {
-    paths: PathTable,
-    own: RouteId,
 }
 
 /// A route and what is made of its texts.
@@ -30,8 +26,8 @@ pub struct ProgramRoute {
 
 /// The routes as a service finds them that knows no capitals; there where any route asks an auth upstream.
 struct Folded {
-    /// With paths in small letters, by virtual host.
-    hosts: Vec<PathTable>,
+    /// With paths in small letters, by the number of the set of locations.
+    paths: Vec<PathTable>,
     /// A route that asks has capitals, so that a path without any may be meant for it.
     has_capitals: bool,
 }
@@ -47,7 +43,6 @@ impl Program {
                 _ => Arc::new(NameTable::new(&listener.names)),
             });
         }
-        let host = |host: &VirtualHost| Host { paths: PathTable::of(&host.locations), own: host.own };
         let route = |spec: &Arc<Route>| ProgramRoute {
             spec: Arc::clone(spec),
             cors: spec.response.cors.as_deref().map(|cors| Arc::new(Cors::new(cors))),
@@ -55,7 +50,8 @@ impl Program {
         let asks = site.routes.iter().any(|route| route.auth().is_some());
         Self {
             listeners,
-            hosts: site.hosts.iter().map(host).collect(),
+            hosts: site.hosts.clone(),
+            paths: site.locations.iter().map(|locations| PathTable::of(locations)).collect(),
             routes: site.routes.iter().map(route).collect(),
             folded: asks.then(|| Folded::new(site)),
         }
@@ -69,7 +65,12 @@ impl Program {
 
     /// The route of a path in normal form; `None` where no location of the virtual host takes it.
     pub fn find(&self, host: HostId, path: &str) -> Option<RouteId> {
-        self.hosts.get(place(host.0))?.paths.find(path)
+        self.find_in(&self.paths, host, path)
+    }
+
+    fn find_in(&self, tables: &[PathTable], host: HostId, path: &str) -> Option<RouteId> {
+        let sets = self.hosts.get(place(host.0))?.locations.iter();
+        sets.filter_map(|set| tables.get(place(set.0))).find_map(|table| table.find(path))
     }
 
     /// What takes requests of a virtual host that no location does.
@@ -99,7 +100,7 @@ impl Program {
 
     /// The route of a path to a service that knows no capitals; of routes that are one then, the one that asks.
     pub fn find_caseless(&self, host: HostId, path: &str) -> Option<RouteId> {
-        self.folded.as_ref()?.hosts.get(place(host.0))?.find(&caseless(path))
+        self.find_in(&self.folded.as_ref()?.paths, host, &caseless(path))
     }
 }
 
@@ -107,9 +108,8 @@ impl Folded {
     fn new(site: &Site) -> Self {
         let asks = |id: RouteId| site.routes.get(place(id.0)).is_some_and(|route| route.auth().is_some());
         let mut has_capitals = false;
-        let host = |host: &VirtualHost| {
-            let mut small: Vec<_> = host
-                .locations
+        let table = |locations: &Vec<Location>| {
+            let mut small: Vec<_> = locations
                 .iter()
                 .map(|location| {
                     let text = caseless(&location.text);
@@ -121,8 +121,8 @@ impl Folded {
             small.sort_by_key(|(_, _, route)| asks(*route));
             PathTable::new(small.iter().map(|(text, matches, route)| (text.as_str(), *matches, *route)))
         };
-        let hosts = site.hosts.iter().map(host).collect();
-        Self { hosts, has_capitals }
+        let paths = site.locations.iter().map(table).collect();
+        Self { paths, has_capitals }
     }
 }
 

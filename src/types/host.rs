@@ -36,6 +36,15 @@ impl HostPattern {
     }
 }
 
+impl HostPattern {
+    /// The wildcards that cover it and are wider, the longest first: `*.b.c` and `*.c` for `a.b.c`.
+    pub fn wider(&self) -> Vec<Self> {
+        let (Self::Exact(name) | Self::Suffix(name)) = self;
+        let dots = name.match_indices('.').map(|(start, _)| start).filter(|&start| start != 0);
+        dots.map(|start| Self::Suffix(name[start..].into())).collect()
+    }
+}
+
 /// Labels of letters, digits, `-` and `_` (compose service names have them), 253 characters at most.
 pub(super) fn is_host_name(text: &str) -> bool {
     let label = |label: &str| {
@@ -58,6 +67,16 @@ impl fmt::Display for HostPattern {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn wider_wildcards_are_those_of_fewer_labels() {
+        let wider = |text: &str| -> Vec<_> {
+            HostPattern::parse(text).unwrap().wider().iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(wider("a.b.c"), ["*.b.c", "*.c"]);
+        assert_eq!(wider("*.b.c"), ["*.c"]);
+        assert_eq!(wider("localhost"), [] as [String; 0]);
+    }
 
     #[test]
     fn hosts_are_names_addresses_or_a_leading_wildcard() {

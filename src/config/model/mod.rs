@@ -14,7 +14,7 @@ pub use process::{
     AccessLog, DockerSpec, JournalFile, JournalSpec, LaneChoice, LimitsSpec, LogSpec, ProcessSpec, SidecarSpec, Threads,
 };
 pub use route::{AuthSpec, Content, CorsSpec, ErrorFormat, Gate, Origins, Proxy, ResponseEdits, Route, UriRule};
-pub use site::{HostId, Listener, Location, Names, PathMatch, RouteId, Site, VirtualHost};
+pub use site::{HostId, Listener, Location, LocationsId, Names, PathMatch, RouteId, Site, VirtualHost};
 pub use upstream::{
     Balance, CheckKind, CheckSpec, Protocol, RetryOn, RetrySpec, ServerSpec, StatusRanges, Timeouts, UpstreamSpec,
 };

@@ -19,6 +19,10 @@ pub struct RouteId(pub u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HostId(pub u32);
 
+/// The number of a set of locations in [`Site::locations`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LocationsId(pub u32);
+
 /// Everything that a reload may change.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Site {
@@ -26,6 +30,8 @@ pub struct Site {
     pub listeners: Vec<Listener>,
     /// Found by the name a request asks for. Never empty.
     pub hosts: Vec<VirtualHost>,
+    /// Found by the path. No two of a set match the same; virtual hosts may have sets in common.
+    pub locations: Vec<Vec<Location>>,
     /// Flat, found by number. Those of the file come in its order, and no two of them have the same host and path.
     pub routes: Vec<Arc<Route>>,
     /// Every upstream by name. Those that routes lead to are among them; one without a route is watched and healed only.
@@ -56,13 +62,13 @@ pub struct Names {
 /// The routes of one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VirtualHost {
-    /// No two match the same.
-    pub locations: Vec<Location>,
+    /// The first of these sets that takes a path counts.
+    pub locations: Vec<LocationsId>,
     /// What takes a request that no location does.
     pub own: RouteId,
 }
 
-/// Some paths of a virtual host, in normal form, and the route that takes them. An exact one wins over prefixes, the longer
+/// Some paths, in normal form, and the route that takes them. An exact one wins over prefixes, the longer
 /// prefix over the shorter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
