@@ -89,7 +89,7 @@ async fn the_doctor_says_where_they_would_do_harm_or_nothing() {
     #[rustfmt::skip]
     let rows = [
         (gunicorn, exec("pkill -HUP gunicorn"),                    Doubtful, "use `heal: gunicorn` to spare them"),
-        (gunicorn, Step::Preset(Preset::GunicornReload),           Works,    "gunicorn runs"),
+        (gunicorn, Step::Preset(Preset::GunicornReload),           Works,    "gunicorn is running"),
         (gunicorn, Step::Preset(Preset::UvicornReload),            Broken,   "uvicorn is not running"),
         (gunicorn, Step::Preset(Preset::Pm2Reload("app".into())),  Broken,   "the PM2 daemon is not running"),
         (gunicorn, exec("systemctl restart mysql"),                Broken,   "not in this image"),

@@ -179,8 +179,8 @@ async fn only_containers_of_the_upstreams_own_servers_are_touched() {
     perform(&driver, &backend_ref(backend.address(80), "backend:80"), 0, &step).await.unwrap();
     assert_eq!(backend.shell("ls /healed"), "/healed");
     for (address, said) in [
-        (database.address(80), "none of its servers"),
-        (stranger.address(80), "belongs to the compose project"),
+        (database.address(80), "not one of its servers"),
+        (stranger.address(80), "belongs to the Compose project"),
         (backend.address(22), "none of its servers has port 22"),
         ("10.255.255.1:80".parse().unwrap(), "has the address"),
     ] {
