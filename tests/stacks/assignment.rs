@@ -118,7 +118,7 @@ async fn rows_and_counts(project: &Project) {
 
 async fn scaling_costs_nothing(project: &Project) {
     let log = || project.log("edge");
-    let load = || Load::start(project.front(), "/", 50);
+    let load = |part: u32| Load::start(project.front(), "/", 50 / part);
     let outcome = calm::costs(0, "assignment scaled 1→3→1", log, load, async || {
         for count in [3, 1] {
             project.compose(&["up", "-d", "--no-build", "--scale", &format!("backend={count}")]);

@@ -387,9 +387,9 @@ impl Drop for Cluster {
 }
 
 /// Three of the page's files for one list of notes, as a browser asks.
-fn load(to: SocketAddr) -> Load {
+fn load(to: SocketAddr, part: u32) -> Load {
     let paths = ["/", "/", "/", "/api/notes/"];
-    Load::of(RATE, move |count| question(Method::GET, to, paths[count % paths.len()], ""))
+    Load::of(RATE / part, move |count| question(Method::GET, to, paths[count % paths.len()], ""))
 }
 
 fn address_of(container: &str) -> IpAddr {
@@ -413,7 +413,8 @@ fn exec(pod: &Pod, command: &[&str]) -> Result<String, String> {
 async fn costs_nothing(cluster: &mut Cluster, what: &str, mut doing: impl AsyncFnMut(&mut Cluster)) -> Outcome {
     let (edge, to) = (cluster.edge().container, cluster.front());
     let log = || text(&Command::new("docker").args(["logs", &edge]).output().unwrap().stderr);
-    calm::costs(0, &format!("kubernetes: {what}"), log, || load(to), async || doing(&mut *cluster).await).await
+    calm::costs(0, &format!("kubernetes: {what}"), log, |part| load(to, part), async || doing(&mut *cluster).await)
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -490,7 +491,7 @@ async fn scaling_and_rolling_cost_nothing(cluster: &mut Cluster) {
 
 /// Nobody told it to go, so it is in the DNS until its probe fails.
 async fn a_pod_that_dies_is_left_at_once(cluster: &mut Cluster) {
-    let load = load(cluster.front());
+    let load = load(cluster.front(), 1);
     let dead = cluster.pods("backend").remove(0);
     docker(&["kill", &dead.container]);
     eventually("its probe fails", || async { !cluster.passes(&dead, "readinessProbe").await }).await;

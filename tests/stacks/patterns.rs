@@ -48,7 +48,7 @@ async fn starts_and_answers(pattern: &str, page: &str) {
 async fn scaling_costs_nothing(project: &Project) {
     // Three of the page's files for one list of notes, as a browser asks.
     let (to, paths) = (project.front(), ["/", "/", "/", "/api/notes/"]);
-    let load = || Load::of(100, move |count| question(Method::GET, to, paths[count % paths.len()], ""));
+    let load = |part: u32| Load::of(100 / part, move |count| question(Method::GET, to, paths[count % paths.len()], ""));
     for service in ["frontend", "backend"] {
         let what = format!("three-tier: {service} scaled 1→3→1");
         calm::costs(

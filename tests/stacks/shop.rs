@@ -145,10 +145,10 @@ impl Shop {
     }
 
     /// Browsing 80 %, searching and looking closer 13 %, logins 2 %, orders 5 %.
-    fn mix(&self, customer: &Customer) -> Load {
+    fn mix(&self, customer: &Customer, rate: u32) -> Load {
         let (to, token) = (self.front(), customer.token.clone());
         let login = json!({ "name": customer.name, "password": PASSWORD }).to_string();
-        Load::of(RATE, move |number| match number * 37 % 100 {
+        Load::of(rate, move |number| match number * 37 % 100 {
             0..80 => question(Method::GET, to, "/products", ""),
             80..85 => question(Method::GET, to, "/products?search=bread", ""),
             85..93 => question(Method::GET, to, &format!("/products/{}", number % 12 + 1), ""),
@@ -173,7 +173,7 @@ impl Shop {
 
     /// Does something under load, of which no more than `bearable` requests may fail.
     async fn costs(&self, bearable: usize, what: &str, customer: &Customer, doing: impl AsyncFnMut()) {
-        calm::costs(bearable, what, || self.project.log(EDGE), || self.mix(customer), doing).await;
+        calm::costs(bearable, what, || self.project.log(EDGE), |part| self.mix(customer, RATE / part), doing).await;
     }
 
     /// Waits until the database and one replica of each service are up.
@@ -523,7 +523,7 @@ async fn frozen_workers_are_healed(shop: &Shop, ann: &Customer) {
 }
 
 async fn a_killed_database_comes_back(shop: &Shop, ann: &Customer) {
-    let load = shop.mix(ann);
+    let load = shop.mix(ann, RATE);
     docker(&["exec", &shop.database, "pkill", "-KILL", "mariadbd"]);
     let start = Instant::now();
     eventually("the edge heals it", || async { 0 < shop.heals("database") }).await;
@@ -535,7 +535,7 @@ async fn a_killed_database_comes_back(shop: &Shop, ann: &Customer) {
 
 /// A server that takes connections and says nothing more.
 async fn a_database_hangs(shop: &Shop, ann: &Customer) {
-    let (load, start) = (shop.mix(ann), Instant::now());
+    let (load, start) = (shop.mix(ann, RATE), Instant::now());
     docker(&["pause", &shop.database]);
     each_says_503_soon(shop).await;
     docker(&["unpause", &shop.database]);
@@ -547,7 +547,7 @@ async fn a_database_hangs(shop: &Shop, ann: &Customer) {
 }
 
 async fn a_stopped_database_comes_back(shop: &Shop, ann: &Customer) {
-    let load = shop.mix(ann);
+    let load = shop.mix(ann, RATE);
     let start = Instant::now();
     docker(&["stop", "-t", "60", &shop.database]);
     let stopped = start.elapsed();

@@ -122,9 +122,9 @@ async fn all_up(upstream: &str, count: usize) -> Duration {
 }
 
 /// Three of the page's files for one list of notes, as a browser asks.
-fn load() -> Load {
+fn load(part: u32) -> Load {
     let paths = ["/", "/", "/", "/api/notes/"];
-    Load::of(RATE, move |count| question(Method::GET, FRONT, paths[count % paths.len()], ""))
+    Load::of(RATE / part, move |count| question(Method::GET, FRONT, paths[count % paths.len()], ""))
 }
 
 /// Waits until the swarm says that it is done.
@@ -241,7 +241,7 @@ async fn a_killed_task_is_replaced() {
 
 async fn a_killed_database_comes_back() {
     let backends = tasks("backend");
-    let (load, start) = (load(), Instant::now());
+    let (load, start) = (load(1), Instant::now());
     docker(&["kill", &tasks("database")[0]]);
     eventually("it is missed", || async { get(FRONT, "/api/notes/").await.is_ok_and(|answer| answer.status == 503) })
         .await;
@@ -258,7 +258,7 @@ async fn a_killed_database_comes_back() {
 
 /// On one node its port is free for a moment; the README says so. Nothing else may come of it.
 async fn the_edge_is_replaced() {
-    let (load, start) = (load(), Instant::now());
+    let (load, start) = (load(1), Instant::now());
     service_command(&["update", "--force", "-q", "-d=false", &service("edge")]);
     eventually("it answers", || async { get(FRONT, "/api/health").await.is_ok_and(|answer| answer.status == 200) })
         .await;

@@ -12,17 +12,17 @@ pub fn overloads(log: &str) -> usize {
 
 /// Does something under load, of which no more than `bearable` requests may fail; `log` is the edge's. Where the whole service
 /// had more than it could answer, or took longer to come back than requests may wait, it was this machine, which others use
-/// too, and it is done again, twice at most.
+/// too, and it is done again, twice at most, each time with half of the load: `load` is told by what its rate is divided.
 pub async fn costs(
     bearable: usize,
     what: &str,
     log: impl Fn() -> String,
-    load: impl Fn() -> Load,
+    load: impl Fn(u32) -> Load,
     mut doing: impl AsyncFnMut(),
 ) -> Outcome {
     for attempt in 1.. {
         let before = overloads(&log());
-        let (load, start) = (load(), Instant::now());
+        let (load, start) = (load(1 << (attempt - 1)), Instant::now());
         doing().await;
         let took = start.elapsed().as_secs_f64();
         let outcome = load.end().await;
