@@ -4,9 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::calm;
 use crate::load::Load;
-use crate::scenarios::tell;
+use crate::scenarios::{costs_nothing, tell};
 use crate::stack::{Stack, eventually, front, text};
 
 /// A command of `remora` inside the manager, as JSON.
@@ -48,11 +47,9 @@ pub async fn a_drill_shows_that_healing_works(stack: &Stack) {
 
 pub async fn replacing_every_replica_costs_nothing(stack: &Stack) {
     let heals = stack.status().await["heals"].as_array().unwrap().len();
-    let load = |part: u32| Load::start(front(), "/api/notes/", (stack.rate / part).max(1));
-    let log = || stack.manager_log();
     // What was queued goes to workers that just started: on a machine that others use too, that may be more than they answer.
     let recreate = ["up", "-d", "--no-build", "--no-deps", "--force-recreate", "--scale", "backend=3", "backend"];
-    calm::costs(0, "force-recreate of all three", log, load, async || {
+    costs_nothing(stack, "force-recreate of all three", async || {
         tokio::time::sleep(Duration::from_secs(1)).await;
         stack.compose(&recreate);
         eventually("everyone is up", || async { stack.states("backend").await == ["up"; 3] }).await;

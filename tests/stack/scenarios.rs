@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use http::Method;
 use serde_json::Value;
 
+use crate::calm;
 use crate::load::{Load, Outcome, get, send};
 use crate::stack::{Kind, Stack, eventually, front, text};
 
@@ -153,19 +154,22 @@ pub async fn a_killed_replica_costs_nothing_more(stack: &Stack) {
 }
 
 pub async fn scaling_costs_nothing(stack: &Stack) {
-    let load = Load::start(front(), "/api/notes/", stack.rate);
-    for count in [1, 3] {
-        stack.scale(&[("backend", count), ("frontend", 2)]);
-        eventually("the edge follows", || async { stack.states("backend").await == vec!["up"; count] }).await;
-    }
-    let outcome = load.end().await;
-    tell("scale 3→1→3", &outcome, "");
-    assert_eq!(outcome.failed(), 0, "{outcome}");
+    costs_nothing(stack, "scale 3→1→3", async || {
+        for count in [1, 3] {
+            stack.scale(&[("backend", count), ("frontend", 2)]);
+            eventually("the edge follows", || async { stack.states("backend").await == vec!["up"; count] }).await;
+        }
+    })
+    .await;
 }
 
 pub async fn edits_cost_nothing(stack: &Stack) {
     let good = std::fs::read_to_string(stack.conf()).unwrap();
-    let load = Load::start(front(), "/api/notes/", stack.rate);
+    costs_nothing(stack, "20 edits, 5 of them broken", async || edit_often(stack, &good).await).await;
+    assert!(stack.manager_log().contains("remora.yaml:"), "a broken file is explained in the log");
+}
+
+async fn edit_often(stack: &Stack, good: &str) {
     for n in 0..20 {
         if n % 4 == 3 {
             stack.edit(&format!("{good}\nroutess: [\n"));
@@ -179,11 +183,13 @@ pub async fn edits_cost_nothing(stack: &Stack) {
             .await;
         }
     }
-    stack.edit(&good);
-    let outcome = load.end().await;
-    tell("20 edits, 5 of them broken", &outcome, "");
-    assert_eq!(outcome.failed(), 0, "{outcome}");
-    assert!(stack.manager_log().contains("remora.yaml:"), "a broken file is explained in the log");
+    stack.edit(good);
+}
+
+/// Does something under load, of which nothing may fail.
+pub async fn costs_nothing(stack: &Stack, what: &str, doing: impl AsyncFnMut()) {
+    let load = |part: u32| Load::start(front(), "/api/notes/", (stack.rate / part).max(1));
+    calm::costs(0, what, || stack.manager_log(), load, doing).await;
 }
 
 pub async fn stopping_is_quick_and_clean(stack: &Stack) {
