@@ -14,7 +14,7 @@ use crate::load::{Answer, Client, Load, Outcome, Question, get, question};
 const EDGE: &str = "edge";
 const SERVICES: [&str; 3] = ["products", "orders", "users"];
 const PASSWORD: &str = "correct horse battery";
-const RATE: u32 = 100;
+const RATE: u32 = 60;
 /// Units that the sample products begin with, all together.
 const SAMPLE_UNITS: i64 = 12 * 1000;
 

@@ -12,7 +12,7 @@ pub fn overloads(log: &str) -> usize {
 
 /// Does something under load, of which no more than `bearable` requests may fail; `log` is the edge's. Where the whole service
 /// had more than it could answer, or took longer to come back than requests may wait, it was this machine, which others use
-/// too, and it is done again, twice at most, each time with half of the load: `load` is told by what its rate is divided.
+/// too, and it is done again, three times at most, each time with half of the load: `load` is told by what its rate is divided.
 pub async fn costs(
     bearable: usize,
     what: &str,
@@ -31,7 +31,7 @@ pub async fn costs(
         if outcome.failed() <= bearable {
             return outcome;
         }
-        assert!(0 < overloaded && attempt < 3, "{what}: {outcome}");
+        assert!(0 < overloaded && attempt < 4, "{what}: {outcome}");
     }
     unreachable!()
 }
