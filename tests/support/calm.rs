@@ -12,7 +12,8 @@ pub fn overloads(log: &str) -> usize {
 
 /// Does something under load, of which no more than `bearable` requests may fail; `log` is the edge's. Where the whole service
 /// had more than it could answer, or took longer to come back than requests may wait, it was this machine, which others use
-/// too, and it is done again, three times at most, each time with half of the load: `load` is told by what its rate is divided.
+/// too, and it is done again, three times at most, each time with half of the load: `load` is told by what its rate is
+/// divided.
 pub async fn costs(
     bearable: usize,
     what: &str,
