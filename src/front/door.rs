@@ -123,7 +123,7 @@ async fn requests<'w>(worker: &'w Worker, mut client: Client<'w>, mut start_of_h
         let view = head.view(bytes.data());
         let asked = Asked::of(&view, client.peer.listener, false);
         let walk = Walk::start(&snapshot.program, &asked);
-        if lane(worker, &head, walk.may_ask(&snapshot.program)) == Lane::Full {
+        if lane(worker, &head, || walk.may_ask(&snapshot.program)) == Lane::Full {
             let planned = Planned { snapshot: snapshot.shared(), walk, start };
             match full(worker, client, planned, &head, bytes.data(), keep_alive).await {
                 Some(back) => client = back,
@@ -152,9 +152,9 @@ async fn refuse<'w>(worker: &'w Worker, client: &Client<'w>, bad: BadHead, start
 
 /// The lane a request takes: the full one where the file says so, but for what needs the whole connection, and what an auth
 /// upstream is asked about.
-fn lane(worker: &Worker, head: &RequestHead, asks: bool) -> Lane {
+fn lane(worker: &Worker, head: &RequestHead, asks: impl FnOnce() -> bool) -> Lane {
     match worker.shared.lane {
-        LaneChoice::Full if !head.is_websocket && !asks => Lane::Full,
+        LaneChoice::Full if !head.is_websocket && !asks() => Lane::Full,
         LaneChoice::Full | LaneChoice::Auto => Lane::Fast,
     }
 }

@@ -98,14 +98,15 @@ impl Walk {
         for gate in route.spec.gates.iter().skip(self.passed) {
             self.passed += 1;
             match gate {
-                Gate::Cors(_) => {
+                Gate::Cors => {
                     let cors = route.cors.as_ref();
                     if let Some(preflight) = cors.and_then(|cors| cors.preflight(asked.method, headers)) {
                         return Verdict::Preflight(preflight);
                     }
                 }
-                Gate::Body(limit) => {
-                    if asked.length.is_some_and(|length| limit.0 < length) {
+                Gate::Body => {
+                    let limit = route.spec.body_limit;
+                    if asked.length.zip(limit).is_some_and(|(length, limit)| limit.0 < length) {
                         return Verdict::Refuse(Refusal::too_large());
                     }
                 }

@@ -45,7 +45,7 @@ impl Program {
         }
         let route = |spec: &Arc<Route>| ProgramRoute {
             spec: Arc::clone(spec),
-            cors: spec.response.cors.as_deref().map(|cors| Arc::new(Cors::new(cors))),
+            cors: spec.response.cors.as_ref().map(|cors| Arc::new(Cors::new(cors))),
         };
         let asks = site.routes.iter().any(|route| route.auth().is_some());
         Self {

@@ -1,7 +1,6 @@
 //! Routes: a map of `"/path"`, `"host"` or `"host/path"`, or a list.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use crate::types::{ByteSize, HostPattern, PathPrefix, UpstreamName};
 
@@ -27,7 +26,7 @@ pub(super) struct Placed {
     pub path: PathPrefix,
     pub to: UpstreamName,
     strip: bool,
-    cors: Option<Arc<CorsSpec>>,
+    cors: Option<CorsSpec>,
     errors: ErrorFormat,
     body_limit: Option<ByteSize>,
     pub auth: Option<AuthSpec>,
@@ -35,12 +34,12 @@ pub(super) struct Placed {
 
 impl Placed {
     /// The whole route: what it does not say itself is its upstream's, or the process's.
-    pub fn whole(self, upstream_cors: Option<&Arc<CorsSpec>>, usual_body: ByteSize) -> Route {
+    pub fn whole(self, upstream_cors: Option<&CorsSpec>, usual_body: ByteSize) -> Route {
         let cors = self.cors.or_else(|| upstream_cors.cloned());
         // 0 is no limit.
         let body_limit = Some(self.body_limit.unwrap_or(usual_body)).filter(|limit| limit.0 != 0);
         // A preflight carries no credentials, and what is too large is not worth a question.
-        let gates = [cors.clone().map(Gate::Cors), body_limit.map(Gate::Body), self.auth.map(Gate::Auth)];
+        let gates = [cors.as_ref().map(|_| Gate::Cors), body_limit.map(|_| Gate::Body), self.auth.map(Gate::Auth)];
         let strips = self.strip && !self.path.is_root();
         let uri = if strips { UriRule::Strip(self.path.clone()) } else { UriRule::AsSent };
         Route {
@@ -199,7 +198,7 @@ fn long(
     let to = to.and_then(|to| target(&to, declared, problems));
     let strip = flag(field!(raw.strip, item), false, problems);
     let cors = match field!(raw.cors, item) {
-        Some(item) => cors(&item, problems).map(|cors| Some(Arc::new(cors))),
+        Some(item) => cors(&item, problems).map(Some),
         None => Some(None),
     };
     let errors = match field!(raw.errors, item) {

@@ -1,7 +1,6 @@
 //! Upstreams: their names, servers and settings.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::types::{ByteSize, UpstreamName};
@@ -21,7 +20,7 @@ use super::server::servers;
 /// An upstream, and what is written beside it for the routes that lead there.
 pub(super) struct Written {
     pub spec: UpstreamSpec,
-    pub cors: Option<Arc<CorsSpec>>,
+    pub cors: Option<CorsSpec>,
 }
 
 /// Decides every upstream; those with a problem are left out.
@@ -60,7 +59,7 @@ fn upstream(name: Option<&UpstreamName>, item: &Item, declared: &Declared, probl
     let retry = retry(field!(raw.retry, item), problems);
     let hold = duration(field!(raw.hold, item), 0..=5 * MINUTE, Duration::ZERO, problems);
     let cors = match field!(raw.cors, item) {
-        Some(item) => cors(&item, problems).map(|cors| Some(Arc::new(cors))),
+        Some(item) => cors(&item, problems).map(Some),
         None => Some(None),
     };
     let heal = heal(field!(raw.heal, item), check_item.as_ref(), problems);

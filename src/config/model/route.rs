@@ -1,7 +1,6 @@
 //! Routes: flat, with everything that a request needs which takes them.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::PathAndQuery;
@@ -31,10 +30,10 @@ pub struct Route {
 /// What may answer a request before its content does. The order is the route's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gate {
-    /// Preflights are answered by the edge.
-    Cors(Arc<CorsSpec>),
-    /// A larger announced body is refused with 413.
-    Body(ByteSize),
+    /// Preflights are answered by the edge, by the route's [`ResponseEdits::cors`].
+    Cors,
+    /// An announced body larger than the route's `body_limit` is refused with 413.
+    Body,
     /// An upstream allows or refuses the request.
     Auth(AuthSpec),
 }
@@ -69,8 +68,8 @@ pub enum UriRule {
 /// What is changed in responses.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ResponseEdits {
-    /// Its headers take the place of the backend's. The gate of the same name answers preflights by it.
-    pub cors: Option<Arc<CorsSpec>>,
+    /// Its headers take the place of the backend's.
+    pub cors: Option<CorsSpec>,
 }
 
 impl Route {
@@ -99,7 +98,7 @@ impl Route {
     pub fn auth(&self) -> Option<&AuthSpec> {
         self.gates.iter().find_map(|gate| match gate {
             Gate::Auth(auth) => Some(auth),
-            Gate::Cors(_) | Gate::Body(_) => None,
+            Gate::Cors | Gate::Body => None,
         })
     }
 }
