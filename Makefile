@@ -47,13 +47,13 @@ docker: setup ## each way Docker can fail, in real Docker
 	@QUICK_EDGE=1 scripts/images.sh
 	cargo test --locked --test docker -- --ignored --test-threads=1
 
-stacks: setup ## every other stack of deploy/, in real Docker and a real browser
+STACKS ?= assignment fullstack kubernetes patterns shop swarm tutorial
+stacks: setup ## the other stacks of deploy/, in real Docker and a real browser; STACKS='shop swarm' for these alone
 	@scripts/setup.sh node python chromium
 	@scripts/docker-up.sh
 	@QUICK_EDGE=1 scripts/images.sh
 	@scripts/browser.sh
-	cargo test --locked --test stacks -- --ignored --nocapture --test-threads=1 --skip swarm
-	cargo test --locked --test stacks -- --ignored --nocapture swarm
+	cargo test --locked --test stacks -- --ignored --nocapture --test-threads=1 $(STACKS)
 
 healing: setup ## force sicknesses and take the times; ONLY=gunicorn-pid1/frozen, FAULT_SECONDS, SEED; see docs/benchmarks.md
 	@scripts/docker-up.sh
@@ -75,12 +75,10 @@ attacks: setup ## slowhttptest, HTTP/2 floods and WebSocket cases against the ed
 	@scripts/venv.sh tests/attacks/requirements.txt
 	cargo test --locked --test attacks -- --ignored --nocapture --test-threads=1
 
-# The two that wait for containers most of the time go side by side, once everything is built.
-test: lint unit attacks stack ## all tests
-	@scripts/setup.sh node python chromium
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=line docker stacks
+test: lint unit attacks stack docker ## all tests but those that take longer: see test-all
+	$(MAKE) --no-print-directory stacks STACKS='tutorial fullstack'
 
-test-all: test attacks ## all tests, and what takes longer: HTTP/2 in every black-box test, forced sicknesses
+test-all: test stacks ## all tests: every stack, HTTP/2 and TLS in every black-box test, forced sicknesses
 	REMORA_TEST_CLIENT=http2 cargo test --locked --test blackbox
 	$(MAKE) --no-print-directory healing
 

@@ -108,7 +108,12 @@ async fn a_wrong_port_in_the_file_costs_no_worker() {
     let edge = Edge::start(&project, &site);
     edge.grace();
     let gunicorns = || -> BTreeSet<String> {
-        container.processes().lines().filter(|line| line.contains("gunicorn")).map(str::to_owned).collect()
+        container
+            .processes()
+            .lines()
+            .filter(|line| line.contains("gunicorn"))
+            .map(|line| line.trim_end().to_owned())
+            .collect()
     };
     let (right, before) = (std::fs::read_to_string(edge.file()).unwrap(), gunicorns());
     let wrong = right.replace(&format!("\"{address}\""), &format!("\"{}:81\"", address.ip()));
