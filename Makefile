@@ -79,7 +79,7 @@ test: lint unit attacks stack docker ## all tests but those that take longer: se
 	$(MAKE) --no-print-directory stacks STACKS='tutorial fullstack'
 
 test-all: test stacks ## all tests: every stack, HTTP/2 and TLS in every black-box test, forced sicknesses
-	REMORA_TEST_CLIENT=http2 cargo test --locked --test blackbox
+	for client in http2 tls; do REMORA_TEST_CLIENT=$$client cargo test --locked --test blackbox || exit 1; done
 	$(MAKE) --no-print-directory healing
 
 bench: setup ## measure Remora beside other proxies and write benches/RESULTS.md; see docs/benchmarks.md

@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 use tokio::sync::Notify;
 
 use crate::harness::{
-    Client, OK, Origin, PATIENCE, RawOrigin, RawRequest, TestEdge, Wire, eventually, free_port, is_full_lane,
+    Client, OK, Origin, PATIENCE, RawOrigin, RawRequest, TestEdge, Wire, eventually, free_port, is_full_lane, scheme,
 };
 
 /// What a deadline may be late by on a busy machine: far from the next deadline that there is.
@@ -322,11 +322,11 @@ async fn the_auth_upstream_is_told_what_is_asked_of_the_service_and_gets_no_body
         for name in ["x-forwarded-uri", "x-original-uri"] {
             assert_eq!(asked.values(name), [path], "{name}");
         }
-        let host = edge.address.to_string();
+        let host = edge.client().authority().to_owned();
         for (name, value) in [
             ("x-forwarded-for", "127.0.0.1"),
             ("x-real-ip", "127.0.0.1"),
-            ("x-forwarded-proto", "http"),
+            ("x-forwarded-proto", scheme()),
             ("x-forwarded-host", &host),
             ("host", &host),
             ("cookie", "a=1"),

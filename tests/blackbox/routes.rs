@@ -2,7 +2,7 @@
 
 use http::{Method, StatusCode};
 
-use crate::harness::{Client, Origin, TestEdge, raw};
+use crate::harness::{Client, Origin, TestEdge, raw, scheme};
 
 #[tokio::test]
 async fn the_longest_path_wins_on_whole_segments() {
@@ -87,7 +87,7 @@ async fn the_backend_is_told_about_the_client() {
     for (name, value) in [
         ("host", "app.test"),
         ("x-forwarded-for", "127.0.0.1"),
-        ("x-forwarded-proto", "http"),
+        ("x-forwarded-proto", scheme()),
         ("x-forwarded-host", "app.test"),
         ("x-real-ip", "127.0.0.1"),
         ("x-request-id", "abc-1"),
@@ -178,7 +178,7 @@ async fn http2_in_cleartext_is_spoken_and_cookies_are_joined() {
     assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, "api"));
     let seen = &api.seen()[0];
     assert_eq!(seen.headers["cookie"], "a=1; b=2; c=3");
-    assert_eq!(seen.headers["host"], edge.address.to_string());
+    assert_eq!(seen.headers["host"], client.authority());
     assert_eq!(seen.body, "hello");
 }
 

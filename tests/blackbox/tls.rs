@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,51 +12,18 @@ use http::{Method, Request, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::KeyPair;
+use rustls::ClientConfig;
 use rustls::client::Resumption;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::harness::{Origin, PATIENCE, TestEdge, eventually, free_port};
+use crate::harness::{Certificate, Origin, PATIENCE, TestEdge, eventually, free_port, put, trusting};
 
 const HOST: &str = "a.example";
-
-/// A certificate that nobody signed but itself, in `name.pem` and `name.key` of a folder.
-struct Certificate {
-    pem: PathBuf,
-    key: PathBuf,
-}
-
-impl Certificate {
-    fn in_folder(folder: &Path, name: &str) -> Self {
-        Self { pem: folder.join(format!("{name}.pem")), key: folder.join(format!("{name}.key")) }
-    }
-
-    /// Puts a new one in place, each file whole, as certbot does.
-    fn renew(&self, host: &str) -> CertificateDer<'static> {
-        let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(vec![host.to_owned()]).unwrap().self_signed(&key).unwrap();
-        put(&self.pem, &certificate.pem());
-        put(&self.key, &key.serialize_pem());
-        certificate.der().clone()
-    }
-
-    fn yaml(&self) -> String {
-        format!("{{ certificate: {}, key: {} }}", self.pem.display(), self.key.display())
-    }
-}
-
-fn put(path: &Path, text: &str) {
-    let beside = path.with_extension("new");
-    std::fs::write(&beside, text).unwrap();
-    std::fs::rename(beside, path).unwrap();
-}
 
 /// An edge in front of one origin that listens in plain and with TLS.
 struct Secured {
@@ -91,47 +57,6 @@ fn site(origin: &Origin) -> String {
     format!("routes:\n  /: a\nupstreams:\n  a: {{ servers: {}, check: off }}\n", origin.server())
 }
 
-/// Accepts every certificate: tests look at which it was.
-#[derive(Debug)]
-struct Trusting;
-
-impl ServerCertVerifier for Trusting {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = ring::default_provider().signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, &algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = ring::default_provider().signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, &algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        ring::default_provider().signature_verification_algorithms.supported_schemes()
-    }
-}
-
 /// A client of one protocol. Each request has a connection of its own.
 #[derive(Clone)]
 struct Https {
@@ -150,12 +75,7 @@ struct Answer {
 
 impl Https {
     fn new(address: SocketAddr, alpn: &'static str) -> Self {
-        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Trusting))
-            .with_no_client_auth();
+        let mut config = trusting();
         // A session that is resumed shows no certificate but the one it began with.
         config.resumption = Resumption::disabled();
         config.alpn_protocols = if alpn.is_empty() { Vec::new() } else { vec![alpn.into()] };

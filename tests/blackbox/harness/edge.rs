@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpSocket;
 
+use super::client::is_tls;
+use super::secure::{Certificate, secure};
 use super::{Client, PATIENCE, raw};
 
 /// A process that ends when this is dropped, also by a test that fails.
@@ -42,6 +44,8 @@ pub struct TestEdge {
     pub address: SocketAddr,
     pub admin: SocketAddr,
     pub folder: tempfile::TempDir,
+    /// Of TLS, where every client uses it.
+    certificates: Option<tempfile::TempDir>,
     head: String,
     stdout: Lines,
     stderr: Lines,
@@ -101,7 +105,7 @@ impl TestEdge {
 
     /// Starts an edge with further process settings.
     pub async fn start_with(process: &str, site: &str) -> Self {
-        Self::start_at("exec", |address| format!("\"{address}\""), process, site).await
+        Self::start_through("exec", process, site).await
     }
 
     /// Starts an edge with a `listen` of its own, which names the given plain address too.
@@ -111,7 +115,19 @@ impl TestEdge {
 
     /// Starts an edge through a line of shell that its command is added to, such as `ulimit -n 64; exec`.
     pub async fn start_through(shell: &str, process: &str, site: &str) -> Self {
-        Self::start_at(shell, |address| format!("\"{address}\""), process, site).await
+        if !is_tls() {
+            return Self::start_at(shell, |address| format!("\"{address}\""), process, site).await;
+        }
+        let (certificates, secured) = (tempfile::tempdir().unwrap(), addr(free_port()));
+        let certificate = Certificate::in_folder(certificates.path(), "a");
+        certificate.renew("a.example");
+        let listen = |plain| {
+            secure(plain, secured);
+            format!("[\"{plain}\", {{ address: \"{secured}\", tls: {} }}]", certificate.yaml())
+        };
+        let mut edge = Self::start_at(shell, listen, process, site).await;
+        edge.certificates = Some(certificates);
+        edge
     }
 
     async fn start_at(shell: &str, listen: impl FnOnce(SocketAddr) -> String, process: &str, site: &str) -> Self {
@@ -136,7 +152,7 @@ docker: off
         let mut command = Command::new("sh");
         command.args(["-c", &format!("{shell} \"$0\" \"$@\""), env!("CARGO_BIN_EXE_remora"), "run"]);
         let (child, stdout, stderr) = Running::start(command.arg(folder.path().join("remora.yaml")));
-        let mut edge = Self { child, address, admin, folder, head, stdout, stderr };
+        let mut edge = Self { child, address, admin, folder, certificates: None, head, stdout, stderr };
         edge.wait_for_start().await;
         edge
     }

@@ -6,16 +6,18 @@ pub mod frames;
 mod link;
 mod origin;
 mod raw_origin;
+mod secure;
 mod wire;
 
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-pub use client::{Client, raw};
+pub use client::{Client, raw, scheme};
 pub use edge::{Lines, Running, TestEdge, free_port, is_full_lane, lane};
 pub use link::{Link, Weather};
 pub use origin::Origin;
 pub use raw_origin::{OK, Peer, RawOrigin, RawRequest};
+pub use secure::{Certificate, put, trusting};
 pub use wire::Wire;
 
 /// Longest wait for anything that should happen.

@@ -4,14 +4,60 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::client::TlsStream;
 
 use super::PATIENCE;
+use super::frames::PREFACE;
+use super::secure::{handshake, secured};
+
+/// A connection to the edge, as the suite runs.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    /// Refused before the handshake was done: nothing comes.
+    Refused(tokio::io::Empty),
+}
+
+impl Stream {
+    async fn to(address: SocketAddr, socket: TcpSocket, protocol: &str) -> Self {
+        let (to, is_tls) = secured(address).map_or((address, false), |secured| (secured, true));
+        let stream = within("a connection", PATIENCE, socket.connect(to)).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        if is_tls {
+            within("a handshake", PATIENCE, handshake(stream, protocol))
+                .await
+                .map_or_else(|_| Self::Refused(tokio::io::empty()), |stream| Self::Tls(Box::new(stream)))
+        } else {
+            Self::Plain(stream)
+        }
+    }
+
+    fn ends(&mut self) -> &mut (dyn Ends + '_) {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream,
+            Self::Refused(nothing) => nothing,
+        }
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+            Self::Refused(_) => panic!("there is no connection"),
+        }
+    }
+}
+
+/// Both directions.
+trait Ends: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Ends for T {}
 
 /// A client's connection.
 pub struct Wire {
-    stream: TcpStream,
+    stream: Stream,
     unread: Vec<u8>,
 }
 
@@ -53,45 +99,52 @@ pub async fn within<T>(what: &str, limit: Duration, work: impl Future<Output = T
 
 impl Wire {
     pub async fn to(address: SocketAddr) -> Self {
-        let stream = within("a connection", PATIENCE, TcpStream::connect(address)).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self { stream, unread: Vec::new() }
+        Self::over(address, TcpSocket::new_v4().unwrap(), "http/1.1").await
+    }
+
+    async fn over(address: SocketAddr, socket: TcpSocket, protocol: &str) -> Self {
+        Self { stream: Stream::to(address, socket, protocol).await, unread: Vec::new() }
     }
 
     /// A connection whose receive window is as small as the kernel allows.
     pub async fn with_a_tiny_window(address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(1).unwrap();
-        let stream = within("a connection", PATIENCE, socket.connect(address)).await.unwrap();
-        Self { stream, unread: Vec::new() }
+        Self::over(address, socket, "http/1.1").await
     }
 
     /// A connection that has sent these bytes.
     pub async fn saying(address: SocketAddr, bytes: impl AsRef<[u8]>) -> Self {
-        let mut wire = Self::to(address).await;
+        let protocol = if bytes.as_ref().starts_with(PREFACE) { "h2" } else { "http/1.1" };
+        let mut wire = Self::over(address, TcpSocket::new_v4().unwrap(), protocol).await;
         wire.send(bytes).await;
         wire
     }
 
     /// Sends bytes. Returns false when the other side does not take them any more.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
-        within("bytes to be taken", PATIENCE, self.stream.write_all(bytes.as_ref())).await.is_ok()
+        let stream = self.stream.ends();
+        let taken = async {
+            stream.write_all(bytes.as_ref()).await?;
+            stream.flush().await
+        };
+        within("bytes to be taken", PATIENCE, taken).await.is_ok()
     }
 
     /// Ends our half of the connection; answers still arrive.
     pub async fn half_close(&mut self) {
-        let _ = within("a half-close", PATIENCE, self.stream.shutdown()).await;
+        let _ = within("a half-close", PATIENCE, self.stream.ends().shutdown()).await;
     }
 
     /// Resets the connection, as a killed process or an impatient phone does.
     pub fn reset(self) {
-        self.stream.set_zero_linger().unwrap();
+        self.stream.tcp().set_zero_linger().unwrap();
     }
 
     /// Reads more bytes; false at the end of the connection, however it ended.
     async fn more(&mut self) -> bool {
         let mut buffer = [0; 16 * 1024];
-        let read = within("an answer", PATIENCE, self.stream.read(&mut buffer)).await.unwrap_or(0);
+        let read = within("an answer", PATIENCE, self.stream.ends().read(&mut buffer)).await.unwrap_or(0);
         self.unread.extend_from_slice(&buffer[..read]);
         read != 0
     }
