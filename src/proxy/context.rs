@@ -1,6 +1,7 @@
 //! What one request carries through its phases.
 
 use std::net::SocketAddr;
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,8 @@ pub struct RequestContext {
     pub(super) body: RequestBody,
     pub(super) held: Duration,
     pub(super) chosen_at: Option<Instant>,
+    /// Of the backend's connection.
+    pub(super) socket: Option<RawFd>,
     pub(super) connect_time: Option<Duration>,
     pub(super) last_backend: Option<SocketAddr>,
     pub(super) answered_at: Option<Instant>,
@@ -53,6 +56,7 @@ impl RequestContext {
             body: RequestBody::default(),
             held: Duration::ZERO,
             chosen_at: None,
+            socket: None,
             connect_time: None,
             last_backend: None,
             answered_at: None,

@@ -12,6 +12,7 @@ mod request;
 mod response;
 mod upstream;
 
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -90,11 +91,11 @@ impl ProxyHttp for Edge {
         _session: &mut Session,
         reused: bool,
         _peer: &HttpPeer,
-        _fd: std::os::unix::io::RawFd,
+        socket: RawFd,
         _digest: Option<&pingora::protocols::Digest>,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        upstream::connected(ctx, reused);
+        upstream::connected(ctx, socket, reused);
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use http::header;
 use http::{HeaderValue, StatusCode, Version};
+use nix::sys::socket::{Shutdown, shutdown};
 use pingora::http::ResponseHeader;
 use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
@@ -20,6 +21,7 @@ pub(super) fn judge(session: &Session, response: &ResponseHeader, ctx: &mut Requ
     if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
+    close_where_a_body_may_follow(response, ctx);
     let now = Instant::now();
     ctx.answered_at = Some(now);
     let Some((upstream, lease)) = ctx.route.upstream.as_ref().zip(ctx.lease.as_ref()) else { return Ok(()) };
@@ -32,6 +34,16 @@ pub(super) fn judge(session: &Session, response: &ResponseHeader, ctx: &mut Requ
         return Err(Error::explain(ErrorType::HTTPStatus(status.as_u16()), "retried on another backend").into_up());
     }
     Ok(())
+}
+
+/// A 204 has no body (RFC 9110, section 15.3.5); who announces one may send it all the same, as the start of the next
+/// answer. Pingora keeps such a connection, so that it is closed here; its pool sees that.
+fn close_where_a_body_may_follow(response: &ResponseHeader, ctx: &RequestContext) {
+    let has_length = || response.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
+    let announces = response.headers.contains_key(header::TRANSFER_ENCODING) || has_length();
+    if let (StatusCode::NO_CONTENT, true, Some(socket)) = (response.status, announces, ctx.socket) {
+        let _ = shutdown(socket, Shutdown::Both); // it fails where the other side was faster
+    }
 }
 
 /// Sets the edge's own fields.

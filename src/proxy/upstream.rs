@@ -1,5 +1,6 @@
 //! Which backend gets the request, and what happens when it cannot be reached or breaks off.
 
+use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -84,7 +85,8 @@ fn no_backend(ctx: &RequestContext, why: &'static str) -> Box<Error> {
 }
 
 /// Notes that a connection stands.
-pub(super) fn connected(ctx: &mut RequestContext, reused: bool) {
+pub(super) fn connected(ctx: &mut RequestContext, socket: RawFd, reused: bool) {
+    ctx.socket = Some(socket);
     ctx.connect_time = ctx.chosen_at.map(|chosen| chosen.elapsed()).filter(|_| !reused);
 }
 

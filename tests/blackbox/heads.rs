@@ -42,6 +42,21 @@ async fn statuses_without_a_body_have_none() {
 }
 
 #[tokio::test]
+async fn a_connection_that_may_hold_a_body_of_204_is_not_used_again() {
+    for announced in ["Content-Length: 5", "Transfer-Encoding: chunked"] {
+        let origin = RawOrigin::answering(format!("HTTP/1.1 204 No Content\r\n{announced}\r\n\r\n").into_bytes()).await;
+        let site = format!("routes:\n  /: a\nupstreams:\n  a: {{ servers: {}, check: off }}\n", origin.server());
+        let edge = TestEdge::start(&site).await;
+        let mut client = Wire::to(edge.address).await;
+        for count in 1..=5 {
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+            assert_eq!(client.answer().await.status(), 204, "{announced}");
+            assert_eq!(origin.connections(), count, "{announced}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn fields_pass_unchanged() {
     let cookies: String = (0..200).map(|n| format!("Set-Cookie: c{n}={n}\r\n")).collect();
     let answer: &'static str = format!("HTTP/1.1 200 OK\r\n{cookies}Content-Length: 0\r\n\r\n").leak();
