@@ -1,7 +1,5 @@
 //! Heads as they are sent on: the request to the backend, the response to the client.
 
-use std::io::Write as _;
-
 use http::header::{self, HeaderName};
 
 use crate::config::model::Proxy;
@@ -67,7 +65,9 @@ pub(super) fn request(
     match body {
         RequestBodyOut::None => {}
         RequestBodyOut::Length(length) => {
-            let _ = write!(out, "Content-Length: {length}\r\n");
+            out.extend_from_slice(b"Content-Length: ");
+            out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+            out.extend_from_slice(b"\r\n");
         }
         RequestBodyOut::Chunks => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
     }

@@ -84,9 +84,7 @@ impl AccessEntry<'_> {
     /// Appends nginx's and Apache's combined line, exactly, with its line feed.
     pub fn combined(&self, out: &mut String) {
         match self.client {
-            Some(client) => {
-                let _ = write!(out, "{}", client.to_canonical());
-            }
+            Some(client) => address(out, client),
             None => out.push('-'),
         }
         out.push_str(" - - [");
@@ -101,7 +99,11 @@ impl AccessEntry<'_> {
             out.push(' ');
             out.push_str(protocol(self.version));
         }
-        let _ = write!(out, "\" {} {} ", self.status, self.body_bytes);
+        out.push_str("\" ");
+        number(out, self.status);
+        out.push(' ');
+        number(out, self.body_bytes);
+        out.push(' ');
         for field in [self.referer, self.user_agent] {
             out.push('"');
             match field {
@@ -118,32 +120,39 @@ impl AccessEntry<'_> {
     pub fn json(&self, out: &mut String) {
         out.push_str("{\"time\":\"");
         Stamp::at(self.time, |stamp, millis| {
-            let _ = write!(out, "{}.{millis:03}{}", stamp.date_time(), stamp.offset());
+            out.push_str(stamp.date_time());
+            thousandths(out, millis);
+            out.push_str(stamp.offset());
         });
-        out.push('"');
         match self.client {
             Some(client) => {
-                let _ = write!(out, ",\"client\":\"{}\"", client.to_canonical());
+                out.push_str("\",\"client\":\"");
+                address(out, client);
+                out.push('"');
             }
-            None => out.push_str(",\"client\":null"),
+            None => out.push_str("\",\"client\":null"),
         }
-        text(out, "method", Some(self.method).filter(|method| !method.is_empty()));
-        text(out, "path", Some(self.target).filter(|target| !target.is_empty()));
-        text(out, "protocol", Some(protocol(self.version).as_bytes()));
-        let _ = write!(out, ",\"status\":{},\"body_bytes\":{}", self.status, self.body_bytes);
-        text(out, "referer", self.referer);
-        text(out, "user_agent", self.user_agent);
-        text(out, "host", self.host);
-        text(out, "request_id", self.request_id);
-        text(out, "route", self.route.map(str::as_bytes));
-        text(out, "upstream", self.upstream.map(str::as_bytes));
-        text(out, "backend", self.backend.map(str::as_bytes));
-        let _ = write!(out, ",\"tries\":{}", self.tries);
-        millis(out, "duration_ms", Some(self.duration));
-        millis(out, "connect_ms", self.connect);
-        millis(out, "first_byte_ms", self.first_byte);
-        millis(out, "held_ms", self.held);
-        text(out, "note", self.note.map(str::as_bytes));
+        text(out, ",\"method\":", Some(self.method).filter(|method| !method.is_empty()));
+        text(out, ",\"path\":", Some(self.target).filter(|target| !target.is_empty()));
+        text(out, ",\"protocol\":", Some(protocol(self.version).as_bytes()));
+        out.push_str(",\"status\":");
+        number(out, self.status);
+        out.push_str(",\"body_bytes\":");
+        number(out, self.body_bytes);
+        text(out, ",\"referer\":", self.referer);
+        text(out, ",\"user_agent\":", self.user_agent);
+        text(out, ",\"host\":", self.host);
+        text(out, ",\"request_id\":", self.request_id);
+        text(out, ",\"route\":", self.route.map(str::as_bytes));
+        text(out, ",\"upstream\":", self.upstream.map(str::as_bytes));
+        text(out, ",\"backend\":", self.backend.map(str::as_bytes));
+        out.push_str(",\"tries\":");
+        number(out, self.tries);
+        millis(out, ",\"duration_ms\":", Some(self.duration));
+        millis(out, ",\"connect_ms\":", self.connect);
+        millis(out, ",\"first_byte_ms\":", self.first_byte);
+        millis(out, ",\"held_ms\":", self.held);
+        text(out, ",\"note\":", self.note.map(str::as_bytes));
         out.push_str("}\n");
     }
 }
@@ -159,8 +168,9 @@ fn protocol(version: Version) -> &'static str {
     }
 }
 
+/// A member: its name as it stands in the line, and its value.
 fn text(out: &mut String, name: &str, value: Option<&[u8]>) {
-    let _ = write!(out, ",\"{name}\":");
+    out.push_str(name);
     match value {
         Some(bytes) => {
             out.push('"');
@@ -172,10 +182,44 @@ fn text(out: &mut String, name: &str, value: Option<&[u8]>) {
 }
 
 fn millis(out: &mut String, name: &str, value: Option<Duration>) {
-    let _ = match value {
-        Some(value) => write!(out, ",\"{name}\":{}.{:03}", value.as_millis(), value.subsec_micros() % 1000),
-        None => write!(out, ",\"{name}\":null"),
-    };
+    out.push_str(name);
+    match value {
+        Some(value) => {
+            number(out, value.as_millis());
+            thousandths(out, value.subsec_micros() % 1000);
+        }
+        None => out.push_str("null"),
+    }
+}
+
+fn number(out: &mut String, number: impl itoa::Integer) {
+    out.push_str(itoa::Buffer::new().format(number));
+}
+
+/// `.007`
+fn thousandths(out: &mut String, number_of_them: u32) {
+    out.push_str(match number_of_them {
+        0..10 => ".00",
+        10..100 => ".0",
+        _ => ".",
+    });
+    number(out, number_of_them);
+}
+
+fn address(out: &mut String, address: IpAddr) {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let [first, rest @ ..] = address.octets();
+            number(out, first);
+            for part in rest {
+                out.push('.');
+                number(out, part);
+            }
+        }
+        IpAddr::V6(address) => {
+            let _ = write!(out, "{address}");
+        }
+    }
 }
 
 #[cfg(test)]

@@ -27,18 +27,42 @@ pub fn one_line(text: &str) -> String {
 
 /// Appends bytes as nginx does in its default `escape`: quotes, backslashes, controls and everything above `~` as `\xHH`.
 pub(super) fn nginx(out: &mut String, bytes: &[u8]) {
-    for &byte in bytes {
-        if matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\' {
-            out.push(char::from(byte));
-        } else {
-            hex(out, byte);
-        }
+    let mut rest = bytes;
+    loop {
+        rest = harmless(out, rest);
+        let Some((&byte, after)) = rest.split_first() else { return };
+        hex(out, byte);
+        rest = after;
     }
 }
 
+/// Appends the bytes before the first that either escape treats in its own way, in one piece, and returns the others.
+fn harmless<'a>(out: &mut String, bytes: &'a [u8]) -> &'a [u8] {
+    let length = bytes.iter().position(|byte| !IS_HARMLESS[usize::from(*byte)]).unwrap_or(bytes.len());
+    let (first, rest) = bytes.split_at(length);
+    // ASCII, so that it is text.
+    out.push_str(std::str::from_utf8(first).unwrap_or_default());
+    rest
+}
+
+/// What prints as one column of ASCII, without `"` and `\`.
+const IS_HARMLESS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = b' ';
+    while byte <= b'~' {
+        table[byte as usize] = byte != b'"' && byte != b'\\';
+        byte += 1;
+    }
+    table
+};
+
 /// Appends the inside of a JSON string. Bytes that are not UTF-8 become the text `\xHH`, so that the line stays JSON.
 pub(super) fn json(out: &mut String, bytes: &[u8]) {
-    for chunk in bytes.utf8_chunks() {
+    let rest = harmless(out, bytes);
+    if rest.is_empty() {
+        return;
+    }
+    for chunk in rest.utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
                 '"' => out.push_str("\\\""),
