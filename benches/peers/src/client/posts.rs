@@ -94,6 +94,10 @@ async fn exchange(port: u16, request: &[u8], kept: &mut Option<TcpStream>) -> an
         anyhow::ensure!(buffer.starts_with(b"HTTP/1.1 200"), "not 200");
         // As in `connections`: every answer is 200 bytes.
         if filled == end + 4 + 200 {
+            // A proxy may end a connection after so many requests, and says so.
+            if buffer[..end].windows(17).any(|field| field.eq_ignore_ascii_case(b"connection: close")) {
+                *kept = None;
+            }
             return Ok(());
         }
         anyhow::ensure!(filled < end + 4 + 200, "more than the answer");
