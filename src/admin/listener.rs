@@ -30,8 +30,10 @@ const CONNECTION_WITHIN: Duration = Duration::from_secs(30 * 60);
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     /// The address cannot be bound.
-    #[error("cannot bind the admin address {address}: {cause}; change `admin:` or stop the process that listens there")]
+    #[error("cannot bind the {key} address {address}: {cause}; change `{key}:` or stop the process that listens there")]
     Bind {
+        /// The key of the file that names the address.
+        key: &'static str,
         /// The address.
         address: SocketAddr,
         /// What the system said.
@@ -39,9 +41,28 @@ pub enum AdminError {
     },
 }
 
+/// What may be asked at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everything, by programs of this machine alone: `admin`.
+    Full,
+    /// Metrics and status, by whoever reaches it: `metrics`.
+    ReadOnly,
+}
+
+impl Access {
+    /// The key of the file that names such an address.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Full => "admin",
+            Self::ReadOnly => "metrics",
+        }
+    }
+}
+
 /// A bound socket that nobody serves yet.
 #[derive(Debug)]
-pub struct AdminListener(TcpListener);
+pub struct AdminListener(TcpListener, Access);
 
 impl AdminListener {
     /// The address bound, with the real port where 0 was asked for.
@@ -53,23 +74,25 @@ impl AdminListener {
     }
 }
 
-/// Binds the admin address. Needs no runtime.
+/// Binds an address. Needs no runtime.
 ///
 /// # Errors
 /// When the address is taken or not ours.
-pub fn bind(address: SocketAddr) -> Result<AdminListener, AdminError> {
-    let failed = |cause| AdminError::Bind { address, cause };
+pub fn bind(address: SocketAddr, access: Access) -> Result<AdminListener, AdminError> {
+    let failed = |cause| AdminError::Bind { key: access.key(), address, cause };
     let listener = TcpListener::bind(address).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
-    Ok(AdminListener(listener))
+    Ok(AdminListener(listener, access))
 }
 
 /// Serves until dropped; then open connections are closed too.
 pub async fn serve(listener: AdminListener, source: Arc<dyn AdminSource>) {
-    let listener = match tokio::net::TcpListener::from_std(listener.0) {
+    let AdminListener(listener, access) = listener;
+    let key = access.key();
+    let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
-            log::error!("cannot serve the admin address: {error}");
+            log::error!("cannot serve the {key} address: {error}");
             return;
         }
     };
@@ -78,11 +101,11 @@ pub async fn serve(listener: AdminListener, source: Arc<dyn AdminSource>) {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if connections.len() < CONNECTIONS_MOST => {
-                    connections.spawn(converse(stream, Arc::clone(&source)));
+                    connections.spawn(converse(stream, access, Arc::clone(&source)));
                 }
-                Ok(_) => log::warn!("admin connection closed: more than {CONNECTIONS_MOST} at a time"),
+                Ok(_) => log::warn!("{key} connection closed: more than {CONNECTIONS_MOST} at a time"),
                 Err(error) => {
-                    log::warn!("cannot accept admin connections: {error}");
+                    log::warn!("cannot accept {key} connections: {error}");
                     sleep(Duration::from_millis(100)).await;
                 }
             },
@@ -92,10 +115,10 @@ pub async fn serve(listener: AdminListener, source: Arc<dyn AdminSource>) {
 }
 
 /// One request and its answer.
-async fn converse(stream: TcpStream, source: Arc<dyn AdminSource>) {
+async fn converse(stream: TcpStream, access: Access, source: Arc<dyn AdminSource>) {
     let service = service_fn(move |request: http::Request<Incoming>| {
         let source = Arc::clone(&source);
-        async move { Ok::<_, Infallible>(routes::answer(&request.into_parts().0, &source).await) }
+        async move { Ok::<_, Infallible>(routes::answer(&request.into_parts().0, access, &source).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

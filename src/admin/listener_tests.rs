@@ -55,7 +55,11 @@ struct Rig {
 }
 
 fn start() -> Rig {
-    let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    start_with(Access::Full)
+}
+
+fn start_with(access: Access) -> Rig {
+    let listener = bind("127.0.0.1:0".parse().unwrap(), access).unwrap();
     let address = listener.address().unwrap();
     let source = Arc::new(Sample::default());
     let shared: Arc<dyn AdminSource> = source.clone();
@@ -168,6 +172,25 @@ async fn a_page_that_rebinds_its_name_is_refused() {
 }
 
 #[tokio::test]
+async fn others_may_read_and_change_nothing() {
+    let rig = start_with(Access::ReadOnly);
+    for (request, expected) in [
+        ("GET /metrics HTTP/1.1\r\nHost: remora:9902\r\n\r\n", " 200 "),
+        ("GET /status HTTP/1.1\r\nHost: remora:9902\r\n\r\n", " 200 "),
+        ("GET /metrics HTTP/1.0\r\n\r\n", " 200 "),
+        ("POST /status HTTP/1.1\r\nHost: remora:9902\r\n\r\n", " 405 "),
+        ("POST /reload HTTP/1.1\r\nHost: remora:9902\r\n\r\n", " 404 "),
+        ("POST /heal?upstream=api HTTP/1.1\r\nHost: 127.0.0.1:9902\r\n\r\n", " 404 "),
+        ("POST /drill?upstream=api HTTP/1.1\r\nHost: remora:9902\r\n\r\n", " 404 "),
+        ("POST /pause?for=10m HTTP/1.1\r\nHost: remora:9902\r\n\r\n", " 404 "),
+        ("POST /resume HTTP/1.1\r\nHost: remora:9902\r\n\r\n", " 404 "),
+    ] {
+        let answer = rig.raw(request.as_bytes()).await;
+        assert!(answer.lines().next().unwrap().contains(expected), "{request}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_or_a_long_head_is_not_read() {
     let rig = start();
     let request = format!("POST /reload HTTP/1.1\r\nHost: {}\r\nContent-Length: 99999999\r\n\r\nxxx", rig.address);
@@ -193,8 +216,8 @@ async fn silent_clients_neither_stay_nor_keep_others_out() {
 
 #[test]
 fn an_address_that_is_taken_is_an_error_that_names_it() {
-    let taken = bind("127.0.0.1:0".parse().unwrap()).unwrap().0;
+    let taken = bind("127.0.0.1:0".parse().unwrap(), Access::Full).unwrap().0;
     let address = taken.local_addr().unwrap();
-    let message = bind(address).unwrap_err().to_string();
+    let message = bind(address, Access::Full).unwrap_err().to_string();
     assert!(message.contains(&address.to_string()) && message.contains("`admin:`"), "{message}");
 }

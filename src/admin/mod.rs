@@ -8,6 +8,6 @@ mod source;
 pub mod status;
 
 pub use command::AdminCommand;
-pub use listener::{AdminError, AdminListener, bind, serve};
+pub use listener::{Access, AdminError, AdminListener, bind, serve};
 pub use source::AdminSource;
 pub use status::Status;

@@ -14,6 +14,7 @@ use crate::telemetry::metrics::MEDIA_TYPE;
 
 use super::command::{AdminCommand, Query};
 use super::guard;
+use super::listener::Access;
 use super::source::AdminSource;
 use super::status::ReloadAnswer;
 
@@ -44,12 +45,14 @@ enum Page {
 }
 
 /// Answers one request.
-pub(super) async fn answer(head: &Parts, source: &Arc<dyn AdminSource>) -> Response<Full<Bytes>> {
-    if let Some(reason) = guard::refusal(head) {
+pub(super) async fn answer(head: &Parts, access: Access, source: &Arc<dyn AdminSource>) -> Response<Full<Bytes>> {
+    if let (Access::Full, Some(reason)) = (access, guard::refusal(head)) {
         return error(StatusCode::FORBIDDEN, reason);
     }
-    let Some((_, page, method)) = TABLE.iter().find(|(path, _, _)| *path == head.uri.path()) else {
-        let paths = TABLE.iter().map(|(path, _, _)| *path).collect::<Vec<_>>().join(" ");
+    // Nothing that changes something, whatever it may be called later.
+    let served = || TABLE.iter().filter(|(_, _, method)| access == Access::Full || *method == Method::GET);
+    let Some((_, page, method)) = served().find(|(path, _, _)| *path == head.uri.path()) else {
+        let paths = served().map(|(path, _, _)| *path).collect::<Vec<_>>().join(" ");
         return error(StatusCode::NOT_FOUND, &format!("no such path; the paths are {paths}"));
     };
     let allowed = head.method == *method || (*method == Method::GET && head.method == Method::HEAD);

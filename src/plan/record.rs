@@ -29,13 +29,14 @@ pub struct Record<'a> {
 impl<'a> Record<'a> {
     /// Writes it down.
     pub fn finish(mut self, metrics: &Metrics, access: &AccessLogger) {
-        if self.entry.status == 0 {
+        let answered = self.entry.status;
+        if answered == 0 {
             self.entry.status = CLIENT_LEFT;
             self.reason.get_or_insert(ErrorReason::ClientAbort);
         }
         let (route, entry) = (self.route, &self.entry);
         metrics.took_lane(self.lane);
-        route.metrics.finished(entry.status, entry.duration, self.body_in, entry.body_bytes);
+        route.metrics.finished(answered, entry.duration, self.body_in, entry.body_bytes);
         if let Some(reason) = self.reason {
             route.metrics.failed(reason);
         }

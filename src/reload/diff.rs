@@ -15,13 +15,14 @@ const NAMED_MOST: usize = 5;
 /// What of the process half changed, one line each: `listen: changed from 80 to 8080`. Empty when nothing did.
 pub fn process_changes(old: &ProcessSpec, new: &ProcessSpec) -> Vec<String> {
     // Taken apart without `..` so that a new setting is compared too.
-    let ProcessSpec { listen, threads, admin, log, docker, journal, limits, lane, shutdown } = old;
+    let ProcessSpec { listen, threads, admin, metrics, log, docker, journal, limits, lane, shutdown } = old;
     let LogSpec { access, level } = log;
     let off = |address: Option<std::net::SocketAddr>| address.map_or("off".to_owned(), |address| address.to_string());
     let mut rows = vec![
         ("listen", listeners(listen), listeners(&new.listen)),
         ("threads", threads.to_string(), new.threads.to_string()),
         ("admin", off(*admin), off(new.admin)),
+        ("metrics", off(*metrics), off(new.metrics)),
         ("log.access", access_log(*access).to_owned(), access_log(new.log.access).to_owned()),
         ("log.level", level.to_string().to_lowercase(), new.log.level.to_string().to_lowercase()),
         ("docker", docker_access(docker), docker_access(&new.docker)),
@@ -214,7 +215,7 @@ mod tests {
         assert!(process_changes(&old, &old.clone()).is_empty());
         type Row = (fn(&mut ProcessSpec), &'static str);
         #[rustfmt::skip]
-        let rows: [Row; 24] = [
+        let rows: [Row; 25] = [
             (|new| new.listen[0].address = ListenAddress::Port(8080), "listen: changed from 80 to 8080"),
             (
                 |new| new.listen[0].tls = Some(tls()),
@@ -223,6 +224,7 @@ mod tests {
             (|new| new.threads = Threads::Count(8), "threads: changed from 2 to 8"),
             (|new| new.threads = Threads::Auto, "threads: changed from 2 to auto"),
             (|new| new.admin = None, "admin: changed from 127.0.0.1:9901 to off"),
+            (|new| new.metrics = "0.0.0.0:9902".parse().ok(), "metrics: changed from off to 0.0.0.0:9902"),
             (|new| new.log.access = AccessLog::Json, "log.access: changed from combined to json"),
             (|new| new.log.level = log::LevelFilter::Debug, "log.level: changed from info to debug"),
             (|new| new.docker = DockerSpec::Off, "docker: changed from auto to off"),

@@ -14,6 +14,7 @@ use crate::types::{ByteSize, PathPrefix, Percent, ServerAddress, UpstreamName, W
 
 pub(crate) fn config(path: &str) -> Config {
     let process = ProcessSpec {
+        metrics: None,
         listen: vec![ListenSpec::plain(ListenAddress::Port(80))],
         threads: Threads::Count(2),
         admin: Some("127.0.0.1:9901".parse().unwrap()),

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
 
-use crate::admin::{self, AdminListener};
+use crate::admin::{self, Access, AdminListener};
 use crate::config::model::{Config, DockerSpec, JournalFile, JournalSpec, ProcessSpec, Threads};
 use crate::docker::Docker;
 use crate::front::{self, Bound, Guard};
@@ -71,7 +71,9 @@ pub fn run(start: Start, ready: impl FnOnce(&[SocketAddr])) -> Result<(), RunErr
     let metrics = Metrics::new()?;
     let process = start.config.process.clone();
     telemetry::log::init(&process.log, metrics.log_lines_dropped("error"))?;
-    let admin = process.admin.map(admin::bind).transpose()?;
+    let bind = |(address, access): (Option<SocketAddr>, Access)| address.map(|address| admin::bind(address, access));
+    let asked = [(process.admin, Access::Full), (process.metrics, Access::ReadOnly)];
+    let admin = asked.into_iter().filter_map(bind).collect::<Result<Vec<_>, _>>()?;
     let bound = front::bind(&process.listen)?;
     // Checks, heals, reloads and the admin listener; clients have workers of their own.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
@@ -84,7 +86,7 @@ pub fn run(start: Start, ready: impl FnOnce(&[SocketAddr])) -> Result<(), RunErr
 /// Everything that listens.
 struct Doors {
     bound: Bound,
-    admin: Option<AdminListener>,
+    admin: Vec<AdminListener>,
 }
 
 async fn serve(
@@ -142,7 +144,8 @@ async fn serve(
         lane: process.lane,
     };
     let view = Arc::new(view);
-    let admin = doors.admin.map(|listener| OwnedTask::spawn(admin::serve(listener, Arc::clone(&view) as _)));
+    let serve = |listener| OwnedTask::spawn(admin::serve(listener, Arc::clone(&view) as _));
+    let admin: Vec<_> = doors.admin.into_iter().map(serve).collect();
     // Last: clients may take every file there is.
     front::start(threads, &shared, doors.bound.into_endpoints(), &stopped)?;
     for address in &addresses {

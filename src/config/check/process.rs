@@ -26,6 +26,7 @@ pub(super) fn process(raw: &mut RawFile, at: &Item, folder: &Path, problems: &mu
     let listen = listen(field!(raw.listen, at), folder, problems);
     let threads = threads(field!(raw.threads, at), problems);
     let admin = admin(field!(raw.admin, at), problems);
+    let metrics = metrics(field!(raw.metrics, at), problems);
     let log = log(field!(raw.log, at), problems);
     let docker = docker(field!(raw.docker, at), problems);
     let journal = journal(field!(raw.journal, at), problems);
@@ -36,6 +37,7 @@ pub(super) fn process(raw: &mut RawFile, at: &Item, folder: &Path, problems: &mu
         listen: listen?,
         threads: threads?,
         admin: admin?,
+        metrics: metrics?,
         log: log?,
         docker: docker?,
         journal: journal?,
@@ -75,6 +77,20 @@ fn admin(item: Option<Item>, problems: &mut Problems) -> Option<Option<SocketAdd
         address.port()
     );
     problems.add(Problem::new(&item.place, message).help(help))
+}
+
+fn metrics(item: Option<Item>, problems: &mut Problems) -> Option<Option<SocketAddr>> {
+    let Some(item) = item else { return Some(None) };
+    let text = text(&item, problems)?;
+    if text == "off" {
+        return Some(None);
+    }
+    if let Ok(address) = text.parse() {
+        return Some(Some(address));
+    }
+    let port = text.rsplit(':').next().filter(|port| port.parse::<u16>().is_ok()).unwrap_or("9902");
+    let problem = Problem::new(&item.place, format!("{} is not an address with a port", quoted(&text)));
+    problems.add(problem.help(format!("write `0.0.0.0:{port}`, where every network of the edge reaches it, or `off`")))
 }
 
 fn log(item: Option<Item>, problems: &mut Problems) -> Option<LogSpec> {

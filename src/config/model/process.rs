@@ -20,6 +20,8 @@ pub struct ProcessSpec {
     pub threads: Threads,
     /// Where status, metrics and reload are served; a loopback address. Default `127.0.0.1:9901`; `None` is `off`.
     pub admin: Option<SocketAddr>,
+    /// Where metrics and status can be read, and nothing can be changed; any address. Default `None`, which is `off`.
+    pub metrics: Option<SocketAddr>,
     /// What is logged and how.
     pub log: LogSpec,
     /// Where the Docker daemon is reached.

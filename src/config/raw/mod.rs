@@ -36,6 +36,9 @@ pub(super) struct RawFile {
     /// Loopback address for status, metrics and reload, or `off`. Default `127.0.0.1:9901`.
     #[schemars(with = "form::Text")]
     pub admin: Option<Value>,
+    /// Address that other containers may read metrics and status from, such as `0.0.0.0:9902`, or `off` (default).
+    #[schemars(with = "form::Text")]
+    pub metrics: Option<Value>,
     /// What is logged and how.
     #[schemars(with = "RawLog")]
     pub log: Option<Value>,

@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use prometheus::{Histogram, IntCounter, IntGauge};
@@ -15,6 +16,33 @@ use super::list::{BackendList, RouteList, UpstreamList};
 
 /// Labels of `class`, by the first digit of the status; 0 is no answer at all.
 const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// The statuses that have a counter; one of another is counted by its class alone.
+const STATUSES: Range<u16> = 100..600;
+
+/// Counters of single statuses, each there once it was seen: by its first digit, then by the other two.
+#[derive(Default)]
+struct Statuses([OnceLock<Box<[OnceLock<IntCounter>; 100]>>; 5]);
+
+impl Statuses {
+    fn inc(&self, status: u16, build: impl FnOnce(&str) -> IntCounter) {
+        if !STATUSES.contains(&status) {
+            return;
+        }
+        let (class, rest) = (usize::from(status / 100) - 1, usize::from(status % 100));
+        let counters = self.0[class].get_or_init(|| Box::new([const { OnceLock::new() }; 100]));
+        counters[rest].get_or_init(|| build(&status.to_string())).inc();
+    }
+
+    /// Those that were seen.
+    fn seen(&self) -> impl Iterator<Item = String> {
+        let is_seen = |status: &u16| {
+            let counters = self.0[usize::from(status / 100) - 1].get();
+            counters.is_some_and(|counters| counters[usize::from(status % 100)].get().is_some())
+        };
+        STATUSES.filter(is_seen).map(|status| status.to_string())
+    }
+}
 
 /// The handles of one kind that are alive. Two configurations that share a route share its handle.
 pub(super) struct Shelf<List, Key, Handle> {
@@ -66,6 +94,7 @@ pub struct RouteMetrics {
     shelf: Arc<Routes>,
     key: (String, String),
     classes: [IntCounter; CLASSES.len()],
+    statuses: Statuses,
     errors: [IntCounter; ErrorReason::ALL.len()],
     duration: Histogram,
     request_bytes: IntCounter,
@@ -79,6 +108,7 @@ impl RouteMetrics {
         let key = (route.to_owned(), upstream.to_owned());
         shelf.get(key.clone(), |list| Self {
             shelf: Arc::clone(shelf),
+            statuses: Statuses::default(),
             classes: CLASSES.map(|class| list.requests.with_label_values(&[route, upstream, class])),
             errors: ErrorReason::ALL.map(|reason| list.errors.with_label_values(&[route, upstream, reason.as_str()])),
             duration: list.duration.with_label_values(&[route, upstream]),
@@ -90,10 +120,13 @@ impl RouteMetrics {
         })
     }
 
-    /// Counts one finished request. A status of 0 is no answer at all.
+    /// Counts one finished request. A status of 0 is no answer at all; by number it is 499, as in nginx's log.
     pub fn finished(&self, status: u16, duration: Duration, request_bytes: u64, response_bytes: u64) {
         let class = usize::from(status / 100);
         self.classes[if class < CLASSES.len() { class } else { 0 }].inc();
+        let (route, upstream) = (&*self.key.0, &*self.key.1);
+        let shown = if status == 0 { 499 } else { status };
+        self.statuses.inc(shown, |status| self.shelf.list.responses.with_label_values(&[route, upstream, status]));
         self.duration.observe(duration.as_secs_f64());
         self.request_bytes.inc_by(request_bytes);
         self.response_bytes.inc_by(response_bytes);
@@ -137,6 +170,9 @@ impl Drop for RouteMetrics {
         self.shelf.forget(&self.key, |list| {
             for class in CLASSES {
                 let _ = list.requests.remove_label_values(&[route, upstream, class]);
+            }
+            for status in self.statuses.seen() {
+                let _ = list.responses.remove_label_values(&[route, upstream, &status]);
             }
             for reason in ErrorReason::ALL {
                 let _ = list.errors.remove_label_values(&[route, upstream, reason.as_str()]);

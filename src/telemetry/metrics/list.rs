@@ -40,6 +40,7 @@ pub(super) struct ProcessList {
 /// What is counted for a route, by `route` and `upstream`.
 pub(super) struct RouteList {
     pub(super) requests: IntCounterVec,
+    pub(super) responses: IntCounterVec,
     pub(super) duration: HistogramVec,
     pub(super) request_bytes: IntCounterVec,
     pub(super) response_bytes: IntCounterVec,
@@ -109,6 +110,7 @@ impl RouteList {
         let by = ["route", "upstream"];
         Ok(Self {
             requests: counters(on, "remora_requests_total", "Requests by class of status; `none` when the client left first.", &["route", "upstream", "class"])?,
+            responses: counters(on, "remora_responses_total", "Requests by status; 499 when the client left first.", &["route", "upstream", "status"])?,
             duration: histograms(on, "remora_request_duration_seconds", "From the first byte of a request to the last of its response.", &by, &REQUEST_SECONDS)?,
             request_bytes: counters(on, "remora_request_body_bytes_total", "Bytes of request bodies received.", &by)?,
             response_bytes: counters(on, "remora_response_body_bytes_total", "Bytes of response bodies sent.", &by)?,

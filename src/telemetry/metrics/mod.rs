@@ -250,6 +250,9 @@ mod tests {
         for line in [
             r#"remora_requests_total{class="2xx",route="app.example.com/api",upstream="backend"} 1"#,
             r#"remora_requests_total{class="none",route="app.example.com/api",upstream="backend"} 1"#,
+            r#"remora_responses_total{route="app.example.com/api",status="200",upstream="backend"} 1"#,
+            r#"remora_responses_total{route="app.example.com/api",status="504",upstream="backend"} 1"#,
+            r#"remora_responses_total{route="app.example.com/api",status="499",upstream="backend"} 1"#,
             r#"remora_request_errors_total{reason="timeout",route="app.example.com/api",upstream="backend"} 1"#,
             r#"remora_request_duration_seconds_bucket{route="app.example.com/api",upstream="backend",le="0.005"} 2"#,
             r#"remora_response_body_bytes_total{route="app.example.com/api",upstream="backend"} 2100"#,
