@@ -5,7 +5,7 @@ export PATH := $(PATH):$(CURDIR)/target/bin
 .DEFAULT_GOAL := help
 # The benchmark suite is a package of its own.
 PEERS_CRATE := --manifest-path benches/peers/Cargo.toml --target-dir target/bench/build
-.PHONY: help demo test test-all lint unit corpora attacks fuzz docker stack stacks healing images setup bench micro
+.PHONY: help demo install test test-all lint unit corpora attacks fuzz docker stack stacks healing images setup bench micro
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,8 +13,13 @@ help: ## list the targets
 setup: ## install what the build needs and the machine lacks
 	@scripts/setup.sh
 
-demo: setup ## build and run the edge on embedded sample backends, without Docker
-	cargo run --release --locked --quiet -- demo
+demo: setup ## build and run the edge on embedded sample backends, without Docker; LISTEN=0.0.0.0:8080 for other machines
+	@test -x target/demo/remora || echo "Building the edge. The first time takes 3 to 5 minutes on two cores, later seconds."
+	cargo build --profile demo --locked
+	@target/demo/remora demo $(if $(LISTEN),--listen $(LISTEN))
+
+install: setup ## build and install the edge, its manual pages and completions; PREFIX=/usr/local, DESTDIR
+	@scripts/install.sh
 
 lint: setup ## formatting and lints, as CI wants them
 	cargo fmt --check

@@ -8,7 +8,7 @@ set -eu
 
 # `docker run remora sh` and the like, as with every official image; else the arguments are Remora's.
 case ${1:-run} in
-    -* | run | check | demo | reload | status | heal | drill | doctor | maintenance | import | sidecar | help) set -- remora "$@" ;;
+    -* | run | check | demo | reload | status | heal | drill | doctor | maintenance | import | sidecar | completions | man | help) set -- remora "$@" ;;
     *) if ! command -v "$1" >/dev/null 2>&1; then set -- remora "$@"; fi ;;
 esac
 

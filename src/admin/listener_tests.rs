@@ -37,7 +37,12 @@ impl AdminSource for Sample {
         if self.broken.load(Ordering::SeqCst) {
             return Err("error: no upstream is named `apii`\n  --> remora.yaml:41:11".to_owned());
         }
-        Ok(Reloaded { generation: 9, summary: "nothing changed".to_owned(), took: Duration::from_millis(3) })
+        Ok(Reloaded {
+            generation: 9,
+            summary: "nothing changed".to_owned(),
+            took: Duration::from_millis(3),
+            notes: Vec::new(),
+        })
     }
 
     async fn command(&self, command: AdminCommand) -> Result<Value, String> {

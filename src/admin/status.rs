@@ -96,12 +96,20 @@ pub struct ReloadAnswer {
     pub summary: String,
     /// How long it took.
     pub took_ms: u64,
+    /// What is odd about the files, such as one that is mounted by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl From<&Reloaded> for ReloadAnswer {
     fn from(reloaded: &Reloaded) -> Self {
         let took_ms = millis(reloaded.took);
-        Self { generation: reloaded.generation, summary: reloaded.summary.clone(), took_ms }
+        Self {
+            generation: reloaded.generation,
+            summary: reloaded.summary.clone(),
+            took_ms,
+            notes: reloaded.notes.clone(),
+        }
     }
 }
 
@@ -221,6 +229,9 @@ impl PoolState {
 pub struct BackendStatus {
     /// `172.18.0.4:8000`
     pub address: String,
+    /// The container at this address, where Docker or the sidecar has told of it.
+    #[serde(default)]
+    pub container: Option<String>,
     /// The server it was resolved from: `backend:8000`.
     pub server: String,
     /// Relative to its siblings.

@@ -6,6 +6,7 @@ use crate::reload::ReloadOrigin;
 pub(crate) fn backend(address: &str, state: ShownState) -> BackendStatus {
     BackendStatus {
         address: address.to_owned(),
+        container: None,
         server: "backend:8000".to_owned(),
         weight: 1,
         backup: false,

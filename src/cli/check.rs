@@ -1,17 +1,25 @@
 //! `remora check [FILE] [--schema]`
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use crate::config;
-use crate::reload::FileLoader;
+use crate::config::{self, LoadedFiles, Report};
 
 use super::exit::Exit;
 use super::{file, terminal};
 
+/// What reports call standard input.
+const STANDARD_INPUT: &str = "<stdin>";
+
 /// Validate a configuration file and list every problem, without running it.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  remora check
+  remora check conf/remora.yaml
+  remora check - < remora.yaml
+  remora check --schema > remora.schema.json")]
 pub(super) struct CheckArguments {
-    /// Configuration file [default: /etc/remora/remora.yaml, else conf/remora.yaml]
+    /// Configuration file, `-` for standard input [default: /etc/remora/remora.yaml, else conf/remora.yaml]
     file: Option<PathBuf>,
     /// Print the JSON Schema of the file, for editors
     #[arg(long, conflicts_with = "file")]
@@ -23,9 +31,12 @@ pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<Exit> {
         terminal::say(&serde_json::to_string_pretty(&config::schema())?)?;
         return Ok(Exit::Done);
     }
-    let file = file::choose(arguments.file.as_deref())?;
-    match file::load(&FileLoader::new(file.clone())) {
+    let (file, loaded) = load(arguments.file.as_deref())?;
+    match loaded {
         Ok(loaded) => {
+            for warning in loaded.warnings {
+                terminal::complain(&warning.to_string());
+            }
             let site = &loaded.config.site;
             let count = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
             let (routes, upstreams) =
@@ -34,8 +45,20 @@ pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<Exit> {
             Ok(Exit::Done)
         }
         Err(report) => {
-            terminal::complain(&report);
+            terminal::complain(&report.render(terminal::stderr_has_colour()));
             Ok(Exit::Refused)
         }
     }
+}
+
+fn load(named: Option<&Path>) -> Result<(PathBuf, Result<LoadedFiles, Report>), file::NoFile> {
+    let env = |name: &str| std::env::var(name).ok();
+    if named == Some(Path::new("-")) {
+        let file = PathBuf::from(STANDARD_INPUT);
+        let loaded = config::load_from_reader(&file, io::stdin().lock(), &env);
+        return Ok((file, loaded));
+    }
+    let file = file::choose(named)?;
+    let loaded = config::load(&file, &env);
+    Ok((file, loaded))
 }

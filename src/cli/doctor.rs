@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use crate::config::model::{Config, DockerSpec, HealSpec, ServerSpec, SidecarSpec, UpstreamSpec};
 use crate::docker::{Docker, DockerError, FindError};
 use crate::heal::{Feasibility, StepFinding, check_steps};
-use crate::reload::FileLoader;
+use crate::reload::{FileLoader, SINGLE_FILE, single_files};
 use crate::sidecar::Sidecar;
 use crate::telemetry::one_line;
 use crate::upstream::{Lookup, Resolve as _, SystemResolver};
@@ -25,6 +25,9 @@ const CONNECT: Duration = Duration::from_secs(2);
 
 /// Check whether every heal step would work in the containers that exist now. Changes nothing.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  remora doctor
+  remora doctor remora.yaml --json")]
 pub(super) struct DoctorArguments {
     /// Configuration file [default: /etc/remora/remora.yaml, else conf/remora.yaml]
     file: Option<PathBuf>,
@@ -64,22 +67,13 @@ pub(super) fn run(arguments: &DoctorArguments) -> anyhow::Result<Exit> {
 
 /// Files of the configuration that are mounted one by one: their edits may never be seen.
 fn mounts(files: &BTreeSet<PathBuf>) -> Option<BackendFindings> {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let finding = |file: &PathBuf| StepFinding {
+    let finding = |file: PathBuf| StepFinding {
         about: file.display().to_string(),
         verdict: Feasibility::Doubtful,
-        note: "is mounted as a single file: when an editor replaces it, the edge keeps the old one; mount its folder"
-            .to_owned(),
+        note: SINGLE_FILE.to_owned(),
     };
-    let findings: Vec<StepFinding> = files.iter().filter(|file| is_mount_point(&mounts, file)).map(finding).collect();
+    let findings: Vec<StepFinding> = single_files(files).into_iter().map(finding).collect();
     (!findings.is_empty()).then_some(BackendFindings { upstream: None, backend: None, container: None, findings })
-}
-
-/// The fifth field of a line of mountinfo (proc(5)) is where something is mounted, with blanks escaped.
-fn is_mount_point(mounts: &str, file: &Path) -> bool {
-    let Ok(file) = std::path::absolute(file) else { return false };
-    let file = file.display().to_string().replace(' ', "\\040");
-    mounts.lines().any(|line| line.split(' ').nth(4) == Some(&file))
 }
 
 async fn look(config: &Config) -> Vec<BackendFindings> {
@@ -262,22 +256,6 @@ fn word(verdict: Feasibility, colour: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn single_files_are_told_from_folders() {
-        let mounts = "36 35 98:0 /a /etc/remora/remora.yaml rw,noatime master:1 - ext4 /dev/root rw\n\
-                      37 35 98:0 /b /srv/my\\040files/x.yaml rw - ext4 /dev/root rw\n38 35 98:0 /c /conf rw - ext4 / rw\n";
-        #[rustfmt::skip]
-        let rows = [
-            ("/etc/remora/remora.yaml", true),
-            ("/srv/my files/x.yaml",    true),
-            ("/conf/remora.yaml",       false),
-            ("/etc/remora",             false),
-        ];
-        for (file, is) in rows {
-            assert_eq!(is_mount_point(mounts, Path::new(file)), is, "{file}");
-        }
-    }
 
     #[test]
     fn a_report_obeys_no_byte_it_shows() {

@@ -20,6 +20,8 @@ const WITHIN: Duration = Duration::from_secs(29 * 60);
 ///
 /// Only its probes fail, not its process, until a step of its `heal` has run for real. Other backends must be up.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  remora drill backend")]
 pub(super) struct DrillArguments {
     /// Upstream to drill
     upstream: String,

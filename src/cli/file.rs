@@ -36,7 +36,8 @@ fn choose_among(named: Option<&Path>, usual: &[&str]) -> Result<PathBuf, NoFile>
     if let Some(named) = named {
         return Ok(named.to_owned());
     }
-    match usual.iter().map(Path::new).find(|path| path.exists()) {
+    // One that cannot be looked for, in a folder that may not be entered, is not passed over: reading it says why.
+    match usual.iter().map(Path::new).find(|path| path.try_exists().unwrap_or(true)) {
         Some(found) => Ok(found.to_owned()),
         None => Err(NoFile(usual.join(" and no "))),
     }

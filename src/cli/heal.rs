@@ -19,7 +19,15 @@ const WITHIN: Duration = Duration::from_secs(29 * 60);
 
 /// Heal backends now, or pause healing.
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Examples:
+  remora heal backend                    # its failing backends
+  remora heal backend 172.18.0.3:8000    # this one, failing or not
+  remora heal pause backend --for 1h
+  remora heal resume"
+)]
 pub(super) struct HealArguments {
     #[command(subcommand)]
     pause: Option<Pause>,
@@ -38,6 +46,7 @@ pub(super) struct HealArguments {
 #[derive(Debug, clap::Subcommand)]
 enum Pause {
     /// Pause healing; checks and ejections continue.
+    #[command(after_help = "Examples:\n  remora heal pause --for 30m\n  remora heal pause backend")]
     Pause {
         /// Upstream [default: all]
         upstream: Option<String>,
@@ -48,6 +57,7 @@ enum Pause {
         admin: Admin,
     },
     /// Resume healing.
+    #[command(after_help = "Examples:\n  remora heal resume\n  remora heal resume backend")]
     Resume {
         /// Upstream [default: all]
         upstream: Option<String>,

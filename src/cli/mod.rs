@@ -2,12 +2,15 @@
 
 mod check;
 mod client;
+mod completions;
 mod demo;
 mod doctor;
 mod drill;
 mod exit;
 mod file;
 mod heal;
+mod man;
+mod own_name;
 mod reload;
 mod run;
 mod sidecar;
@@ -17,7 +20,7 @@ mod view;
 
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::telemetry;
 
@@ -25,7 +28,18 @@ pub use exit::Exit;
 
 /// An edge proxy for Docker Compose stacks: it routes, balances, checks and heals backends.
 #[derive(Debug, Parser)]
-#[command(name = "remora", version, max_term_width = 100)]
+#[command(
+    name = "remora",
+    version,
+    max_term_width = 100,
+    after_help = "Examples:
+  remora demo                    # see it work, without a file
+  remora check remora.yaml       # what is wrong with a file
+  remora run remora.yaml
+  remora status --watch
+
+Each command has its own: remora status --help"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: CliCommand,
@@ -40,7 +54,7 @@ enum CliCommand {
     /// Check whether every heal step would work in the containers that exist now. Changes nothing.
     Doctor(doctor::DoctorArguments),
     /// Run the edge with sample backends in one process; no file, no Docker.
-    Demo,
+    Demo(demo::DemoArguments),
     /// Reload the running edge's configuration, or the replicas of an upstream one by one.
     Reload(reload::ReloadArguments),
     /// Heal backends now, or pause healing.
@@ -51,6 +65,10 @@ enum CliCommand {
     Status(status::StatusArguments),
     /// Run the privileged healing helper: it holds the Docker socket and runs only the heals in the file.
     Sidecar(sidecar::SidecarArguments),
+    /// Print completions for a shell.
+    Completions(completions::CompletionsArguments),
+    /// Print the manual page.
+    Man(man::ManArguments),
 }
 
 /// Runs the command that was typed.
@@ -71,13 +89,15 @@ fn dispatch(command: CliCommand) -> Exit {
     let done = match command {
         CliCommand::Run(arguments) => run::run(&arguments),
         CliCommand::Check(arguments) => check::run(&arguments),
-        CliCommand::Demo => demo::run(),
+        CliCommand::Demo(arguments) => demo::run(&arguments),
         CliCommand::Doctor(arguments) => doctor::run(&arguments),
         CliCommand::Reload(arguments) => reload::run(&arguments),
         CliCommand::Heal(arguments) => heal::run(&arguments),
         CliCommand::Drill(arguments) => drill::run(&arguments),
         CliCommand::Status(arguments) => status::run(&arguments),
         CliCommand::Sidecar(arguments) => sidecar::run(&arguments),
+        CliCommand::Completions(arguments) => completions::run(&arguments, Arguments::command()),
+        CliCommand::Man(arguments) => man::run(&arguments, Arguments::command()),
     };
     done.unwrap_or_else(|error| {
         terminal::complain(&format!("remora: {error:#}"));
@@ -98,8 +118,6 @@ fn exit_of(error: &anyhow::Error) -> Exit {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
@@ -110,12 +128,18 @@ mod tests {
     #[test]
     fn commands_are_understood() {
         #[rustfmt::skip]
-        let rows: [(&[&str], bool); 18] = [
+        let rows: [(&[&str], bool); 24] = [
             (&["run"],                                  true),
             (&["run", "remora.yaml"],                   true),
             (&["check", "remora.yaml"],                 true),
             (&["check", "--schema"],                    true),
+            (&["check", "-"],                           true),
             (&["demo"],                                 true),
+            (&["demo", "--listen", "0.0.0.0:8080"],     true),
+            (&["demo", "--listen", "localhost:8080"],   false),
+            (&["completions", "bash"],                  true),
+            (&["completions", "cmd"],                   false),
+            (&["man", "--to", "man1"],                  true),
             (&["doctor", "remora.yaml", "--json"],      true),
             (&["reload"],                               true),
             (&["reload", "--admin", "127.0.0.1:9902"],  true),
@@ -135,6 +159,51 @@ mod tests {
             assert_eq!(parsed.is_ok(), understood, "{typed:?}");
             assert!(parsed.err().is_none_or(|error| error.use_stderr()), "{typed:?}");
         }
+    }
+
+    /// The commands of the examples in a help, without comments and redirections.
+    fn examples(command: &clap::Command) -> Vec<String> {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let lines = help.lines().filter_map(|line| line.strip_prefix("  remora"));
+        lines.map(|line| line.split(['#', '>', '<', '|']).next().unwrap().trim().to_owned()).collect()
+    }
+
+    #[test]
+    fn every_command_has_examples_that_are_understood() {
+        fn walk(command: &clap::Command, seen: &mut usize) {
+            let shown = examples(command);
+            assert!(!shown.is_empty(), "{} has no example", command.get_name());
+            for example in shown {
+                let typed = shlex::split(&example).unwrap();
+                let parsed = Arguments::try_parse_from(std::iter::once("remora".to_owned()).chain(typed));
+                assert!(parsed.is_ok(), "{example}: {}", parsed.unwrap_err());
+                *seen += 1;
+            }
+            command
+                .get_subcommands()
+                .filter(|command| command.get_name() != "help")
+                .for_each(|below| walk(below, seen));
+        }
+        let mut seen = 0;
+        walk(&Arguments::command(), &mut seen);
+        assert!(20 <= seen, "only {seen} examples");
+    }
+
+    #[test]
+    fn completions_and_manual_pages_know_every_command() {
+        let mut bash = Vec::new();
+        clap_complete::generate(clap_complete::Shell::Bash, &mut Arguments::command(), "remora", &mut bash);
+        let folder = tempfile::tempdir().unwrap();
+        clap_mangen::generate_to(Arguments::command(), folder.path()).unwrap();
+        let (mut seen, bash) = (0, String::from_utf8(bash).unwrap());
+        for command in Arguments::command().get_subcommands() {
+            let name = command.get_name();
+            let page = std::fs::read_to_string(folder.path().join(format!("remora-{name}.1"))).unwrap();
+            assert!(page.contains("Examples:"), "{name}: {page}");
+            assert!(bash.contains(&format!("remora,{name})")), "{name}");
+            seen += 1;
+        }
+        assert!(10 <= seen, "only {seen} commands");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::admin::status::ReloadAnswer;
+use crate::telemetry::one_line;
 
 use super::client::{self, Admin, AdminResponse, error, query};
 use super::exit::Exit;
@@ -17,6 +18,9 @@ const WITHIN: Duration = Duration::from_secs(115);
 ///
 /// With UPSTREAM, the first step of its `heal` runs on each replica in turn, while the others get its requests.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  remora reload            # the file, as saving it does
+  remora reload backend    # its replicas, one by one")]
 pub(super) struct ReloadArguments {
     /// Upstream whose replicas are reloaded [default: the edge reloads its configuration]
     upstream: Option<String>,
@@ -49,9 +53,10 @@ pub(super) fn run(arguments: &ReloadArguments) -> anyhow::Result<Exit> {
 fn outcome(answer: &AdminResponse) -> anyhow::Result<Result<String, String>> {
     match answer.status {
         200 => {
-            let ReloadAnswer { generation, summary, took_ms } =
+            let ReloadAnswer { generation, summary, took_ms, notes } =
                 serde_json::from_str(&answer.body).context("cannot parse the edge's response")?;
-            Ok(Ok(format!("generation {generation} in force: {summary} ({took_ms} ms)")))
+            let notes: String = notes.iter().map(|note| format!("\nwarning: {}", one_line(note))).collect();
+            Ok(Ok(format!("generation {generation} in force: {summary} ({took_ms} ms){notes}")))
         }
         422 => Ok(Err(error(&answer.body))),
         status => anyhow::bail!("the edge responded {status}: {}", error(&answer.body)),
@@ -67,6 +72,9 @@ mod tests {
         let answer = |status, body: &str| AdminResponse { status, body: body.to_owned() };
         let good = outcome(&answer(200, r#"{"generation":8,"summary":"1 route added (/x)","took_ms":12}"#)).unwrap();
         assert_eq!(good.unwrap(), "generation 8 in force: 1 route added (/x) (12 ms)");
+        let odd = r#"{"generation":8,"summary":"nothing changed","took_ms":1,"notes":["/a.yaml is mounted"]}"#;
+        let odd = outcome(&answer(200, odd)).unwrap();
+        assert_eq!(odd.unwrap(), "generation 8 in force: nothing changed (1 ms)\nwarning: /a.yaml is mounted");
         let bad = outcome(&answer(422, r#"{"error":"error: no upstream\n  --> remora.yaml:4:1"}"#)).unwrap();
         assert_eq!(bad.unwrap_err(), "error: no upstream\n  --> remora.yaml:4:1");
         let failed = outcome(&answer(403, r#"{"error":"no"}"#)).unwrap_err();

@@ -10,6 +10,9 @@ use super::{file, terminal};
 
 /// Run the edge.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  remora run
+  remora run conf/remora.yaml")]
 pub(super) struct RunArguments {
     /// Configuration file [default: /etc/remora/remora.yaml, else conf/remora.yaml]
     file: Option<PathBuf>,

@@ -18,6 +18,9 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 /// Run the privileged healing helper: it holds the Docker socket and runs only the heals in the file.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  remora sidecar remora.yaml
+  remora sidecar --status")]
 pub(super) struct SidecarArguments {
     /// Configuration file with `docker: { sidecar: PATH }` [default: /etc/remora/remora.yaml, else conf/remora.yaml]
     file: Option<PathBuf>,

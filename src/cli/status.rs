@@ -19,6 +19,11 @@ const EVERY: Duration = Duration::from_secs(2);
 
 /// Show routes, upstreams, backends and heals of the running edge.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  remora status
+  remora status --watch
+  remora status --json | jq .upstreams
+  remora status --admin 127.0.0.1:9902")]
 pub(super) struct StatusArguments {
     /// Print the whole document as JSON
     #[arg(long, conflicts_with = "watch")]

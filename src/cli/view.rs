@@ -109,7 +109,11 @@ fn routes(text: &mut String, status: &Status, look: Look) {
 
 fn upstreams(text: &mut String, status: &Status, look: Look, now: SystemTime) {
     title(text, "upstreams");
-    let mut table = table(look, &["upstream", "backend", "state", "for", "check", "active", "requests", "failed"], 5);
+    let backends = || status.upstreams.iter().flat_map(|upstream| &upstream.backends);
+    let is_named = backends().any(|backend| backend.container.is_some());
+    let names = if is_named { &["upstream", "backend", "container"][..] } else { &["upstream", "backend"][..] };
+    let header = [names, &["state", "for", "check", "active", "requests", "failed"][..]].concat();
+    let mut table = table(look, &header, header.len() - 3);
     let mut causes = Vec::new();
     for upstream in &status.upstreams {
         let name = format!("{} {}", plain(&upstream.name), pool(upstream));
@@ -118,9 +122,10 @@ fn upstreams(text: &mut String, status: &Status, look: Look, now: SystemTime) {
             table.add_row([name.clone(), servers]);
         }
         for (index, backend) in upstream.backends.iter().enumerate() {
-            table.add_row(row(if index == 0 { name.clone() } else { String::new() }, backend, now));
+            table.add_row(row(if index == 0 { name.clone() } else { String::new() }, backend, is_named, now));
             if let Some(cause) = &backend.cause {
-                causes.push(format!("  {} {}: {}", plain(&backend.address), backend.state.as_str(), plain(cause)));
+                let who = with_container(plain(&backend.address), backend.container.as_deref());
+                causes.push(format!("  {who} {}: {}", backend.state.as_str(), plain(cause)));
             }
         }
         if 0 < upstream.held {
@@ -133,7 +138,15 @@ fn upstreams(text: &mut String, status: &Status, look: Look, now: SystemTime) {
     }
 }
 
-fn row(name: String, backend: &BackendStatus, now: SystemTime) -> [String; 8] {
+/// `172.18.0.3:8000 (backend-1)`
+fn with_container(address: String, container: Option<&str>) -> String {
+    match container {
+        Some(container) => format!("{address} ({})", plain(container)),
+        None => address,
+    }
+}
+
+fn row(name: String, backend: &BackendStatus, is_named: bool, now: SystemTime) -> Vec<String> {
     let colour = match backend.state {
         ShownState::Up => GOOD,
         ShownState::New | ShownState::Draining | ShownState::Healing | ShownState::Held | ShownState::Left => FAIR,
@@ -144,16 +157,16 @@ fn row(name: String, backend: &BackendStatus, now: SystemTime) -> [String; 8] {
     if backend.backup {
         address.push_str(" backup");
     }
-    [
-        name,
-        address,
+    let container = is_named.then(|| backend.container.as_deref().map_or_else(|| "-".to_owned(), plain));
+    let rest = [
         mark(colour, backend.state.as_str()),
         since(&backend.since, now).map_or_else(|| "-".to_owned(), span),
         check.unwrap_or_else(|| "-".to_owned()),
         backend.in_flight.to_string(),
         backend.requests.to_string(),
         backend.failures.to_string(),
-    ]
+    ];
+    [name, address].into_iter().chain(container).chain(rest).collect()
 }
 
 fn pool(upstream: &UpstreamStatus) -> String {
@@ -167,12 +180,28 @@ fn pool(upstream: &UpstreamStatus) -> String {
     mark(colour, &format!("{up}/{all}"))
 }
 
-/// The newest entries of the journal. Fields that are missing are left out: the journal may know more than this view.
+/// The newest entries of the journal: what was sick, and apart from it what somebody tried or wanted. Fields that are
+/// missing are left out: the journal may know more than this view.
 fn heals(text: &mut String, journal: &serde_json::Value, look: Look, now: SystemTime) {
-    let Some(entries) = journal.as_array().filter(|entries| !entries.is_empty()) else { return };
-    title(text, "heals");
+    let entries = journal.as_array().map(Vec::as_slice).unwrap_or_default();
+    let is_planned = |entry: &&serde_json::Value| matches!(entry["asked_by"].as_str(), Some("drill" | "reload"));
+    let (planned, incidents): (Vec<_>, Vec<_>) = entries.iter().partition(is_planned);
+    ladders(text, "heals", &incidents, look, now);
+    ladders(text, "drills and reloads", &planned, look, now);
+}
+
+fn ladders(text: &mut String, name: &str, entries: &[&serde_json::Value], look: Look, now: SystemTime) {
+    let shown = &entries[entries.len().saturating_sub(HEALS_SHOWN)..];
+    if shown.is_empty() {
+        return;
+    }
+    title(text, name);
+    if shown.len() < entries.len() {
+        let _ =
+            writeln!(text, "the last {} of {} {name}; all of them: remora status --json", shown.len(), entries.len());
+    }
     let mut table = table(look, &["when", "upstream", "backend", "cause", "steps", "result"], 6);
-    for entry in &entries[entries.len().saturating_sub(HEALS_SHOWN)..] {
+    for entry in shown {
         let field = |name: &str| plain(entry[name].as_str().unwrap_or("-"));
         let steps = entry["steps"].as_array().map_or_else(Vec::new, |steps| {
             let word = |step: &serde_json::Value, name: &str| plain(step[name].as_str().unwrap_or("-"));
@@ -185,8 +214,8 @@ fn heals(text: &mut String, journal: &serde_json::Value, look: Look, now: System
             _ => FAIR,
         };
         let when = ago(entry["started_at"].as_str().unwrap_or_default(), now);
-        let cells =
-            [when, field("upstream"), field("backend"), field("cause"), steps.join(", "), mark(colour, &result)];
+        let backend = with_container(field("backend"), entry["container"].as_str());
+        let cells = [when, field("upstream"), backend, field("cause"), steps.join(", "), mark(colour, &result)];
         table.add_row(cells);
     }
     show(text, &table);

@@ -36,6 +36,38 @@ fn one_screen_tells_what_runs_and_what_is_wrong() {
 }
 
 #[test]
+fn containers_have_their_names_and_drills_are_no_incidents() {
+    let mut status = sample();
+    status.upstreams[0].backends[1].container = Some("shop-backend-2".to_owned());
+    let entry = |index: usize, asked_by: &str| {
+        serde_json::json!({
+            "started_at": "2026-11-21T08:01:05Z", "upstream": "backend", "backend": "172.18.0.5:8000", "asked_by": asked_by,
+            "container": "shop-backend-2", "cause": format!("cause-{index}"), "result": "healed", "steps": [],
+        })
+    };
+    let mut entries: Vec<_> = (0..37).map(|index| entry(index, "policy")).collect();
+    entries.push(entry(40, "hand"));
+    entries.extend([entry(50, "drill"), entry(51, "reload")]);
+    status.heals = entries.into();
+    let text = render(&status, Look { width: 140, ..PLAIN }, now());
+    assert!(line_with(&text, "  172.18.0.5:8000 (shop-backend-2) healing: ").contains("status 503"), "{text}");
+    let first: Vec<_> = line_with(&text, "1/2").split_whitespace().take(4).collect();
+    assert_eq!(first, ["backend", "1/2", "172.18.0.4:8000", "-"], "{text}");
+    let (incidents, planned) = text.split_once("\nHEALS\n").unwrap().1.split_once("\nDRILLS AND RELOADS\n").unwrap();
+    assert!(incidents.starts_with("the last 5 of 38 heals; all of them: remora status --json\n"), "{incidents}");
+    for (cause, is_incident, is_planned) in [
+        ("cause-40", true, false),
+        ("cause-36", true, false),
+        ("cause-32", false, false),
+        ("cause-50", false, true),
+        ("cause-51", false, true),
+    ] {
+        assert_eq!((incidents.contains(cause), planned.contains(cause)), (is_incident, is_planned), "{cause}: {text}");
+    }
+    assert!(!planned.contains("the last "), "{planned}");
+}
+
+#[test]
 fn it_fits_the_width_and_the_terminal() {
     let mut status = sample();
     let mut long = backend("[fd00:1234:5678:9abc:def0:1234:5678:9abc]:65535", ShownState::Ejected);

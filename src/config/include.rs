@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use glob::{MatchOptions, Pattern};
 use serde_yaml::{Mapping, Value};
 
+use super::keys::keys_of;
 use super::raw::{RawFile, RawFragment};
-use super::read::{Item, keys_of};
+use super::read::Item;
 use super::tree::scalar_text;
 use super::words::quoted;
 
@@ -61,10 +62,20 @@ pub(super) fn find(pattern: &str, folder: &Path) -> Result<IncludedFiles, Refuse
         }
         above = level.parent();
     }
+    if let Some(closed) = folders.iter().find(|folder| is_closed(folder)) {
+        // What it holds would be missing without a word.
+        let message = format!("cannot read the folder `{}`: permission denied", closed.display());
+        let help = "let the user that runs Remora read it: `chmod a+rx` the folder";
+        return Err(RefusedInclude { folders, ..RefusedInclude::new(message, help) });
+    }
     if folders.is_empty() {
         folders.push(folder.to_owned());
     }
     Ok(IncludedFiles { files, folders })
+}
+
+fn is_closed(folder: &Path) -> bool {
+    std::fs::read_dir(folder).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 fn literal(pattern: &str, path: PathBuf) -> Result<IncludedFiles, RefusedInclude> {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::check::{self, Files};
 use super::env::{Env, expand};
 use super::include;
+use super::merge::merged;
 use super::model::Config;
 use super::outline::{NoOutline, Outline};
 use super::place::{FileId, Place, TextSpan};
@@ -14,7 +16,7 @@ use super::problem::{Problem, Problems};
 use super::raw::{RawFile, RawFragment};
 use super::read::{Item, expand_all, field, one_or_many, open, text};
 use super::report::{Report, Warning};
-use super::source::{FILES_MAX, Sources, Unreadable, read};
+use super::source::{FILES_MAX, Sources, Unreadable, read, read_all};
 use super::tree::{self, SyntaxError};
 use super::words::quoted;
 
@@ -47,10 +49,26 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<LoadedF
 /// # Errors
 /// As [`load`].
 pub fn load_text(path: &Path, text: String, env: &dyn Fn(&str) -> Option<String>) -> Result<LoadedFiles, Report> {
-    load_from(path, Some(text), env)
+    load_from(path, Some(Ok(text)), env)
 }
 
-fn load_from(path: &Path, given: Option<String>, env: &dyn Fn(&str) -> Option<String>) -> Result<LoadedFiles, Report> {
+/// Like [`load_text`], for a text that is still to be read, such as standard input.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_from_reader(
+    path: &Path,
+    reader: impl Read,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<LoadedFiles, Report> {
+    load_from(path, Some(read_all(reader)), env)
+}
+
+fn load_from(
+    path: &Path,
+    given: Option<Result<String, Unreadable>>,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<LoadedFiles, Report> {
     let mut loading =
         Loading { sources: Sources::default(), problems: Problems::default(), watch: BTreeSet::new(), given, env };
     let config = loading.config(path);
@@ -73,7 +91,7 @@ struct Loading<'e> {
     problems: Problems,
     watch: BTreeSet<PathBuf>,
     /// The main file's text, where it was given.
-    given: Option<String>,
+    given: Option<Result<String, Unreadable>>,
     env: Env<'e>,
 }
 
@@ -150,7 +168,7 @@ impl Loading<'_> {
     }
 
     fn parse_file(&mut self, id: FileId, path: &Path) -> Option<Item> {
-        let text = match self.given.take().map_or_else(|| read(path), Ok) {
+        let text = match self.given.take().unwrap_or_else(|| read(path)) {
             Ok(text) => text,
             Err(Unreadable { message, help }) => {
                 return self.problems.add(Problem::new(&Place::file(id), message).help(help));
@@ -184,7 +202,8 @@ impl Loading<'_> {
                 .problems
                 .add(problem.help("write `routes:` and `upstreams:`; an editor may still be saving it"));
         }
-        Some(expand_all(Item { value, place: Place::root(id) }, self.env, &mut self.problems))
+        let whole = merged(Item { value, place: Place::root(id) }, &mut self.problems);
+        Some(expand_all(whole, self.env, &mut self.problems))
     }
 }
 

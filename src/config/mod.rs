@@ -2,8 +2,11 @@
 
 mod check;
 mod env;
+mod habits;
 mod include;
+mod keys;
 mod load;
+mod merge;
 pub mod model;
 mod outline;
 mod place;
@@ -19,6 +22,6 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use load::{LoadedFiles, load, load_text};
+pub use load::{LoadedFiles, load, load_from_reader, load_text};
 pub use report::{Report, Warning};
 pub use schema::schema;

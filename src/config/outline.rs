@@ -113,9 +113,7 @@ impl Outline {
     pub(super) fn key(&self, path: &[Segment]) -> Option<TextSpan> {
         let (last, above) = path.split_last()?;
         match (last, &self.node(above)?.inner) {
-            (Segment::Key(key), Inner::Map(entries)) => {
-                entries.iter().find(|entry| entry.key == *key).map(|entry| entry.key_span)
-            }
+            (Segment::Key(key), Inner::Map(entries)) => entry_of(entries, key).map(|entry| entry.key_span),
             _ => self.value(path),
         }
     }
@@ -124,13 +122,29 @@ impl Outline {
         let mut node = self.root.as_deref()?;
         for segment in path {
             node = match (segment, &node.inner) {
-                (Segment::Key(key), Inner::Map(entries)) => &entries.iter().find(|entry| entry.key == *key)?.value,
+                (Segment::Key(key), Inner::Map(entries)) => &entry_of(entries, key)?.value,
                 (Segment::Item(index), Inner::List(items)) => items.get(*index)?,
                 _ => return None,
             };
         }
         Some(node)
     }
+}
+
+/// The entry of a key: one that is written out, else one that `<<` merges in.
+fn entry_of<'n>(entries: &'n [MapEntry], key: &str) -> Option<&'n MapEntry> {
+    if let Some(written) = entries.iter().find(|entry| entry.key == key) {
+        return Some(written);
+    }
+    let merged = &entries.iter().find(|entry| entry.key == "<<")?.value;
+    let maps = match &merged.inner {
+        Inner::List(maps) => maps.as_slice(),
+        Inner::Map(_) | Inner::Scalar => std::slice::from_ref(merged),
+    };
+    maps.iter().find_map(|map| match &map.inner {
+        Inner::Map(entries) => entry_of(entries, key),
+        Inner::List(_) | Inner::Scalar => None,
+    })
 }
 
 impl Node {

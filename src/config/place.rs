@@ -3,7 +3,7 @@
 use super::words::quoted;
 
 /// One of the files that were read, by its index in [`Sources`](super::source::Sources).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct FileId(pub usize);
 
 /// One step down in a file.
@@ -14,7 +14,7 @@ pub(super) enum Segment {
 }
 
 /// Lines and columns of characters: lines count from 1, columns from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct TextSpan {
     pub line: usize,
     pub column: usize,

@@ -46,12 +46,17 @@ pub(super) struct Problems {
 impl Problems {
     /// Records a problem. Returns `None` so that a check can end with `return problems.add(..)`.
     pub(super) fn add<T>(&mut self, problem: Problem) -> Option<T> {
-        if KEPT_MAX <= self.errors.len() {
+        if self.is_full() {
             self.further += 1;
         } else if !self.lost.contains(&problem.at) {
             self.errors.push(problem);
         }
         None
+    }
+
+    /// True once further problems are only counted, so that nothing need be found out about them.
+    pub(super) fn is_full(&self) -> bool {
+        KEPT_MAX <= self.errors.len()
     }
 
     /// Says of a place that a problem has been told and others would only follow from it.

@@ -1,9 +1,11 @@
 //! Values with their places, and how a map of known keys is opened.
 
-use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
+use serde::de::DeserializeOwned;
 use serde_yaml::{Mapping, Value};
 
 use super::env::{Env, expand};
+use super::habits;
+use super::keys::keys_of;
 use super::place::Place;
 use super::problem::{Problem, Problems};
 use super::tree::scalar_text;
@@ -109,46 +111,26 @@ pub(super) fn open<T: DeserializeOwned>(item: &Item, forms: &str, problems: &mut
 }
 
 fn unknown_key(item: &Item, key: &str, known: &[&str], problems: &mut Problems) {
-    let help = match nearest(key, known.iter().copied()) {
-        _ if key == "<<" => "YAML merge keys are not supported; write the keys out".to_owned(),
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("the valid keys are {}", listed(known.iter().copied()).replace(" or ", " and ")),
-    };
-    let problem = Problem::new(&item.place.key(key).of_key(), format!("unknown key {}", quoted(key)));
-    problems.add::<()>(problem.help(help));
-}
-
-/// The keys of a raw map, as serde knows them: there is no second list to keep in step.
-pub(super) fn keys_of<T: DeserializeOwned>() -> &'static [&'static str] {
-    let mut keys: &'static [&'static str] = &[];
-    // The lister always answers with an error; what it saw is in `keys`.
-    drop(T::deserialize(KeyLister(&mut keys)));
-    keys
-}
-
-struct KeyLister<'k>(&'k mut &'static [&'static str]);
-
-impl<'de> Deserializer<'de> for KeyLister<'_> {
-    type Error = de::value::Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
-        Err(de::Error::custom("only keys are listed"))
+    let place = item.place.key(key).of_key();
+    let problem = Problem::new(&place, format!("unknown key {}", quoted(key)));
+    if problems.is_full() {
+        problems.add::<()>(problem);
+        return;
     }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Self::Error> {
-        *self.0 = fields;
-        self.deserialize_any(visitor)
+    let (missing, otherwise) = (habits::missing_key(key, known), habits::written_otherwise(key, known));
+    if missing.is_some() || otherwise.is_some() {
+        // What this key stands for may be just what is called missing here.
+        problems.lose(&item.place.of_key());
     }
-
-    serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
-    }
+    problems.add::<()>(match (missing, otherwise, nearest(key, known.iter().copied())) {
+        (Some(missing), _, _) => missing.problem(&place, key),
+        (None, Some(help), _) => problem.help(help),
+        (None, None, Some(near)) => problem.help(format!("did you mean `{near}`?")),
+        (None, None, None) => {
+            let valid = listed(known.iter().copied()).replace(" or ", " and ");
+            problem.help(format!("the valid keys are {valid}"))
+        }
+    });
 }
 
 /// Expands the variables of every text below a value, keys included.

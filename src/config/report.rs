@@ -1,5 +1,6 @@
 //! Problems as a person reads them: the place, the line itself underlined, and what to do.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -38,6 +39,12 @@ impl Report {
         problems.sort_by_cached_key(|problem| {
             let span = span(&problem.at, &sources);
             (problem.at.file, span.map(|span| (span.line, span.column)))
+        });
+        // An alias repeats what it stands for, and with it what is wrong there.
+        let mut told = HashSet::new();
+        problems.retain(|problem| match span(&problem.at, &sources) {
+            Some(span) => told.insert((problem.at.file, span, problem.message.clone())),
+            None => true,
         });
         Self { problems, further, sources, watch }
     }

@@ -78,9 +78,12 @@ pub(super) struct Unreadable {
 
 /// Reads a whole file of bounded size as text.
 pub(super) fn read(path: &Path) -> Result<String, Unreadable> {
-    let failed = |error: std::io::Error| Unreadable {
-        message: format!("cannot read the file: {}", brief(&error)),
-        help: help(&error),
+    let failed = |error: std::io::Error| match closed_folder(path, &error) {
+        Some(folder) => Unreadable {
+            message: format!("cannot read the folder `{}`: permission denied", folder.display()),
+            help: "let the user that runs Remora enter it: `chmod a+rx` the folder",
+        },
+        None => unreadable(&error),
     };
     // A pipe or a device would make the reader wait for ever.
     let meta = std::fs::metadata(path).map_err(failed)?;
@@ -90,8 +93,13 @@ pub(super) fn read(path: &Path) -> Result<String, Unreadable> {
     if !meta.is_file() {
         return Err(Unreadable { message: "this is not a regular file".into(), help: "name a file on disk" });
     }
+    read_all(File::open(path).map_err(failed)?)
+}
+
+/// Reads what is left of a text of bounded size.
+pub(super) fn read_all(reader: impl Read) -> Result<String, Unreadable> {
     let mut bytes = Vec::new();
-    File::open(path).map_err(failed)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    reader.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
     if FILE_BYTES_MAX < bytes.len() as u64 {
         return Err(Unreadable {
             message: "the file is larger than 1MiB".into(),
@@ -99,6 +107,21 @@ pub(super) fn read(path: &Path) -> Result<String, Unreadable> {
         });
     }
     text(bytes)
+}
+
+fn unreadable(error: &std::io::Error) -> Unreadable {
+    Unreadable { message: format!("cannot read the file: {}", brief(error)), help: help(error) }
+}
+
+/// The outermost folder of a file that may not be entered, where that is why the file cannot be read.
+fn closed_folder<'p>(path: &'p Path, error: &std::io::Error) -> Option<&'p Path> {
+    let is_denied = |error: &std::io::Error| error.kind() == std::io::ErrorKind::PermissionDenied;
+    if !is_denied(error) {
+        return None;
+    }
+    // Of a folder that may not be entered, not even what is in it can be asked.
+    let hides = |child: &&Path| std::fs::metadata(child).is_err_and(|error| is_denied(&error));
+    path.ancestors().take_while(hides).last()?.parent()
 }
 
 fn real(path: &Path) -> PathBuf {

@@ -87,6 +87,11 @@ impl ContainerDriver for Docker {
     }
 }
 
+/// What the logs call step `index`, from 0, of a ladder, in the edge and in the sidecar: `step 1/2 gunicorn reload`.
+pub fn step_place(index: usize, count: usize, step: &Step) -> String {
+    format!("step {}/{count} {step}", index + 1)
+}
+
 /// Runs one step in a container, by the Docker socket.
 ///
 /// # Errors

@@ -13,6 +13,7 @@ use crate::docker::Seen;
 use crate::types::OwnedTask;
 
 use super::commands::{HealCommand, HealHandle};
+use super::container_names::ContainerNames;
 use super::event::HealEvent;
 use super::state::HealState;
 use super::tools::HealTools;
@@ -29,6 +30,7 @@ pub struct Healer {
     _task: OwnedTask,
     _watch: OwnedTask,
     handle: HealHandle,
+    names: ContainerNames,
 }
 
 impl Healer {
@@ -37,10 +39,12 @@ impl Healer {
         let (commands, waiting) = mpsc::channel(WAITING);
         let (tell, seen) = mpsc::channel(SEEN);
         let driver = Arc::clone(&tools.driver);
+        let names = ContainerNames::default();
         Self {
             _watch: OwnedTask::spawn(async move { driver.watch(tell).await }),
-            _task: OwnedTask::spawn(run(tools, waiting, seen)),
+            _task: OwnedTask::spawn(run(tools, waiting, seen, names.clone())),
             handle: HealHandle::new(commands),
+            names,
         }
     }
 
@@ -48,9 +52,19 @@ impl Healer {
     pub fn handle(&self) -> HealHandle {
         self.handle.clone()
     }
+
+    /// The names of containers, as far as they have been told.
+    pub fn container_names(&self) -> ContainerNames {
+        self.names.clone()
+    }
 }
 
-async fn run(tools: HealTools, mut commands: mpsc::Receiver<HealCommand>, mut seen: mpsc::Receiver<Seen>) {
+async fn run(
+    tools: HealTools,
+    mut commands: mpsc::Receiver<HealCommand>,
+    mut seen: mpsc::Receiver<Seen>,
+    names: ContainerNames,
+) {
     let mut state = HealState::new(tools, Instant::now());
     let mut changed = state.world().changed();
     let mut under_way: FuturesUnordered<BoxFuture<'static, HealEvent>> = FuturesUnordered::new();
@@ -60,7 +74,10 @@ async fn run(tools: HealTools, mut commands: mpsc::Receiver<HealCommand>, mut se
     loop {
         tokio::select! {
             Some(event) = under_way.next() => under_way.extend(state.on_event(event, Instant::now())),
-            Some(one) = seen.recv() => under_way.extend(state.on_seen(&one, Instant::now())),
+            Some(one) = seen.recv() => {
+                names.note(&one);
+                under_way.extend(state.on_seen(&one, Instant::now()));
+            }
             Some(command) = commands.recv() => under_way.extend(state.on_command(command, Instant::now())),
             heard = changed.changed(), if is_heard => is_heard = heard.is_ok(),
             _ = clock.tick() => {}

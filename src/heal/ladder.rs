@@ -8,7 +8,7 @@ use crate::config::model::{HealSpec, Preset, Step};
 use crate::docker::{ContainerRef, ExecError};
 use crate::types::millis;
 
-use super::container_driver::{ContainerDriver, Order, StepDone};
+use super::container_driver::{ContainerDriver, Order, StepDone, step_place};
 use super::journal::{AskedBy, Journal, LadderOutcome, StepEntry, StepResult, shown};
 use super::preset;
 use super::tools::HealTools;
@@ -150,7 +150,7 @@ impl Ladder {
             if self.is_done(acted) {
                 return (if acted { LadderOutcome::Healed } else { LadderOutcome::Recovered }, acted);
             }
-            let place = format!("step {}/{} {step}", index + 1, steps.len());
+            let place = step_place(index, steps.len(), step);
             if let Some(why) = self.reason_to_skip(step, index, steps.len()) {
                 log::info!("{}: {place}: skipped: {why}", self.who());
                 journal.edit(id, |entry| entry.steps.push(skipped(step, &why)));

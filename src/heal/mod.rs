@@ -4,6 +4,7 @@
 mod commands;
 mod container_driver;
 mod container_events;
+mod container_names;
 mod decisions;
 mod drill;
 mod event;
@@ -26,7 +27,8 @@ mod tools;
 mod world;
 
 pub use commands::{CommandResult, HealHandle};
-pub use container_driver::{BackendRef, ContainerDriver, Order, StepDone, run_step};
+pub use container_driver::{BackendRef, ContainerDriver, Order, StepDone, run_step, step_place};
+pub use container_names::ContainerNames;
 pub use drill::DrillReport;
 pub use healer::Healer;
 pub use journal::{

@@ -49,6 +49,8 @@ pub struct Reloaded {
     pub summary: String,
     /// From the first read to the switch.
     pub took: Duration,
+    /// What is odd about the files, such as one that is mounted by itself.
+    pub notes: Vec<String>,
 }
 
 impl fmt::Display for Reloaded {

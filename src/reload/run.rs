@@ -12,6 +12,7 @@ use crate::telemetry::Metrics;
 use super::diff;
 use super::last::{LastReload, ReloadOutcome};
 use super::load::{LoadConfig, LoadedConfig, Rejected, WatchSet};
+use super::mounts::{SINGLE_FILE, single_files};
 use super::publish::Publish;
 use super::request::{ReloadOrigin, ReloadRequest, Reloaded};
 
@@ -87,7 +88,9 @@ impl<L: LoadConfig, P: Publish> Reloader<L, P> {
                     Accepted::Changed(summary) => summary.clone(),
                     Accepted::Unchanged => "nothing changed".to_owned(),
                 };
-                let reloaded = Reloaded { generation: self.generation, summary, took: started.elapsed() };
+                let odd = single_files(&self.watch.files).into_iter();
+                let notes = odd.map(|file| format!("{} {SINGLE_FILE}", file.display())).collect();
+                let reloaded = Reloaded { generation: self.generation, summary, took: started.elapsed(), notes };
                 self.tell_accepted(origin, &accepted, &reloaded);
                 Ok(reloaded)
             }

@@ -135,6 +135,7 @@ async fn serve(
         metrics,
         journal,
         healer: healer.as_ref().map(Healer::handle),
+        names: healer.as_ref().map(Healer::container_names).unwrap_or_default(),
         reload,
         file,
         listeners: addresses.clone(),

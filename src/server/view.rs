@@ -13,7 +13,7 @@ use crate::admin::status::{
 };
 use crate::admin::{AdminCommand, AdminSource, Status};
 use crate::config::model::{LaneChoice, Route};
-use crate::heal::{HealHandle, Journal};
+use crate::heal::{ContainerNames, HealHandle, Journal};
 use crate::reload::{Reload, ReloadOrigin, Reloaded};
 use crate::snapshot::SnapshotCell;
 use crate::telemetry::metrics::Lane;
@@ -27,6 +27,7 @@ pub(super) struct View {
     pub metrics: Arc<Metrics>,
     pub journal: Arc<Journal>,
     pub healer: Option<HealHandle>,
+    pub names: ContainerNames,
     pub reload: Option<Reload>,
     pub file: Option<PathBuf>,
     pub listeners: Vec<SocketAddr>,
@@ -74,7 +75,7 @@ impl AdminSource for View {
                 ..ProcessStatus::of_this_process(self.started.elapsed())
             },
             routes: snapshot.site.to_upstreams().map(route).collect(),
-            upstreams: snapshot.upstreams.values().map(|upstream| upstream_status(upstream)).collect(),
+            upstreams: snapshot.upstreams.values().map(|upstream| upstream_status(upstream, &self.names)).collect(),
             heals: self.heals(),
             notes: idle
                 .map(|idle| format!("{} {}: not healed: {}", idle.upstream, idle.backend, idle.reason))
@@ -131,8 +132,8 @@ impl View {
     }
 }
 
-fn upstream_status(upstream: &Upstream) -> UpstreamStatus {
-    let backends: Vec<_> = upstream.backends().iter().map(|backend| backend_status(backend)).collect();
+fn upstream_status(upstream: &Upstream, names: &ContainerNames) -> UpstreamStatus {
+    let backends: Vec<_> = upstream.backends().iter().map(|backend| backend_status(backend, names)).collect();
     UpstreamStatus {
         name: upstream.name().to_string(),
         spec: SpecSummary::from(&**upstream.spec()),
@@ -142,7 +143,7 @@ fn upstream_status(upstream: &Upstream) -> UpstreamStatus {
     }
 }
 
-fn backend_status(backend: &Backend) -> BackendStatus {
+fn backend_status(backend: &Backend, names: &ContainerNames) -> BackendStatus {
     let state = match backend.state() {
         BackendState::New => ShownState::New,
         BackendState::Up => ShownState::Up,
@@ -156,6 +157,7 @@ fn backend_status(backend: &Backend) -> BackendStatus {
     let cause = backend.last_failure().filter(|_| state != ShownState::Up && state != ShownState::New);
     BackendStatus {
         address: backend.address().to_string(),
+        container: names.at(backend.address().ip()),
         server: server.address.to_string(),
         weight: server.weight.get(),
         backup: server.backup,

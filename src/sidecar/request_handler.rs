@@ -14,7 +14,7 @@ use crate::docker::{
     ContainerId, ContainerRef, ContainerState, Docker, DockerError, DockerStatus, ExecError, FindError, Seen,
     SidecarRefusal,
 };
-use crate::heal::{StepDone, run_step};
+use crate::heal::{StepDone, run_step, step_place};
 use crate::types::{OwnedTask, ServerAddress, UpstreamName, millis};
 
 use super::counters::Counters;
@@ -183,7 +183,8 @@ impl RequestHandler {
         let (counters, upstream, id) = (Arc::clone(&self.counters), target.upstream.clone(), container.id.clone());
         let counted = aside(move || counters.lock().begin(&upstream, &id, index, &terms)).await;
         counted.map_err(|refusal| self.refuse(&target, index, refusal))?;
-        let work = Work { upstream: target.upstream, backend: target.backend, container, index, step: step.clone() };
+        let place = step_place(index, heal.steps.len(), step);
+        let work = Work { upstream: target.upstream, backend: target.backend, container, place, step: step.clone() };
         self.run(work, heal.timeout).await
     }
 
@@ -227,7 +228,7 @@ impl RequestHandler {
         // One line a refusal would be a way to fill the disk.
         if before < 10 || before.is_power_of_two() {
             let WireTarget { upstream, backend } = target;
-            log::warn!("step {index} for {backend} of {upstream}: {refusal} ({} so far)", before + 1);
+            log::warn!("step {} for {backend} of {upstream}: {refusal} ({} so far)", index + 1, before + 1);
         }
         refusal.into()
     }
@@ -238,14 +239,15 @@ struct Work {
     upstream: UpstreamName,
     backend: SocketAddr,
     container: ContainerRef,
-    index: usize,
+    /// Which of how many, and what it is.
+    place: String,
     step: Step,
 }
 
 impl Work {
     fn tell(&self, result: &Result<StepDone, ExecError>) {
-        let Self { upstream, backend, container, index, step } = self;
-        let what = format!("step {index} ({step}) for {backend} of {upstream} in {}", container.label());
+        let Self { upstream, backend, container, place, .. } = self;
+        let what = format!("{place} for {backend} of {upstream} in {}", container.label());
         match result {
             Ok(StepDone { code, took, .. }) => {
                 let code = code.map(|code| format!("exit code {code} ")).unwrap_or_default();

@@ -51,6 +51,8 @@ pub(super) struct BackendPool {
     /// Counts the changes of who belongs to it, those that are leaving included.
     membership: AtomicU64,
     resolved: AtomicBool,
+    /// True once a backend was up, of this generation or one before.
+    has_served: AtomicBool,
     /// Counts the changes of membership and health.
     pub changed: watch::Sender<u64>,
     pub monitor_wake: Arc<MonitorWake>,
@@ -87,6 +89,7 @@ impl BackendPool {
             members: Mutex::new(Members { inherited, ..Members::default() }),
             membership: AtomicU64::new(0),
             resolved: AtomicBool::new(false),
+            has_served: AtomicBool::new(previous.is_some_and(|one| one.has_served.load(Ordering::Relaxed))),
             changed: watch::Sender::new(0),
             monitor_wake: Arc::default(),
             beat: AtomicU16::new(previous.map_or(0, |previous| previous.beat.load(Ordering::Relaxed))),
@@ -254,9 +257,16 @@ impl BackendPool {
 
     fn tell_tier(&self, before: Serving, now: Serving) {
         let name = &self.spec.name;
+        if matches!(now, Serving::Up | Serving::Backup) {
+            self.has_served.store(true, Ordering::Relaxed);
+        }
         match (before, now) {
             (_, Serving::FailOpen) if before != now => {
                 log::warn!("upstream {name}: failing open: all checks fail, still sending traffic");
+            }
+            (_, Serving::Nobody) if before != now && !self.has_served.load(Ordering::Relaxed) => {
+                // While the stack starts: who was never up has not failed.
+                log::info!("upstream {name}: no backend is up yet");
             }
             (_, Serving::Nobody) if before != now => log::error!("upstream {name}: no backend is up"),
             (Serving::FailOpen | Serving::Nobody, Serving::Up) => log::info!("upstream {name}: backends are up"),

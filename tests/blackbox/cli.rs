@@ -1,6 +1,10 @@
 //! The command line as a user types it.
 
-use std::process::{Command, Output};
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
 use crate::harness::{Client, Origin, Running, TestEdge, eventually};
 
@@ -57,9 +61,11 @@ fn what_the_documents_show_is_right() {
     let reference = "docs/reference.md";
     let tls = block(reference, "TLS ends at a listener in its long form:\n\n```yaml\n", "```", 0);
     let auth = block(reference, "Traefik with ForwardAuth:\n\n```yaml\n", "```", 0);
+    let merge = block(reference, "(`<<: [*a, *b]`) the first.\n\n```yaml\n", "```", 0);
     let upstreams = "upstreams: { products: products:8000, orders: orders:8000, users: users:8000 }\n";
     let shown = [
         ("README.md", whole),
+        (reference, merge),
         (reference, format!("{tls}{site}")),
         (reference, format!("{auth}{upstreams}")),
         ("deploy/kubernetes/remora.yaml", block("deploy/kubernetes/remora.yaml", "remora.yaml: |\n", "\n---", 4)),
@@ -71,6 +77,81 @@ fn what_the_documents_show_is_right() {
         let checked = remora(&["check", file.to_str().unwrap()]);
         assert_eq!(checked.status.code(), Some(0), "{document}:\n{yaml}\n{}", text(&checked.stderr));
     }
+}
+
+#[test]
+fn a_file_is_checked_from_standard_input() {
+    let check = |text: &str| {
+        let mut check = Command::new(env!("CARGO_BIN_EXE_remora"));
+        let pipes = check.args(["check", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = pipes.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let good = check("routes: { /: app }\nupstreams: { app: app:8000 }\n");
+    assert_eq!((good.status.code(), text(&good.stdout).as_str()), (Some(0), "<stdin> is valid: 1 route, 1 upstream\n"));
+    let bad = check("routes: { /: apq }\nupstreams: { app: app:8000 }\n");
+    assert_eq!(bad.status.code(), Some(2));
+    assert!(text(&bad.stderr).contains("--> <stdin>:1:14") && text(&bad.stderr).contains("did you mean `app`?"));
+    assert_eq!(check(&"#".repeat(2 << 20)).status.code(), Some(2), "an endless text is not read to its end");
+}
+
+/// `remora check FILE` as a user who may read only what everybody may.
+fn check_as_anybody(binary: &Path, file: &Path) -> Output {
+    let mut check = Command::new(binary);
+    check.arg("check").arg(file);
+    if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
+        check.uid(65_534).gid(65_534);
+    }
+    check.output().unwrap()
+}
+
+#[test]
+fn a_folder_that_cannot_be_read_is_said_to_be_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    open(folder.path(), 0o755);
+    // The checkout may be where nobody else may go.
+    let binary = folder.path().join("remora");
+    let built = Path::new(env!("CARGO_BIN_EXE_remora"));
+    std::fs::hard_link(built, &binary).or_else(|_| std::fs::copy(built, &binary).map(drop)).unwrap();
+    let conf = folder.path().join("conf");
+    std::fs::create_dir_all(conf.join("parts/a")).unwrap();
+    let file = conf.join("remora.yaml");
+    std::fs::write(&file, "include: parts/*/up.yaml\nroutes: { /: app }\nupstreams: { app: app:80 }\n").unwrap();
+    std::fs::write(conf.join("parts/a/up.yaml"), "upstreams: { b: b:80 }\n").unwrap();
+    let good = check_as_anybody(&binary, &file);
+    assert_eq!(good.status.code(), Some(0), "{}", text(&good.stderr));
+    for closed in ["conf/parts/a", "conf"] {
+        let closed = folder.path().join(closed);
+        open(&closed, 0o700);
+        if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+            open(&closed, 0);
+        }
+        let checked = check_as_anybody(&binary, &file);
+        open(&closed, 0o755);
+        let said = text(&checked.stderr);
+        assert_eq!(checked.status.code(), Some(2), "{said}");
+        assert!(said.contains(&format!("cannot read the folder `{}`: permission denied", closed.display())), "{said}");
+    }
+}
+
+#[test]
+fn the_setup_names_what_it_cannot_install() {
+    let folder = tempfile::tempdir().unwrap();
+    let rustc = folder.path().join("rustc");
+    let setup = |version: &str| {
+        std::fs::write(&rustc, format!("#!/bin/sh\necho 'rustc {version} (0123 2026-01-01)'\n")).unwrap();
+        std::fs::set_permissions(&rustc, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/setup.sh");
+        // Asked for something that is there, and told of Rust before anything would be installed.
+        let ended = Command::new(script).arg("sh").env("PATH", path).output().unwrap();
+        (ended.status.success(), text(&ended.stderr))
+    };
+    let (done, said) = setup("1.85.1");
+    assert!(!done && said.contains("Rust 1.85.1 is too old, ") && said.contains("or newer is needed"), "{said}");
+    assert!(setup("99.0.0").0, "a newer one is fine");
 }
 
 #[test]
@@ -103,6 +184,18 @@ async fn status_is_a_table_and_json() {
     let json = edge.command(&["status", "--json"]).await;
     let status: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(status["upstreams"][0]["backends"][0]["requests"], 1);
+}
+
+#[tokio::test]
+async fn a_start_before_its_backends_is_no_error() {
+    let api = Origin::named("api").await;
+    let server = api.server();
+    api.kill();
+    let upstream = format!("{{ servers: {server}, check: {{ tcp: true, every: 100ms }} }}");
+    let edge = TestEdge::start(&format!("routes:\n  /: api\nupstreams:\n  api: {upstream}\n")).await;
+    eventually("it is told", || async { edge.logged("upstream api: no backend is up yet") }).await;
+    let errors: Vec<_> = edge.log().into_iter().filter(|line| line.contains(" ERROR ")).collect();
+    assert_eq!(errors, [""; 0]);
 }
 
 #[tokio::test]
@@ -145,6 +238,28 @@ async fn the_access_log_is_combined_or_json() {
     eventually("a line is written", || async { !edge.access_log().is_empty() }).await;
     let entry: serde_json::Value = serde_json::from_str(&edge.access_log()[0]).unwrap();
     assert_eq!((entry["status"].as_u64(), entry["upstream"].as_str()), (Some(200), Some("api")), "{entry}");
+}
+
+#[tokio::test]
+async fn the_demo_listens_where_it_is_told() {
+    let demo = |listen: &str| {
+        let mut demo = Command::new(env!("CARGO_BIN_EXE_remora"));
+        demo.args(["demo", "--listen", listen]);
+        demo
+    };
+    let (_demo, stdout, _) = Running::start(&mut demo("0.0.0.0:0"));
+    let line_with = |part: &str| stdout.lock().unwrap().iter().find(|line| line.contains(part)).cloned();
+    eventually("it says what to type", || async { line_with(" status --admin ").is_some() }).await;
+    let typed = line_with(" status --admin ").unwrap();
+    let typed = typed.split('#').next().unwrap().trim().to_owned();
+    let status = Command::new("sh").arg("-c").arg(&typed).output().unwrap();
+    assert!(status.status.success() && text(&status.stdout).contains("0.0.0.0:"), "{typed}: {}", text(&status.stderr));
+    let curl = line_with("curl http://").unwrap();
+    assert!(curl.contains("http://127.0.0.1:"), "{curl}");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let refused = demo(&taken.local_addr().unwrap().to_string()).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("cannot listen on"), "{}", text(&refused.stderr));
 }
 
 #[tokio::test]

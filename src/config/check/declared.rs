@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::types::UpstreamName;
 
+use super::super::habits::missing_target;
 use super::super::place::Place;
 use super::super::problem::{Problem, Problems};
 use super::super::read::{Form, Item, text};
@@ -91,6 +92,9 @@ pub(super) fn target(item: &Item, declared: &Declared, problems: &mut Problems) 
     }
     if declared.incomplete {
         return None;
+    }
+    if let Some(missing) = missing_target(&text) {
+        return problems.add(missing.problem(&item.place, &text));
     }
     let problem = Problem::new(&item.place, format!("no upstream is named {}", quoted(&text)));
     problems.add(match declared.nearest(&text) {

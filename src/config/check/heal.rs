@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use super::super::keys::keys_of;
 use super::super::model::{Budget, HealSpec};
 use super::super::problem::{Problem, Problems};
 use super::super::raw::{RawHeal, RawStep};
-use super::super::read::{Form, Item, field, keys_of, open, text};
+use super::super::read::{Form, Item, field, open, text};
 use super::super::words::quoted;
 use super::leaf::{HOUR, MINUTE, MS, SECOND, duration, number32, required};
 use super::step::steps;

@@ -84,6 +84,7 @@ fn address_help(text: &str) -> String {
     let (host, port) = text.rsplit_once(':').unwrap_or((text, "80"));
     let port = if port.parse::<u16>().is_ok() { port } else { "80" };
     match host {
+        _ if text.contains("ssl") || text.starts_with("https") => format!("for TLS write {LONG_FORM}"),
         _ if text.parse::<Ipv4Addr>().is_ok() => format!("add a port: `{text}:80`"),
         "localhost" => format!("write `127.0.0.1:{port}`"),
         "*" => format!("write `{port}`: a port alone means every address"),

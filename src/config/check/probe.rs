@@ -66,7 +66,7 @@ fn greeting(word: &str) -> Option<CheckKind> {
 fn not_check(text: &str) -> String {
     if let Some((_, rest)) = text.split_once("://") {
         let path = rest.find('/').and_then(|start| rest.get(start..)).unwrap_or("/");
-        return format!("write only the path, `{path}`: it is requested from every server");
+        return format!("write only the path, `{path}`: it is requested from every server, in cleartext HTTP");
     }
     if matches!(text, "false" | "no" | "none") {
         return "write `off`".into();

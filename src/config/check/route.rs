@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::types::{ByteSize, HostPattern, PathPrefix, UpstreamName};
 
+use super::super::habits::missing_match;
 use super::super::model::{AuthSpec, Content, CorsSpec, ErrorFormat, Gate, Proxy, ResponseEdits, Route, UriRule};
 use super::super::place::Place;
 use super::super::problem::{Problem, Problems};
@@ -98,6 +99,9 @@ pub(super) fn duplicates(routes: &[Placed], problems: &mut Problems) {
 
 fn match_of_key(key: &str, item: &Item, problems: &mut Problems) -> Option<Match> {
     let place = item.place.of_key();
+    if let Some(missing) = missing_match(key) {
+        return problems.add(missing.problem(&place, key));
+    }
     if key.contains("://") {
         let problem = Problem::new(&place, format!("{} has a scheme", quoted(key)));
         return problems.add(problem.help("omit the scheme: write `app.example.com/path`"));

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::types::{ServerAddress, Weight};
 
+use super::super::habits::missing_server;
 use super::super::model::ServerSpec;
 use super::super::problem::{Problem, Problems};
 use super::super::raw::RawServer;
@@ -85,9 +86,12 @@ fn address(item: &Item, text: &str, problems: &mut Problems) -> Option<ServerAdd
                 let problem = Problem::new(&item.place, format!("{} is several servers in one string", quoted(text)));
                 return problems.add(problem.help(format!("write a list: `[{}]`", several.join(", "))));
             }
-            if let Some(meant) = without_url(text) {
+            if let Some(missing) = missing_server(text) {
+                return problems.add(missing.problem(&item.place, text));
+            }
+            if let Some(help) = without_url(text) {
                 let problem = Problem::new(&item.place, format!("{} is a URL, not `host:port`", quoted(text)));
-                return problems.add(problem.help(format!("write `{meant}`")));
+                return problems.add(problem.help(help));
             }
             problems.tell(&item.place, &error)
         },
@@ -95,10 +99,23 @@ fn address(item: &Item, text: &str, problems: &mut Problems) -> Option<ServerAdd
     )
 }
 
-/// The address that a URL names.
-fn without_url(text: &str) -> Option<ServerAddress> {
+/// What to write instead of a URL: the address that it names, where its port is known.
+fn without_url(text: &str) -> Option<String> {
     let (scheme, rest) = text.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let port = if scheme == "https" { 443 } else { 80 };
-    ServerAddress::parse(authority).or_else(|_| ServerAddress::parse(&format!("{authority}:{port}"))).ok()
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at_checked(end)?;
+    let authority = authority.rsplit_once('@').map_or(authority, |(_, authority)| authority);
+    let usual = match scheme.to_ascii_lowercase().as_str() {
+        "http" | "ws" => Some(80),
+        "mysql" | "mariadb" => Some(3306),
+        "postgres" | "postgresql" => Some(5432),
+        "redis" => Some(6379),
+        _ => None,
+    };
+    let with_usual = || ServerAddress::parse(&format!("{authority}:{}", usual?)).ok();
+    let meant = ServerAddress::parse(authority).ok().or_else(with_usual)?;
+    Some(match path {
+        path if path.len() < 2 || usual != Some(80) => format!("write `{meant}`"),
+        _ => format!("write `{meant}`; requests keep their path, or lose their route's by `strip: true` in the route"),
+    })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::types::{ByteSize, UpstreamName};
 
+use super::super::habits::missing_balance;
 use super::super::model::{Balance, CorsSpec, RetryOn, RetrySpec, Timeouts, UpstreamSpec};
 use super::super::problem::{Problem, Problems};
 use super::super::raw::{RawRetry, RawTimeouts, RawUpstream};
@@ -110,9 +111,8 @@ fn balance(item: Option<Item>, problems: &mut Problems) -> Option<Balance> {
         Form::Map => item.entries().first().map(|(key, _)| key.clone()).unwrap_or_default(),
         Form::List(_) | Form::Nothing => return item.wrong_form("`round_robin`", problems),
     };
-    if matches!(word.as_str(), "least_conn" | "p2c" | "ip_hash" | "hash" | "sticky") {
-        let problem = Problem::new(&item.place, format!("`balance: {word}` is not available yet"));
-        return problems.add(problem.help("write `round_robin`, which also applies weights, or remove the key"));
+    if let Some(missing) = missing_balance(&word) {
+        return problems.add(missing.problem(&item.place, &format!("balance: {word}")));
     }
     choice(&Item { value: word.into(), place: item.place }, &[("round_robin", Balance::RoundRobin)], problems)
 }

@@ -16,7 +16,7 @@ pub(super) use upstream::{RawCheck, RawHeal, RawRetry, RawServer, RawStep, RawTi
 /// The configuration of Remora, an edge proxy that routes, balances, checks and heals.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(rename = "File")]
+#[schemars(rename = "File", extend("patternProperties" = { "^x-": true }))]
 pub(super) struct RawFile {
     /// Routes: a path, a host, or a host and path, and its upstream. The longest path wins.
     #[schemars(with = "form::Routes")]
@@ -66,7 +66,7 @@ pub(super) struct RawFile {
 /// The keys of an included file.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(rename = "Fragment")]
+#[schemars(rename = "Fragment", extend("patternProperties" = { "^x-": true }))]
 pub(super) struct RawFragment {
     /// Routes.
     #[schemars(with = "form::Routes")]

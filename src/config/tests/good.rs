@@ -131,6 +131,24 @@ fn variables_stand_in_numbers_keys_and_texts() {
 }
 
 #[test]
+fn maps_are_merged_as_in_compose_files() {
+    let loaded = loaded("merge.yaml");
+    assert_eq!(loaded.warnings, []);
+    let of = |name: &str| {
+        let spec = upstream(&loaded.config, name);
+        let check = spec.check.as_ref().unwrap();
+        (spec.hold.as_secs(), spec.timeouts.read.as_secs(), check.every.as_secs(), check.fall)
+    };
+    assert_eq!(of("a"), (10, 60, 5, 2), "merged");
+    assert_eq!(
+        of("b"),
+        (1, 600, 5, 2),
+        "what is written out wins, wherever it stands; merged maps are merged themselves"
+    );
+    assert_eq!(of("c"), (2, 600, 1, 2), "of several maps the first wins, and a map below is no part of it");
+}
+
+#[test]
 fn an_upstream_that_is_only_asked_has_its_use() {
     let text = "routes: { /: { to: app, auth: { to: users, path: /verify } } }\nupstreams:\n  app: app:80\n  users: { servers: users:80, check: off }\n".to_owned();
     let loaded = load_text(Path::new("remora.yaml"), text, &no_env).unwrap();

@@ -5,14 +5,59 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::config::keys::keys_of;
 use crate::config::raw::*;
-use crate::config::read::keys_of;
 use crate::config::schema;
 
 use super::fixtures;
 
 fn json(path: &Path) -> Option<Value> {
-    serde_yaml::from_slice(&std::fs::read(path).unwrap()).ok()
+    serde_yaml::from_slice(&std::fs::read(path).unwrap()).ok().map(merged)
+}
+
+/// With `<<` resolved, as editors do before they look at the schema.
+pub(super) fn merged(value: Value) -> Value {
+    match value {
+        Value::Object(mut map) => {
+            let added = match map.remove("<<").map(merged) {
+                Some(Value::Array(maps)) => maps,
+                added => added.into_iter().collect(),
+            };
+            let mut map: serde_json::Map<_, _> = map.into_iter().map(|(key, value)| (key, merged(value))).collect();
+            for (key, value) in added.iter().filter_map(Value::as_object).flatten() {
+                map.entry(key).or_insert_with(|| value.clone());
+            }
+            Value::Object(map)
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(merged).collect()),
+        other => other,
+    }
+}
+
+/// Every schema below one, itself included.
+fn each(schema: &Value, see: &mut dyn FnMut(&Value)) {
+    see(schema);
+    match schema {
+        Value::Object(map) => map.values().for_each(|below| each(below, see)),
+        Value::Array(items) => items.iter().for_each(|below| each(below, see)),
+        _ => {}
+    }
+}
+
+#[test]
+fn an_editor_shows_words_and_no_patterns() {
+    let mut seen = 0;
+    each(&schema(), &mut |schema| {
+        if schema["type"] == "string" && schema["pattern"].is_string() {
+            let says = schema["patternErrorMessage"].as_str().unwrap_or_default();
+            assert!(says.starts_with("Write ") && says.ends_with('.'), "{schema}");
+            assert_eq!(schema["errorMessage"], says, "{schema}");
+            seen += 1;
+        }
+    });
+    assert!(20 <= seen, "only {seen} patterns");
+    let level = serde_json::to_string(&schema()["$defs"]["Log"]["properties"]["level"]).unwrap();
+    assert!(level.contains(r#""enum":["off","error","warn","info","debug","trace"]"#), "{level}");
 }
 
 #[test]
