@@ -64,6 +64,11 @@ form!(/** The form of the access log. */ AccessLog, words(&["combined", "json", 
 form!(/** A log level. */ Level, words(&["off", "error", "warn", "info", "debug", "trace"]));
 form!(/** The way requests take. */ Lane, words(&["auto", "full"]));
 form!(/** A check of a connection. */ TcpCheck, json!({ "anyOf": [{ "type": "boolean" }, pattern("true|false|mysql|postgres|redis")] }));
+form!(/** The method of a check. */ CheckMethod, words(&["GET", "HEAD", "OPTIONS", "POST", "get", "head", "options", "post"]));
+form!(
+    /** Headers with their values. */ Headers,
+    json!({ "type": "object", "propertyNames": { "pattern": r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$|\$\{" }, "additionalProperties": one_value() })
+);
 form!(/** How requests are spread. */ Balance, words(&["round_robin"]));
 form!(/** A signal. */ Signal, pattern("(?:SIG|sig)?(?:HUP|INT|QUIT|TERM|KILL|USR1|USR2|WINCH|hup|int|quit|term|kill|usr1|usr2|winch)"));
 form!(/** A command as a list. */ Argv, json!({ "type": "array", "minItems": 1, "items": { "type": ["string", "number", "boolean"] } }));
@@ -206,6 +211,11 @@ fn or_zero(whole: &str) -> Value {
 
 fn words(words: &[&str]) -> Value {
     pattern(&words.join("|"))
+}
+
+/// One of some keys has to be there, and no other of them.
+pub(in crate::config) fn one_required(keys: &[&str]) -> Value {
+    keys.iter().map(|key| json!({ "required": [key] })).collect()
 }
 
 fn one_value() -> Value {
