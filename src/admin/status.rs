@@ -163,10 +163,14 @@ impl From<&UpstreamSpec> for SpecSummary {
         let balance = match spec.balance {
             Balance::RoundRobin => "round_robin",
         };
-        let check = spec.check.as_ref().map(|check| match &check.kind {
-            CheckKind::Tcp => format!("tcp every {:?}", check.every),
-            CheckKind::Greeting(protocol) => format!("{} every {:?}", protocol.word(), check.every),
-            CheckKind::Http { path, .. } => format!("GET {path} every {:?}", check.every),
+        let check = spec.check.as_ref().map(|check| {
+            let asked = match &check.kind {
+                CheckKind::Tcp => "tcp".to_owned(),
+                CheckKind::Greeting(protocol) => protocol.word().to_owned(),
+                CheckKind::Http(page) => format!("{} {}", page.method, page.path),
+            };
+            let port = check.port.map(|port| format!(" on port {port}")).unwrap_or_default();
+            format!("{asked}{port} every {:?}", check.every)
         });
         let heal = spec.heal.as_ref().map(|heal| {
             let steps: Vec<_> = heal.steps.iter().map(ToString::to_string).collect();
@@ -298,7 +302,7 @@ impl ShownState {
 pub struct CheckStatus {
     /// RFC 3339, UTC.
     pub at: String,
-    /// `passed`, or what went wrong: `status 503`.
+    /// `passed`, `passed: ` and what a server said that lives but refuses the check, or what went wrong: `status 503`.
     pub result: String,
     /// How long it took.
     pub duration_ms: u64,

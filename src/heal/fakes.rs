@@ -52,7 +52,7 @@ pub(super) fn upstream(name: &str, needs: &[&str], heal: Option<HealSpec>) -> Ar
         name: UpstreamName::parse(name).unwrap(),
         servers: Vec::new(),
         balance: Balance::RoundRobin,
-        check: Some(CheckSpec { kind: CheckKind::Tcp, every: second, timeout: second, fall: 3, rise: 2 }),
+        check: Some(CheckSpec { kind: CheckKind::Tcp, port: None, every: second, timeout: second, fall: 3, rise: 2 }),
         needs: needs.iter().map(|need| UpstreamName::parse(need).unwrap()).collect(),
         timeouts: Timeouts { connect: second, read: second, write: second, idle: second },
         retry: RetrySpec {
@@ -76,6 +76,8 @@ pub(super) struct FakeTarget {
     pub leaving: AtomicBool,
     /// Up, but the next probe fails.
     pub dying: AtomicBool,
+    /// It lives and takes nobody in while it is down.
+    pub unready: AtomicBool,
     pub in_flight: AtomicUsize,
     pub held: Arc<AtomicUsize>,
     pub probes: AtomicUsize,
@@ -93,6 +95,7 @@ impl FakeTarget {
             passed: AtomicBool::new(true),
             leaving: AtomicBool::new(false),
             dying: AtomicBool::new(false),
+            unready: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             held: Arc::default(),
             probes: AtomicUsize::new(0),
@@ -161,6 +164,9 @@ impl HealTarget for FakeTarget {
     }
     fn cause(&self) -> String {
         "no answer in time".into()
+    }
+    fn unready(&self) -> Option<String> {
+        (self.is_sick() && self.unready.load(Ordering::SeqCst)).then(|| "starting up".into())
     }
     fn is_silent(&self) -> bool {
         false

@@ -76,6 +76,7 @@ impl HealState {
         BackendView {
             is_up: target.is_up(),
             is_sick: target.is_sick(),
+            unready: target.unready(),
             serves: target.serves(),
             sick_since: target.sick_since(),
             others_up: u32::try_from(others.clone().filter(|other| other.is_up()).count()).unwrap_or(u32::MAX),

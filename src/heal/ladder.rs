@@ -239,7 +239,8 @@ impl Ladder {
             }
             tokio::time::sleep(PROBE_EVERY).await;
         }
-        AfterStep::Fails
+        // A database that starts or recovers takes the time it takes: a further step would have it begin anew.
+        if self.target.unready().is_some() { AfterStep::Stop(LadderOutcome::Postponed) } else { AfterStep::Fails }
     }
 
     fn tell_step(&self, place: &str, result: &Result<StepDone, ExecError>) {

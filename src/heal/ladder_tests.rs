@@ -82,6 +82,24 @@ async fn success_is_the_checks_word_not_the_commands() {
 }
 
 #[tokio::test]
+async fn a_database_that_comes_up_is_given_its_time() {
+    let target = FakeTarget::sick("database", "10.0.0.1:3306");
+    let seen = Arc::clone(&target);
+    let driver = Arc::new(FakeDriver::new(vec![], move |_| seen.unready.store(true, Ordering::SeqCst)));
+    let ladder = Ladder {
+        target,
+        container: container("database-1"),
+        spec: heal(steps()),
+        asked_by: AskedBy::Policy,
+        past: Past::default(),
+        was_well: false,
+    };
+    let report = ladder.run(&tools(&driver, &Arc::<Journal>::default())).await;
+    assert_eq!((report.outcome, driver.performed().len()), (LadderOutcome::Postponed, 1));
+    assert!(report.acted);
+}
+
+#[tokio::test]
 async fn missing_programs_are_skipped_without_waiting() {
     let started = Instant::now();
     let ran = run(vec![Err(missing()), Err(missing()), Err(missing())], None, None).await;

@@ -39,6 +39,10 @@ pub trait HealTarget: Send + Sync {
     fn sick_since(&self) -> Option<Instant>;
     /// The latest failure, readable.
     fn cause(&self) -> String;
+    /// What it says of itself where it is sick by its check, and yet alive: it starts or stops, or it is full.
+    fn unready(&self) -> Option<String> {
+        None
+    }
     /// It has work and answered none of it for a while.
     fn is_silent(&self) -> bool;
     /// Requests it is working on.

@@ -14,7 +14,7 @@ use crate::heal::{HealPool, HealTarget, HealWorld, LadderOutcome, StepResult, Ta
 use crate::snapshot::SnapshotCell;
 use crate::telemetry::Metrics;
 use crate::types::{ServerAddress, UpstreamName};
-use crate::upstream::{Backend, BackendState, CheckState, Failure, Upstream};
+use crate::upstream::{Backend, BackendState, CheckState, ProbeFailure, Upstream};
 
 /// Every upstream of the snapshot in force.
 pub(super) struct LiveWorld {
@@ -125,7 +125,8 @@ impl HealTarget for LiveTarget {
 
     fn is_sick(&self) -> bool {
         // A probe that waits in the same queue as everybody else says nothing about its backend.
-        let is_queued = || self.upstream.is_overloaded() && self.backend.last_failure().is_some_and(Failure::is_late);
+        let is_late = || self.backend.last_failure().is_some_and(|failure| failure.kind().is_late());
+        let is_queued = || self.upstream.is_overloaded() && is_late();
         self.backend.check_state() == CheckState::Down && !is_queued()
     }
 
@@ -147,6 +148,11 @@ impl HealTarget for LiveTarget {
 
     fn cause(&self) -> String {
         self.backend.last_failure().map_or_else(String::new, |failure| failure.to_string())
+    }
+
+    fn unready(&self) -> Option<String> {
+        let failure = self.backend.last_failure().filter(|_| self.is_sick());
+        failure.as_ref().and_then(ProbeFailure::unready).map(ToString::to_string)
     }
 
     fn is_silent(&self) -> bool {

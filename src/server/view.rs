@@ -165,7 +165,11 @@ fn backend_status(backend: &Backend, names: &ContainerNames) -> BackendStatus {
         since: rfc3339(SystemTime::now() - backend.since().elapsed()),
         last_check: backend.last_check().map(|check| CheckStatus {
             at: rfc3339(check.at),
-            result: check.result.map_or_else(|failure| failure.to_string(), |()| "passed".to_owned()),
+            result: match check.result {
+                Ok(None) => "passed".to_owned(),
+                Ok(Some(words)) => format!("passed: {words}"),
+                Err(failure) => failure.to_string(),
+            },
             duration_ms: millis(check.took),
         }),
         cause: cause.map(|failure| failure.to_string()),

@@ -13,10 +13,10 @@ use crate::config::model::{ServerSpec, UpstreamSpec};
 use crate::telemetry::{BackendMetrics, Metrics};
 
 use super::evidence::Evidence;
-use super::health::{CheckState, Failure, Health};
+use super::health::{CheckState, Health};
 use super::overload::UNLIMITED;
+use super::probe_result::{ProbeFailure, ProbeResult};
 use super::probe_times::ProbeTimes;
-
 use super::waits::Waits;
 
 /// Work without any answer for this long is worth a look.
@@ -66,7 +66,7 @@ pub struct CheckRecord {
     /// When it ended.
     pub at: SystemTime,
     /// How it ended.
-    pub result: Result<(), Failure>,
+    pub result: ProbeResult,
     /// How long it took.
     pub took: Duration,
 }
@@ -227,8 +227,8 @@ impl Backend {
     }
 
     /// The latest failed probe's reason, kept after recovery.
-    pub fn last_failure(&self) -> Option<Failure> {
-        self.lasting.health.lock().last_failure()
+    pub fn last_failure(&self) -> Option<ProbeFailure> {
+        self.lasting.health.lock().last_failure().cloned()
     }
 
     /// True when requests were answered well in the last ten seconds, whatever the check says.
@@ -244,7 +244,7 @@ impl Backend {
 
     /// True when it may be tried although its check fails: it answers, and no request says otherwise.
     pub(super) fn may_fail_open(&self) -> bool {
-        let answers = !matches!(self.last_failure(), Some(failure) if failure.is_unreachable());
+        let answers = !self.last_failure().is_some_and(|failure| failure.kind().is_unreachable());
         self.state() == BackendState::Down && answers && !self.lasting.evidence.is_ejected(Instant::now())
     }
 

@@ -8,7 +8,7 @@ use pingora::prelude::{Error, ErrorType};
 use rustix::io::Errno;
 use tokio::net::TcpStream;
 
-use super::health::Failure;
+use super::failure::Failure;
 
 /// How long a backend that gave no answer in time may take for a mere connection: longer than it takes around the world.
 const CONNECTED_WITHIN: Duration = Duration::from_millis(400);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::types::millis;
 
-use super::health::Failure;
+use super::failure::Failure;
 
 /// Consecutive resets or timeouts that eject.
 const CONSECUTIVE_FAILURES: u32 = 3;

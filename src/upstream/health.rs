@@ -2,65 +2,8 @@
 
 use std::time::Instant;
 
-use crate::telemetry::FailureKind;
-
-/// Why a probe or a request failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
-    /// The connection was refused.
-    Refused,
-    /// The connection could not be opened in time.
-    ConnectTimeout,
-    /// The connection could not be opened for another reason.
-    ConnectFailed,
-    /// No answer in time.
-    Timeout,
-    /// The connection ended before an answer.
-    Reset,
-    /// An answer with a status that is not expected.
-    Status(u16),
-    /// The answer was not HTTP.
-    BadAnswer,
-}
-
-impl Failure {
-    /// The same as metrics and logs word it.
-    pub fn kind(self) -> FailureKind {
-        match self {
-            Self::Refused => FailureKind::Refused,
-            Self::ConnectTimeout => FailureKind::ConnectTimeout,
-            Self::ConnectFailed => FailureKind::ConnectFailed,
-            Self::Timeout => FailureKind::Timeout,
-            Self::Reset => FailureKind::Reset,
-            Self::Status(_) => FailureKind::Status5xx,
-            Self::BadAnswer => FailureKind::BadAnswer,
-        }
-    }
-
-    /// True when all that is known is that it took too long.
-    pub fn is_late(self) -> bool {
-        matches!(self, Self::Timeout | Self::ConnectTimeout)
-    }
-
-    /// True when no connection stood: the backend has seen nothing.
-    pub fn is_unreachable(self) -> bool {
-        matches!(self, Self::Refused | Self::ConnectTimeout | Self::ConnectFailed)
-    }
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Refused => f.write_str("connection refused"),
-            Self::ConnectTimeout => f.write_str("connection timed out"),
-            Self::ConnectFailed => f.write_str("connection failed"),
-            Self::Timeout => f.write_str("response timed out"),
-            Self::Reset => f.write_str("connection closed before a response"),
-            Self::Status(status) => write!(f, "status {status}"),
-            Self::BadAnswer => f.write_str("not an HTTP response"),
-        }
-    }
-}
+use super::failure::Failure;
+use super::probe_result::{ProbeFailure, ProbeResult};
 
 /// The check's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +23,7 @@ pub struct Health {
     /// Consecutive probes that disagree with the state.
     against: u32,
     since: Instant,
-    last_failure: Option<Failure>,
+    last_failure: Option<ProbeFailure>,
 }
 
 /// Passes and failures that flip the state.
@@ -113,10 +56,9 @@ impl Health {
     }
 
     /// Takes one probe's result into account; true when the state changed.
-    ///
-    pub fn observe(&mut self, result: Result<(), Failure>, limits: Thresholds, now: Instant) -> bool {
-        if let Err(kind) = result {
-            self.last_failure = Some(kind);
+    pub fn observe(&mut self, result: &ProbeResult, limits: Thresholds, now: Instant) -> bool {
+        if let Err(failure) = result {
+            self.last_failure = Some(failure.clone());
         }
         let (next, needed) = match (self.state, result.is_ok()) {
             (CheckState::Up, true) | (CheckState::Down, false) => {
@@ -154,8 +96,8 @@ impl Health {
     }
 
     /// The latest failure, kept after recovery.
-    pub fn last_failure(&self) -> Option<Failure> {
-        self.last_failure
+    pub fn last_failure(&self) -> Option<&ProbeFailure> {
+        self.last_failure.as_ref()
     }
 }
 
@@ -169,8 +111,8 @@ mod tests {
         let now = Instant::now();
         let mut health = Health::new(now);
         for result in results.chars() {
-            let result = if result == '+' { Ok(()) } else { Err(Failure::Timeout) };
-            health.observe(result, limits, now);
+            let result = if result == '+' { Ok(None) } else { Err(Failure::Timeout.into()) };
+            health.observe(&result, limits, now);
         }
         health.check_state()
     }

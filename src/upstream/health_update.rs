@@ -8,10 +8,12 @@ use crate::telemetry::CheckResult;
 
 use super::backend::{Backend, BackendState, CheckRecord};
 use super::evidence::Finding;
-use super::health::{CheckState, Failure, Thresholds};
+use super::failure::Failure;
+use super::health::{CheckState, Thresholds};
 use super::lease::Lease;
 use super::pile_up::{SILENCE_MAX, explained};
 use super::pool::BackendPool;
+use super::probe_result::{ProbeFailure, ProbeResult};
 use super::rotation::Serving;
 use super::stall_monitor::BEAT;
 
@@ -67,12 +69,14 @@ impl BackendPool {
     }
 
     /// Takes one probe's result into account. `hurried`: its deadline was shorter than the check's own.
-    pub fn observe(&self, backend: &Backend, result: Result<(), Failure>, took: Duration, hurried: bool) {
+    pub fn observe(&self, backend: &Backend, result: &ProbeResult, took: Duration, hurried: bool) {
         let Some(check) = &self.spec.check else { return };
         let (lasting, now) = (backend.lasting(), Instant::now());
         lasting.metrics.checked(if result.is_ok() { CheckResult::Passed } else { CheckResult::Failed }, took);
-        *lasting.last_check.lock() = Some(CheckRecord { at: SystemTime::now(), result, took });
-        let is_late = result.is_err_and(Failure::is_late) && !backend.pretends_sick();
+        let record = CheckRecord { at: SystemTime::now(), result: result.clone(), took };
+        let last = lasting.last_check.lock().replace(record);
+        let failure = result.as_ref().err().map(ProbeFailure::kind);
+        let is_late = failure.is_some_and(Failure::is_late) && !backend.pretends_sick();
         if is_late && self.is_just_busy(backend, took, now) {
             self.changed.send_modify(|count| *count += 1);
             return;
@@ -81,7 +85,7 @@ impl BackendPool {
         let was_ejected = evidence.is_ejected(now);
         let mut thresholds = Thresholds { fall: check.fall, rise: check.rise };
         let corroborated = was_ejected || evidence.is_failing(now) || evidence.is_erring() || evidence.is_doubted(now);
-        if let (Err(failure), true) = (result, corroborated) {
+        if let (Some(failure), true) = (failure, corroborated) {
             thresholds = thresholds.corroborated(failure, hurried);
         }
         let (before, flipped, after) = {
@@ -90,8 +94,8 @@ impl BackendPool {
             let flipped = health.observe(result, thresholds, now);
             (before, flipped, health.check_state())
         };
-        match result {
-            Ok(()) => {
+        match failure {
+            None => {
                 backend.pass();
                 if flipped && before == CheckState::Down {
                     evidence.clear_ejection(now);
@@ -104,13 +108,14 @@ impl BackendPool {
                     self.latencies.probe_passed(took);
                 }
             }
-            Err(failure) if !flipped && self.is_silent(backend, now) => self.eject_silent(backend, failure),
-            Err(_) => {}
+            Some(failure) if !flipped && self.is_silent(backend, now) => self.eject_silent(backend, failure),
+            Some(_) => {}
         }
         if flipped {
             self.tell_check_state(backend, before, after, result);
         }
-        if flipped || (was_ejected && result.is_ok()) {
+        self.tell_refusal(backend, last.as_ref(), result);
+        if flipped || (was_ejected && failure.is_none()) {
             self.refresh();
         } else {
             self.changed.send_modify(|count| *count += 1);
@@ -118,20 +123,29 @@ impl BackendPool {
         if flipped && after == CheckState::Down {
             lasting.evict();
             self.suspect_needs();
-        } else if was_ejected && result.is_err() && evidence.may_evict() {
+        } else if was_ejected && failure.is_some() && evidence.may_evict() {
             lasting.evict();
         }
     }
 
-    fn tell_check_state(&self, backend: &Backend, before: CheckState, after: CheckState, result: Result<(), Failure>) {
+    fn tell_check_state(&self, backend: &Backend, before: CheckState, after: CheckState, result: &ProbeResult) {
         let (address, name) = (backend.address(), &self.spec.name);
         match (after, result) {
             (CheckState::Up, _) => log::info!("backend {address} of {name} is up"),
-            (_, Err(kind)) if before == CheckState::New => {
-                log::warn!("backend {address} of {name} is not up yet: {kind}");
+            (_, Err(failure)) if before == CheckState::New => {
+                log::warn!("backend {address} of {name} is not up yet: {failure}");
             }
-            (_, Err(kind)) => log::warn!("backend {address} of {name} is down: {kind}"),
-            (_, Ok(())) => {}
+            (_, Err(failure)) => log::warn!("backend {address} of {name} is down: {failure}"),
+            (_, Ok(_)) => {}
+        }
+    }
+
+    /// Says once that a server lives and does not let the edge in, and not again while it does so.
+    fn tell_refusal(&self, backend: &Backend, last: Option<&CheckRecord>, result: &ProbeResult) {
+        let refused_before = matches!(last, Some(CheckRecord { result: Ok(Some(_)), .. }));
+        if let (Ok(Some(words)), false) = (result, refused_before) {
+            let (address, name) = (backend.address(), &self.spec.name);
+            log::info!("backend {address} of {name} is alive but does not accept the check, which passes: {words}");
         }
     }
 

@@ -7,7 +7,8 @@ use crate::config::model::CheckSpec;
 use crate::types::OwnedTask;
 
 use super::backend::Backend;
-use super::health::{CheckState, Failure};
+use super::failure::Failure;
+use super::health::CheckState;
 use super::pool::BackendPool;
 use super::probe::Probe;
 
@@ -21,13 +22,8 @@ const BEAT: Duration = Duration::from_millis(50);
 /// Starts the probes of a backend, where its upstream has a check.
 pub(super) fn start_probes(pool: &Arc<BackendPool>, backend: &Arc<Backend>) -> Option<OwnedTask> {
     let check = pool.spec.check.clone()?;
-    match Probe::new(&check, backend.server(), backend.address()) {
-        Ok(probe) => Some(OwnedTask::spawn(probe_on(pool.downgrade(), Arc::clone(backend), probe, check))),
-        Err(error) => {
-            log::error!("upstream {}: cannot probe {}: {error}", pool.spec.name, backend.address());
-            None
-        }
-    }
+    let probe = Probe::new(&check, backend.server(), backend.address());
+    Some(OwnedTask::spawn(probe_on(pool.downgrade(), Arc::clone(backend), probe, check)))
 }
 
 async fn probe_on(pool: Weak<BackendPool>, backend: Arc<Backend>, probe: Probe, check: CheckSpec) {
@@ -38,8 +34,9 @@ async fn probe_on(pool: Weak<BackendPool>, backend: Arc<Backend>, probe: Probe, 
         let hurried = deadline < check.timeout;
         lasting.probe_times.begin(backend.waiting(), start);
         let mut asked_again = false;
-        let asking =
-            async { if backend.pretends_sick() { Some(Err(Failure::Timeout)) } else { probe.ask(deadline).await } };
+        let asking = async {
+            if backend.pretends_sick() { Some(Err(Failure::Timeout.into())) } else { probe.ask(deadline).await }
+        };
         let mut asking = std::pin::pin!(asking);
         let result = loop {
             tokio::select! {
@@ -58,7 +55,7 @@ async fn probe_on(pool: Weak<BackendPool>, backend: Arc<Backend>, probe: Probe, 
         lasting.probe_times.end(took);
         let Some(pool) = pool.upgrade() else { return };
         match result {
-            Some(result) => pool.observe(&backend, result, took, hurried),
+            Some(result) => pool.observe(&backend, &result, took, hurried),
             None => {
                 log::debug!("cannot probe {} of {}: the edge is out of resources", backend.address(), pool.spec.name);
             }

@@ -13,7 +13,7 @@ use crate::types::{OwnedTask, UpstreamName};
 use super::backend::Backend;
 use super::budget::RetryBudget;
 use super::evidence::Finding;
-use super::health::Failure;
+use super::failure::Failure;
 use super::held_out::{HeldOut, Pretence};
 use super::lease::Lease;
 use super::pool::{BackendPool, UpstreamTools};

@@ -176,7 +176,7 @@ async fn a_pass_counts_for_the_definition_it_was_made_under() {
     };
     let (every, timeout) = (Duration::from_millis(100), Duration::from_millis(100));
     let checked = |kind| {
-        let check = Some(CheckSpec { kind, every, timeout, fall: 3, rise: 1 });
+        let check = Some(CheckSpec { kind, port: None, every, timeout, fall: 3, rise: 1 });
         Arc::new(UpstreamSpec { check, ..(*spec()).clone() })
     };
     let first = Upstream::start(checked(CheckKind::Tcp), tools.clone(), None);

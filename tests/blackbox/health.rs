@@ -271,3 +271,134 @@ async fn a_backend_that_is_dead_at_the_start_gets_no_request() {
     }
     assert!(dead.requests().iter().all(|request| request.line().contains("/health")), "{}", dead.text());
 }
+
+/// An upstream `db` at an origin, with a check that is quick.
+fn database(origin: &RawOrigin, check: &str) -> String {
+    let check = format!("{{ {check}: true, every: 100ms, timeout: 80ms, fall: 2, rise: 1 }}");
+    format!("upstreams:\n  db: {{ servers: {}, check: {check} }}\nroutes: {{}}\n", origin.server())
+}
+
+/// An ERR packet of MySQL's.
+fn mysql_error(code: u16, text: &str) -> Vec<u8> {
+    let body = [&[0xff], &code.to_le_bytes()[..], text.as_bytes()].concat();
+    [&[u8::try_from(body.len()).unwrap(), 0, 0, 0], &body[..]].concat()
+}
+
+/// An ErrorResponse of PostgreSQL's.
+fn postgres_error(code: &str, text: &str) -> Vec<u8> {
+    let fields = format!("SFATAL\0VFATAL\0C{code}\0M{text}\0\0");
+    [b"E", &u32::try_from(fields.len() + 4).unwrap().to_be_bytes()[..], fields.as_bytes()].concat()
+}
+
+#[tokio::test]
+async fn a_database_says_itself_what_is_wrong_with_it() {
+    const STARTS: &str = "the database system is starting up";
+    const BLOCKED: &str = "Host '172.18.0.5' is blocked because of many connection errors";
+    const FOREIGN: &str = "Host '172.18.0.5' is not allowed to connect to this MariaDB server";
+    let asks = b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0".to_vec();
+    #[rustfmt::skip]
+    let rows: [(&str, Vec<u8>, &str, String); 15] = [
+        ("mysql",    b"\x06\0\0\0\x0a8.0.1\0".to_vec(),                 "up",   "passed".into()),
+        ("mysql",    mysql_error(1040, "#08004Too many connections"),     "down", "Too many connections".into()),
+        ("mysql",    mysql_error(1130, FOREIGN),                          "up",   format!("passed: {FOREIGN}")),
+        ("mysql",    mysql_error(1129, BLOCKED),                          "up",   format!("passed: {BLOCKED}")),
+        ("mysql",    b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),        "down", "no response of MySQL".into()),
+        ("postgres", asks,                                                "up",   "passed".into()),
+        ("postgres", postgres_error("57P03", STARTS),                     "down", STARTS.into()),
+        ("postgres", postgres_error("53300", "sorry, too many clients"),  "down", "sorry, too many clients".into()),
+        ("postgres", postgres_error("28000", "no pg_hba.conf entry"),     "up",   "passed: no pg_hba.conf entry".into()),
+        ("redis",    b"+PONG\r\n".to_vec(),                               "up",   "passed".into()),
+        ("redis",    b"-NOAUTH Authentication required.\r\n".to_vec(),    "up",   "passed: NOAUTH Authentication required.".into()),
+        ("redis",    b"-DENIED Redis is protected\r\n".to_vec(),          "up",   "passed: DENIED Redis is protected".into()),
+        ("redis",    b"-LOADING Redis is loading\r\n".to_vec(),           "down", "LOADING Redis is loading".into()),
+        ("redis",    b"-MASTERDOWN Link is down\r\n".to_vec(),            "down", "MASTERDOWN Link is down".into()),
+        ("redis",    b"-ERR max number of clients reached\r\n".to_vec(),  "down", "ERR max number of clients reached".into()),
+    ];
+    for (check, answer, state, result) in rows {
+        let speaks_first = check == "mysql";
+        let origin = RawOrigin::serving(move |mut peer| {
+            let answer = answer.clone();
+            async move {
+                if speaks_first || peer.some().await.is_some() {
+                    peer.send(answer).await;
+                }
+            }
+        })
+        .await;
+        let edge = TestEdge::start(&database(&origin, check)).await;
+        eventually(&format!("{check} that says `{result}` is {state}"), || async {
+            let backend = &edge.status().await["upstreams"][0]["backends"][0];
+            (&backend["state"], &backend["last_check"]["result"]) == (&state.into(), &result.as_str().into())
+        })
+        .await;
+        let words = result.strip_prefix("passed: ").unwrap_or(&result);
+        let line = match (state, result.as_str()) {
+            (_, "passed") => " is up".to_owned(),
+            ("up", _) => format!("does not accept the check, which passes: {words}"),
+            _ => format!("is not up yet: {words}"),
+        };
+        eventually(&format!("{line} is logged"), || async { edge.logged(&line) }).await;
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_has_started_up_is_up() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let origin = RawOrigin::serving(move |mut peer| {
+        let count = Arc::clone(&count);
+        async move {
+            peer.some().await;
+            let is_ready = 5 <= count.fetch_add(1, Ordering::Relaxed);
+            let starts = postgres_error("57P03", "the database system is in recovery mode");
+            peer.send(if is_ready { b"R\0\0\0\x08\0\0\0\x03".to_vec() } else { starts }).await;
+        }
+    })
+    .await;
+    let edge = TestEdge::start(&database(&origin, "postgres")).await;
+    eventually("it is up", || async { edge.states("db").await == ["up"] }).await;
+    assert!(edge.logged("is not up yet: the database system is in recovery mode"));
+}
+
+#[tokio::test]
+async fn interim_responses_of_a_health_page_are_read_past() {
+    let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n";
+    #[rustfmt::skip]
+    let rows = [
+        ("HTTP/1.1 100 Continue\r\n\r\n".to_owned(),   "200 OK",  "up"),
+        ("HTTP/1.1 102 Processing\r\n\r\n".to_owned(), "200 OK",  "up"),
+        (format!("{hints}{hints}"),                    "200 OK",  "up"),
+        (hints.to_owned(),                             "500 Oh",  "down"),
+    ];
+    for (interim, status, state) in rows {
+        let answer = format!("{interim}HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nok");
+        let origin = RawOrigin::answering_once(answer.clone()).await;
+        let edge = TestEdge::start(&format!(
+            "upstreams:\n  pool: {{ servers: {}, check: {FAST} }}\nroutes: {{}}\n",
+            origin.server()
+        ))
+        .await;
+        eventually(&format!("{answer:?} is {state}"), || async { edge.states("pool").await == [state] }).await;
+    }
+}
+
+#[tokio::test]
+async fn a_check_asks_as_the_file_says() {
+    let service = Origin::named("service").await;
+    let health = RawOrigin::answering_once("HTTP/1.1 204 No Content\r\n\r\n").await;
+    let edge = TestEdge::start(&format!(
+        "routes:\n  /: pool\nupstreams:\n  pool:\n    servers: {}\n    check:\n      http: /health\n      \
+         port: {}\n      method: HEAD\n      host: app.example\n      \
+         headers: {{ Authorization: Bearer x, User-Agent: mine }}\n      every: 100ms\n",
+        service.server(),
+        health.address.port()
+    ))
+    .await;
+    eventually("it is up", || async { edge.states("pool").await == ["up"] }).await;
+    assert_eq!(edge.client().get("/").await.body, "service");
+    assert_eq!(service.probes(), 0);
+    let asked = &health.requests()[0];
+    assert_eq!(asked.line(), "HEAD /health HTTP/1.1");
+    for (name, value) in [("Host", "app.example"), ("Authorization", "Bearer x"), ("User-Agent", "mine")] {
+        assert_eq!(asked.values(name), [value], "{name}");
+    }
+}

@@ -120,7 +120,7 @@ fn spec(steps: Vec<Step>) -> Arc<UpstreamSpec> {
         name: UpstreamName::parse("backend").unwrap(),
         servers: Vec::new(),
         balance: Balance::RoundRobin,
-        check: Some(CheckSpec { kind: CheckKind::Tcp, every: second, timeout: second, fall: 1, rise: 2 }),
+        check: Some(CheckSpec { kind: CheckKind::Tcp, port: None, every: second, timeout: second, fall: 1, rise: 2 }),
         needs: Vec::new(),
         timeouts: Timeouts { connect: second, read: second, write: second, idle: second },
         retry: RetrySpec {

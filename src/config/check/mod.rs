@@ -1,6 +1,7 @@
 //! Raw maps → model: every value parsed, bounded and linked to the others. Async never, the clock never.
 
 mod auth;
+mod check_headers;
 mod cors;
 mod declared;
 mod heal;

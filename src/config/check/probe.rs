@@ -3,14 +3,17 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use http::Method;
+
 use crate::types::HostPattern;
 
-use super::super::model::{CheckKind, CheckSpec, Protocol, StatusRanges};
+use super::super::model::{CheckKind, CheckSpec, PageSpec, Protocol, StatusRanges};
 use super::super::problem::{Problem, Problems};
 use super::super::raw::RawCheck;
 use super::super::read::{Form, Item, field, flag, one_or_many, open, text};
-use super::super::words::{nearest, quoted};
-use super::leaf::{HOUR, MINUTE, MS, all, brief, duration, number32};
+use super::super::words::{listed, nearest, quoted};
+use super::check_headers::headers;
+use super::leaf::{HOUR, MINUTE, MS, all, brief, duration, number, number32};
 
 const FORMS: &str =
     "`tcp`, `mysql`, `postgres`, `redis`, a path such as `/health`, `off`, or `{ http: /health, every: 2s }`";
@@ -18,6 +21,8 @@ const EVERY: Duration = Duration::from_secs(2);
 const TIMEOUT: Duration = Duration::from_secs(1);
 const FALL: u32 = 3;
 const RISE: u32 = 2;
+/// How a page may be requested: what a service does with others need not be harmless.
+const METHODS: [Method; 4] = [Method::GET, Method::HEAD, Method::OPTIONS, Method::POST];
 
 /// The check of an upstream that names none.
 pub(super) fn tcp() -> CheckSpec {
@@ -25,7 +30,7 @@ pub(super) fn tcp() -> CheckSpec {
 }
 
 fn of_kind(kind: CheckKind) -> CheckSpec {
-    CheckSpec { kind, every: EVERY, timeout: TIMEOUT, fall: FALL, rise: RISE }
+    CheckSpec { kind, port: None, every: EVERY, timeout: TIMEOUT, fall: FALL, rise: RISE }
 }
 
 /// The check of an upstream; `Some(None)` is `off`.
@@ -45,7 +50,8 @@ fn short(item: &Item, text: &str, problems: &mut Problems) -> Option<Option<Chec
         word if greeting(word).is_some() => Some(greeting(word).map(of_kind)),
         path if path.starts_with('/') => {
             let path = request_target(item, path, problems)?;
-            Some(Some(of_kind(CheckKind::Http { path, host: None, expect: usual_statuses() })))
+            let (method, expect) = (Method::GET, usual_statuses());
+            Some(Some(of_kind(CheckKind::Http(PageSpec { method, path, host: None, headers: Vec::new(), expect }))))
         }
         other => {
             let (problem, help) = match other {
@@ -104,51 +110,94 @@ fn long(item: &Item, problems: &mut Problems) -> Option<CheckSpec> {
     }
     let fall = number32(field!(raw.fall, item), 1..=100, FALL, problems);
     let rise = number32(field!(raw.rise, item), 1..=100, RISE, problems);
+    let port = field!(raw.port, item).map(|port| u16::try_from(number(Some(port), 1..=65_535, 0, problems)?).ok());
     let kind = kind(raw, item, problems);
-    Some(CheckSpec { kind: kind?, every: every?, timeout: timeout?, fall: fall?, rise: rise? })
+    let port = match port {
+        Some(port) => Some(port?),
+        None => None,
+    };
+    Some(CheckSpec { kind: kind?, port, every: every?, timeout: timeout?, fall: fall?, rise: rise? })
 }
 
+/// What is asked: exactly one key says it.
 fn kind(mut raw: RawCheck, item: &Item, problems: &mut Problems) -> Option<CheckKind> {
-    let (http, tcp) = (field!(raw.http, item), field!(raw.tcp, item));
-    let (host, expect) = (field!(raw.host, item), field!(raw.expect, item));
-    match (http, tcp) {
-        (Some(http), None) => {
-            let path = text(&http, problems).and_then(|path| request_target(&http, &path, problems));
-            let host = match host {
-                Some(host) => host_field(&host, problems).map(Some),
-                None => Some(None),
-            };
-            let expect = match expect {
-                Some(expect) => statuses(&expect, problems),
-                None => Some(usual_statuses()),
-            };
-            Some(CheckKind::Http { path: path?, host: host?, expect: expect? })
-        }
-        (None, Some(tcp)) => {
-            for extra in [host, expect].into_iter().flatten() {
-                let problem =
-                    Problem::new(&extra.place.of_key(), format!("a TCP check has no {}", quoted(extra.place.name())));
-                problems.add::<()>(problem.help("remove it, or write `http: /health` instead of `tcp`"));
-            }
-            if let Form::Text(word) = tcp.form()
-                && let Some(kind) = greeting(&word)
-            {
-                return Some(kind);
-            }
-            if flag(Some(tcp.clone()), true, problems)? {
-                return Some(CheckKind::Tcp);
-            }
-            problems.add(Problem::new(&tcp.place, "`tcp: false` checks nothing").help("write `check: off`"))
-        }
-        (Some(_), Some(tcp)) => {
-            let problem = Problem::new(&tcp.place.of_key(), "a check has either `http` or `tcp`, not both");
-            problems.add(problem.help("remove one of the two; an HTTP check also opens a connection"))
-        }
-        (None, None) => {
-            let problem = Problem::new(&item.place.of_key(), "this check has neither `http` nor `tcp`");
-            problems.add(problem.help("add `http: /health` or `tcp: true`"))
-        }
+    let asked = [
+        field!(raw.http, item),
+        field!(raw.tcp, item),
+        field!(raw.mysql, item),
+        field!(raw.postgres, item),
+        field!(raw.redis, item),
+    ];
+    let mut asked = asked.into_iter().flatten();
+    let Some(first) = asked.next() else {
+        let keys = listed(["http", "tcp", "mysql", "postgres", "redis"]);
+        let problem = Problem::new(&item.place.of_key(), format!("this check has none of {keys}"));
+        return problems.add(problem.help("add `http: /health`, `tcp: true` or `mysql: true`"));
+    };
+    if let Some(second) = asked.next() {
+        let (first, place) = (quoted(first.place.name()), second.place.of_key());
+        let message = format!("a check has either {first} or {}, not both", quoted(second.place.name()));
+        return problems
+            .add(Problem::new(&place, message).help("remove one of the two; each of them opens a connection"));
     }
+    if first.place.name() == "http" {
+        return page(raw, &first, item, problems).map(CheckKind::Http);
+    }
+    let of_pages =
+        [field!(raw.method, item), field!(raw.host, item), field!(raw.headers, item), field!(raw.expect, item)];
+    for extra in of_pages.into_iter().flatten() {
+        let what = if first.place.name() == "tcp" { "TCP".to_owned() } else { quoted(first.place.name()) };
+        let message = format!("a {what} check has no {}", quoted(extra.place.name()));
+        let help = format!("remove it, or write `http: /health` instead of `{}`", first.place.name());
+        problems.add::<()>(Problem::new(&extra.place.of_key(), message).help(help));
+    }
+    connection(&first, problems)
+}
+
+/// `tcp: true`, `mysql: true`, or `tcp: mysql`.
+fn connection(item: &Item, problems: &mut Problems) -> Option<CheckKind> {
+    let key = item.place.name();
+    if let Form::Text(word) = item.form()
+        && let Some(kind) = greeting(&word).filter(|_| key == "tcp")
+    {
+        return Some(kind);
+    }
+    if flag(Some(item.clone()), true, problems)? {
+        return Some(greeting(key).unwrap_or(CheckKind::Tcp));
+    }
+    let problem = Problem::new(&item.place, format!("`{key}: false` checks nothing"));
+    problems.add(problem.help("write `check: off`"))
+}
+
+/// The page of an HTTP check.
+fn page(mut raw: RawCheck, http: &Item, item: &Item, problems: &mut Problems) -> Option<PageSpec> {
+    let path = text(http, problems).and_then(|path| request_target(http, &path, problems));
+    let method = match field!(raw.method, item) {
+        Some(method) => method_of(&method, problems),
+        None => Some(Method::GET),
+    };
+    let host = match field!(raw.host, item) {
+        Some(host) => host_field(&host, problems).map(Some),
+        None => Some(None),
+    };
+    let headers = match field!(raw.headers, item) {
+        Some(listed) => headers(&listed, problems),
+        None => Some(Vec::new()),
+    };
+    let expect = match field!(raw.expect, item) {
+        Some(expect) => statuses(&expect, problems),
+        None => Some(usual_statuses()),
+    };
+    Some(PageSpec { method: method?, path: path?, host: host?, headers: headers?, expect: expect? })
+}
+
+fn method_of(item: &Item, problems: &mut Problems) -> Option<Method> {
+    let text = text(item, problems)?;
+    let found = METHODS.iter().find(|method| text.eq_ignore_ascii_case(method.as_str())).cloned();
+    found.or_else(|| {
+        let problem = Problem::new(&item.place, format!("{} is not a method of a check", quoted(&text)));
+        problems.add(problem.help(format!("write {}", listed(METHODS.iter().map(Method::as_str)))))
+    })
 }
 
 /// A path and query that can stand in a request line.

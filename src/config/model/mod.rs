@@ -16,7 +16,8 @@ pub use process::{
 pub use route::{AuthSpec, Content, CorsSpec, ErrorFormat, Gate, Origins, Proxy, ResponseEdits, Route, UriRule};
 pub use site::{HostId, Listener, Location, LocationsId, Names, PathMatch, RouteId, Site, VirtualHost};
 pub use upstream::{
-    Balance, CheckKind, CheckSpec, Protocol, RetryOn, RetrySpec, ServerSpec, StatusRanges, Timeouts, UpstreamSpec,
+    Balance, CheckKind, CheckSpec, PageSpec, Protocol, RetryOn, RetrySpec, ServerSpec, StatusRanges, Timeouts,
+    UpstreamSpec,
 };
 
 /// A whole file.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use http::{HeaderName, HeaderValue, Method};
+
 use crate::types::{ByteSize, Percent, ServerAddress, UpstreamName, Weight};
 
 use super::HealSpec;
@@ -58,6 +60,8 @@ pub enum Balance {
 pub struct CheckSpec {
     /// What is asked.
     pub kind: CheckKind,
+    /// The port that is asked. Default: the one that requests go to.
+    pub port: Option<u16>,
     /// Pause between two probes of one backend, give or take a tenth. 100 ms to 1 h, default 2 s.
     pub every: Duration,
     /// Deadline of one probe in total. 10 ms to 1 min, not longer than `every`. Default 1 s, or `every` where that is
@@ -71,16 +75,15 @@ pub struct CheckSpec {
 
 impl CheckSpec {
     /// What a probe asks, what passes and by when: checks that are worded alike pass and fail alike, whatever their pace.
+    /// Headers are named, and their values, which may be secrets, are told apart by a number only.
     pub fn question(&self) -> String {
         let asked = match &self.kind {
             CheckKind::Tcp => "tcp".to_owned(),
             CheckKind::Greeting(protocol) => protocol.word().to_owned(),
-            CheckKind::Http { path, host, expect } => {
-                let host = host.as_ref().map(|host| format!(" with host {host}")).unwrap_or_default();
-                format!("GET {path}{host} for {expect}")
-            }
+            CheckKind::Http(page) => page.question(),
         };
-        format!("{asked} within {:?}", self.timeout)
+        let port = self.port.map(|port| format!(" on port {port}")).unwrap_or_default();
+        format!("{asked}{port} within {:?}", self.timeout)
     }
 }
 
@@ -91,15 +94,42 @@ pub enum CheckKind {
     Tcp,
     /// A connection opens, and a database speaks on it. Nothing is logged in to.
     Greeting(Protocol),
-    /// A GET is answered with an expected status.
-    Http {
-        /// Path and query to ask for.
-        path: String,
-        /// `Host` to send; `None` sends the server's own name.
-        host: Option<String>,
-        /// Statuses that pass. Default 200-399.
-        expect: StatusRanges,
-    },
+    /// A request is answered with an expected status.
+    Http(PageSpec),
+}
+
+/// The page that a check requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageSpec {
+    /// GET, HEAD, OPTIONS, or POST without a body. Default GET. Of GET, a body has to come as a whole.
+    pub method: Method,
+    /// Path and query to ask for.
+    pub path: String,
+    /// `Host` to send; `None` sends the server's own name.
+    pub host: Option<String>,
+    /// Further headers, in the order of the file; none twice, and none that the check sets itself.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Statuses that pass. Default 200-399.
+    pub expect: StatusRanges,
+}
+
+impl PageSpec {
+    fn question(&self) -> String {
+        let Self { method, path, host, headers, expect } = self;
+        let host = host.as_ref().map(|host| format!(" with host {host}")).unwrap_or_default();
+        let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
+        let headers = match names.as_slice() {
+            [] => String::new(),
+            names => format!(" with {} ({:08x})", names.join(", "), fingerprint(headers)),
+        };
+        format!("{method} {path}{host}{headers} for {expect}")
+    }
+}
+
+/// The same for the same headers in every process (FNV-1a).
+fn fingerprint(headers: &[(HeaderName, HeaderValue)]) -> u32 {
+    let bytes = headers.iter().flat_map(|(name, value)| [name.as_str().as_bytes(), b":", value.as_bytes(), b"\n"]);
+    bytes.flatten().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 /// A database's protocol, as far as a check knows it.
@@ -107,7 +137,7 @@ pub enum CheckKind {
 pub enum Protocol {
     /// MySQL and MariaDB: their handshake comes.
     Mysql,
-    /// PostgreSQL: it answers whether it speaks TLS.
+    /// PostgreSQL: it answers a start-up message.
     Postgres,
     /// Redis and Valkey: a PING is answered.
     Redis,
@@ -123,6 +153,15 @@ impl Protocol {
             Self::Mysql => "mysql",
             Self::Postgres => "postgres",
             Self::Redis => "redis",
+        }
+    }
+
+    /// Its name for people.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Mysql => "MySQL",
+            Self::Postgres => "PostgreSQL",
+            Self::Redis => "Redis",
         }
     }
 }
@@ -198,12 +237,21 @@ mod tests {
     fn checks_that_ask_the_same_are_worded_alike() {
         let check = |kind, secs, fall| {
             let (every, timeout) = (Duration::from_secs(secs * 2), Duration::from_secs(secs));
-            CheckSpec { kind, every, timeout, fall, rise: fall }
+            CheckSpec { kind, port: None, every, timeout, fall, rise: fall }
         };
-        let http = |path: &str, host: Option<&str>, expect| CheckKind::Http {
+        let page = |path: &str, host: Option<&str>, expect| PageSpec {
+            method: Method::GET,
             path: path.to_owned(),
             host: host.map(str::to_owned),
+            headers: Vec::new(),
             expect: StatusRanges(expect),
+        };
+        let http = |path, host, expect| CheckKind::Http(page(path, host, expect));
+        let header = |value| (HeaderName::from_static("x-key"), HeaderValue::from_static(value));
+        let keyed = |value| {
+            let page =
+                PageSpec { method: Method::HEAD, headers: vec![header(value)], ..page("/", None, vec![200..=200]) };
+            CheckSpec { port: Some(9000), ..check(CheckKind::Http(page), 1, 3) }
         };
         #[rustfmt::skip]
         let rows = [
@@ -212,6 +260,8 @@ mod tests {
             (check(CheckKind::Greeting(Protocol::Mysql), 2, 3),                "mysql within 2s"),
             (check(http("/health", None, vec![200..=399]), 1, 3),              "GET /health for 200-399 within 1s"),
             (check(http("/", Some("a.b"), vec![200..=200, 300..=399]), 1, 3),  "GET / with host a.b for 200,300-399 within 1s"),
+            (keyed("secret"),  "HEAD / with x-key (2dd2d969) for 200 on port 9000 within 1s"),
+            (keyed("another"), "HEAD / with x-key (b2ebb122) for 200 on port 9000 within 1s"),
         ];
         for (check, words) in rows {
             assert_eq!(check.question(), words);

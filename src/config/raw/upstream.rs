@@ -60,20 +60,38 @@ pub(in crate::config) struct RawServer {
     pub backup: Option<Value>,
 }
 
-/// A health check in its long form.
+/// A health check in its long form. Exactly one of `http`, `tcp`, `mysql`, `postgres` and `redis` says what it asks.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(rename = "CheckLong", extend("oneOf" = [{ "required": ["http"] }, { "required": ["tcp"] }]))]
+#[schemars(rename = "CheckLong", extend("oneOf" = form::one_required(&["http", "tcp", "mysql", "postgres", "redis"])))]
 pub(in crate::config) struct RawCheck {
-    /// Path to request with GET.
+    /// Path to request.
     #[schemars(with = "form::Path")]
     pub http: Option<Value>,
-    /// `true`: only open a connection; `mysql`, `postgres` or `redis`: also wait for the database's greeting or response.
+    /// `true`: only open a connection; `mysql`, `postgres` or `redis`: the same as these keys.
     #[schemars(with = "form::TcpCheck")]
     pub tcp: Option<Value>,
+    /// `true`: wait for the greeting of MySQL or MariaDB.
+    #[schemars(with = "form::Flag")]
+    pub mysql: Option<Value>,
+    /// `true`: wait until PostgreSQL asks for a password or lets in.
+    #[schemars(with = "form::Flag")]
+    pub postgres: Option<Value>,
+    /// `true`: wait for the response of Redis or Valkey to PING.
+    #[schemars(with = "form::Flag")]
+    pub redis: Option<Value>,
+    /// Port to check. Default the server's own.
+    #[schemars(with = "form::Number<1, 65535>")]
+    pub port: Option<Value>,
+    /// Method of the request: GET (default), HEAD, OPTIONS, or POST without a body.
+    #[schemars(with = "form::CheckMethod")]
+    pub method: Option<Value>,
     /// `Host` header to send. Default the server's own name.
     #[schemars(with = "form::Text")]
     pub host: Option<Value>,
+    /// Further headers to send, such as `{ Authorization: "Bearer ${TOKEN}" }`.
+    #[schemars(with = "form::Headers")]
+    pub headers: Option<Value>,
     /// Statuses that pass, `200` or `200-399`. Default 200-399.
     #[schemars(with = "form::OneOrMany<form::Statuses>")]
     pub expect: Option<Value>,

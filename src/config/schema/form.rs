@@ -67,6 +67,11 @@ form!(/** The form of the access log. */ AccessLog, words(&["combined", "json", 
 form!(/** A log level. */ Level, words(&["off", "error", "warn", "info", "debug", "trace"]));
 form!(/** The way requests take. */ Lane, words(&["auto", "full"]));
 form!(/** A check of a connection. */ TcpCheck, json!({ "anyOf": [{ "type": "boolean" }, words(&["mysql", "postgres", "redis", "true", "false"])] }));
+form!(/** The method of a check. */ CheckMethod, words(&["GET", "HEAD", "OPTIONS", "POST", "get", "head", "options", "post"]));
+form!(
+    /** Headers with their values. */ Headers,
+    json!({ "type": "object", "propertyNames": { "pattern": r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$|\$\{" }, "additionalProperties": one_value() })
+);
 form!(/** How requests are spread. */ Balance, words(&["round_robin"]));
 form!(/** A signal. */ Signal, pattern(
     "(?:SIG|sig)?(?:HUP|INT|QUIT|TERM|KILL|USR1|USR2|WINCH|hup|int|quit|term|kill|usr1|usr2|winch)",
@@ -243,6 +248,11 @@ fn words_or(words: &[&str], whole: &str, says: &str) -> Value {
 /// A text with a variable in it.
 fn variable(says: &str) -> Value {
     json!({ "type": "string", "pattern": r"\$\{", "patternErrorMessage": says, "errorMessage": says })
+}
+
+/// One of some keys has to be there, and no other of them.
+pub(in crate::config) fn one_required(keys: &[&str]) -> Value {
+    keys.iter().map(|key| json!({ "required": [key] })).collect()
 }
 
 fn one_value() -> Value {

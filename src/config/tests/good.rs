@@ -3,9 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
+use http::Method;
+
 use crate::config::model::{
-    AccessLog, CertificateSpec, CheckKind, Config, Content, DockerSpec, JournalFile, LaneChoice, LimitsSpec,
-    ListenAddress, ListenSpec, Origins, Preset, SidecarSpec, Step, Threads, TlsSpec, TlsVersion, UpstreamSpec, UriRule,
+    AccessLog, CertificateSpec, CheckKind, CheckSpec, Config, Content, DockerSpec, JournalFile, LaneChoice, LimitsSpec,
+    ListenAddress, ListenSpec, Origins, Preset, Protocol, SidecarSpec, Step, Threads, TlsSpec, TlsVersion,
+    UpstreamSpec, UriRule,
 };
 use crate::config::{LoadedFiles, load, load_text};
 use crate::types::{ByteSize, PathPrefix, UpstreamName};
@@ -102,8 +105,36 @@ fn every_key_can_be_set() {
     assert_eq!(api.retry.on.statuses, [502, 503]);
     assert_eq!(api.heal.as_ref().unwrap().steps.len(), 8);
     assert_eq!(api.heal.as_ref().unwrap().budget.window, Duration::from_secs(3600));
+    checks_can_be_long(&config);
     let db = upstream(&config, "db");
     assert!(db.check.is_none() && db.heal.is_none() && db.retry.attempts == 0);
+}
+
+fn checks_can_be_long(config: &Config) {
+    let check = |name: &str| upstream(config, name).check.clone().unwrap();
+    let secs = Duration::from_secs;
+    #[rustfmt::skip]
+    let rows = [
+        // upstream  asks                port         every    timeout  fall rise
+        ("cache",    Protocol::Redis,    None,        secs(2), secs(1), 3,   2),
+        ("orders",   Protocol::Postgres, None,        secs(5), secs(1), 3,   2),
+        ("books",    Protocol::Mysql,    None,        secs(5), secs(2), 2,   1),
+        ("stock",    Protocol::Postgres, Some(6_432), secs(2), secs(1), 3,   2),
+        ("queue",    Protocol::Redis,    None,        secs(2), secs(1), 3,   1),
+    ];
+    for (name, protocol, port, every, timeout, fall, rise) in rows {
+        let kind = CheckKind::Greeting(protocol);
+        assert_eq!(check(name), CheckSpec { kind, port, every, timeout, fall, rise }, "{name}");
+    }
+    let pages = check("pages");
+    let CheckKind::Http(page) = &pages.kind else { panic!("{pages:?}") };
+    assert_eq!(
+        (pages.port, &page.method, page.host.as_deref()),
+        (Some(9_000), &Method::HEAD, Some("pages.example.com"))
+    );
+    let headers: Vec<_> = page.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    assert_eq!(headers, [("authorization", &b"Bearer none"[..]), ("x-probe", b"1")]);
+    assert!(!format!("{pages:?}").contains("Bearer"), "it may be a secret");
 }
 
 #[test]

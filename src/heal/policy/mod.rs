@@ -25,6 +25,8 @@ pub struct BackendView<'a> {
     pub is_up: bool,
     /// Down by enough failed checks.
     pub is_sick: bool,
+    /// What it says of itself where it lives and takes nobody in now.
+    pub unready: Option<String>,
     /// Requests are answered well although the check fails.
     pub serves: bool,
     /// Since when it is sick.
@@ -136,6 +138,9 @@ fn first_reason(record: &HealRecord, spec: &HealSpec, view: &BackendView<'_>, no
     }
     if view.planned {
         return Some(Reason::Planned);
+    }
+    if let Some(words) = &view.unready {
+        return Some(Reason::Unready(words.clone()));
     }
     if record.has_given_up() {
         return Some(Reason::GaveUp);

@@ -37,6 +37,8 @@ pub enum Reason {
     Paused(Duration),
     /// Its container is being stopped or replaced by whoever runs the stack.
     Planned,
+    /// It lives, and says that it starts, stops or is full.
+    Unready(String),
     /// All of its upstream is slow under load, not sick.
     Overloaded,
     /// `remora heal` or `remora reload` is at work on its upstream.
@@ -105,6 +107,7 @@ impl fmt::Display for Reason {
             ),
             Self::Paused(left) => write!(f, "healing is paused for {:.0} s more", left.as_secs_f64().ceil()),
             Self::Planned => f.write_str("planned stop or replacement of its container; not healing"),
+            Self::Unready(words) => write!(f, "the server is alive and says so: {words}"),
             Self::Overloaded => f.write_str("its upstream is overloaded, and a heal would only reduce its capacity"),
             Self::ByHand => f.write_str("a manual command is running on its upstream"),
             Self::EdgeStarted => write!(f, "the edge started less than {EDGE_GRACE:?} ago"),

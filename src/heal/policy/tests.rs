@@ -31,6 +31,7 @@ fn view(start: Instant) -> BackendView<'static> {
     BackendView {
         is_up: false,
         is_sick: true,
+        unready: None,
         serves: false,
         sick_since: Some(start + secs(95)),
         others_up: 2,
@@ -59,6 +60,19 @@ fn word(decision: &Decision) -> String {
 
 fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
+}
+
+#[test]
+fn a_server_that_lives_and_says_so_is_left_alone() {
+    let (start, spec, record) = (Instant::now(), spec(), HealRecord::default());
+    let full = BackendView { unready: Some("Too many connections".into()), ..view(start) };
+    let words = "the server is alive and says so: Too many connections";
+    for now in [start + secs(100), start + secs(100_000)] {
+        let Decision::Ignore(reason) = decide(&record, &spec, &full, now) else { panic!("it is healed") };
+        assert_eq!(reason.to_string(), words);
+    }
+    let last = BackendView { others_up: 0, siblings_well: true, ..full };
+    assert_eq!(word(&decide(&record, &spec, &last, start + secs(100))), "Unready");
 }
 
 #[test]
