@@ -149,10 +149,12 @@ impl BackendPool {
         }
     }
 
-    /// Ejects a backend that gave no answer, unless that would leave nobody and nobody waits either.
+    /// Ejects a backend that gave no answer. The last one only where requests wait for it meanwhile, and where a probe can
+    /// let it back at once: else a few requests that it breaks off would stop all of the others for seconds.
     fn eject(&self, backend: &Arc<Backend>, kind: Failure) {
         let alone = self.rotation.load().backends() <= 1;
-        if backend.state() != BackendState::Up || (alone && self.spec.hold.is_zero()) {
+        let waits_for_a_probe = !self.spec.hold.is_zero() && self.spec.check.is_some();
+        if backend.state() != BackendState::Up || (alone && !waits_for_a_probe) {
             return;
         }
         // A queue that takes nobody in may still be worked on; then a probe decides.

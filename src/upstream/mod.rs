@@ -46,6 +46,7 @@ mod pool;
 mod probe;
 mod probe_times;
 mod probing;
+mod queue;
 mod resolving;
 mod rotation;
 mod select;

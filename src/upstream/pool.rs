@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -51,6 +52,12 @@ pub(super) struct BackendPool {
     /// Counts the changes of who belongs to it, those that are leaving included.
     membership: AtomicU64,
     resolved: AtomicBool,
+    /// When it began to be an upstream of this edge.
+    pub born: Instant,
+    /// Somebody of it was up, ever.
+    was_up: AtomicBool,
+    /// When somebody last came up while requests waited for that.
+    let_go: Mutex<Option<Instant>>,
     /// Counts the changes of membership and health.
     pub changed: watch::Sender<u64>,
     pub monitor_wake: Arc<MonitorWake>,
@@ -87,6 +94,9 @@ impl BackendPool {
             members: Mutex::new(Members { inherited, ..Members::default() }),
             membership: AtomicU64::new(0),
             resolved: AtomicBool::new(false),
+            born: Instant::now(),
+            was_up: AtomicBool::new(previous.is_some_and(Self::was_up)),
+            let_go: Mutex::new(None),
             changed: watch::Sender::new(0),
             monitor_wake: Arc::default(),
             beat: AtomicU16::new(previous.map_or(0, |previous| previous.beat.load(Ordering::Relaxed))),
@@ -242,6 +252,12 @@ impl BackendPool {
         // Of a retired generation nobody is probed any more.
         let (serving, backends) = best_tier(&present, !self.spec.hold.is_zero() && !members.retired);
         let current = self.rotation.load();
+        if matches!(serving, Serving::Up | Serving::Backup) {
+            self.was_up.store(true, Ordering::Relaxed);
+        }
+        if current.is_empty() && !backends.is_empty() && self.held.load(Ordering::Relaxed) != 0 {
+            *self.let_go.lock() = Some(Instant::now());
+        }
         if current.serving != serving || !current.has_just(&backends) {
             self.tell_tier(current.serving, serving);
             self.rotation.store(Arc::new(Rotation::new(serving, backends)));
@@ -250,6 +266,17 @@ impl BackendPool {
         drop(members);
         self.changed.send_modify(|count| *count += 1);
         self.tools.changed.send_modify(|count| *count += 1);
+    }
+
+    /// True once a backend of it was up, of an earlier generation too.
+    pub fn was_up(&self) -> bool {
+        self.was_up.load(Ordering::Relaxed)
+    }
+
+    /// How long ago somebody last came up while requests waited for that.
+    pub fn let_go_for(&self, now: Instant) -> Option<Duration> {
+        let since = *self.let_go.lock();
+        since.map(|since| now.saturating_duration_since(since))
     }
 
     fn tell_tier(&self, before: Serving, now: Serving) {
