@@ -36,6 +36,8 @@ pub(super) struct KnownBackend {
     pub has_passed: bool,
     /// Why nothing is done about it, as last told.
     pub reason: Option<Reason>,
+    /// It was said loudly that its budget is used, since its last heal.
+    pub alarmed: bool,
     /// When it was last there.
     pub seen: Instant,
     ask_pause: Duration,
@@ -50,6 +52,7 @@ impl KnownBackend {
             has_passed: false,
             ask_pause: ASK_FIRST,
             reason: None,
+            alarmed: false,
             seen: now,
         }
     }

@@ -112,6 +112,6 @@ pub trait HealWorld: Send + Sync {
     fn changed(&self) -> watch::Receiver<u64>;
     /// Looks the names of all servers up now, and not when it is time.
     fn resolve_now(&self) {}
-    /// Counts a backend that healing was given up on, for the metrics.
+    /// Counts a backend that is not healed any more, or not soon, for the metrics.
     fn gave_up(&self, _upstream: &UpstreamName) {}
 }

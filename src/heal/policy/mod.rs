@@ -8,13 +8,13 @@ mod record;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::config::model::HealSpec;
+use crate::config::model::{Budget, HealSpec};
 use crate::docker::ContainerState;
 use crate::types::UpstreamName;
 
 pub use definition::Definition;
 pub use pauses::{EDGE_GRACE, RELOAD_GRACE, SETTLE, STABLE, START_GRACE, SUPPRESSED_MAX, TOGETHER};
-pub use reason::{GaveUp, Reason};
+pub use reason::Reason;
 pub(super) use record::PAUSE_MAX;
 pub use record::{Ended, HealRecord};
 
@@ -95,21 +95,12 @@ pub enum Decision {
     Heal,
     /// Nothing.
     Ignore(Reason),
-    /// Stop trying until it recovers, and say so loudly.
-    GiveUp(GaveUp),
 }
 
 /// What to do about one backend.
 pub fn decide(record: &HealRecord, spec: &HealSpec, view: &BackendView<'_>, now: Instant) -> Decision {
-    match first_reason(record, spec, view, now) {
-        Some(reason) => return Decision::Ignore(reason),
-        None if view.unproven.is_none()
-            && spec.budget.count <= record.ladders_since(now.checked_sub(spec.budget.window)) =>
-        {
-            let ladders = spec.budget.count;
-            return Decision::GiveUp(GaveUp::Budget { ladders, window: spec.budget.window });
-        }
-        None => {}
+    if let Some(reason) = first_reason(record, spec, view, now) {
+        return Decision::Ignore(reason);
     }
     match (container_reason(record, view, now), &view.unproven, view.sight) {
         (Some(reason), ..) => Decision::Ignore(reason),
@@ -119,7 +110,7 @@ pub fn decide(record: &HealRecord, spec: &HealSpec, view: &BackendView<'_>, now:
     }
 }
 
-/// Everything but the budget and the container.
+/// Everything but the container.
 fn first_reason(record: &HealRecord, spec: &HealSpec, view: &BackendView<'_>, now: Instant) -> Option<Reason> {
     let since = |start: Instant| now.saturating_duration_since(start);
     if view.is_up {
@@ -137,8 +128,8 @@ fn first_reason(record: &HealRecord, spec: &HealSpec, view: &BackendView<'_>, no
     if view.planned {
         return Some(Reason::Planned);
     }
-    if record.has_given_up() {
-        return Some(Reason::GaveUp);
+    if record.is_unrunnable() {
+        return Some(Reason::Unrunnable);
     }
     if since(view.started) < EDGE_GRACE {
         return Some(Reason::EdgeStarted);
@@ -164,7 +155,15 @@ fn first_reason(record: &HealRecord, spec: &HealSpec, view: &BackendView<'_>, no
     if view.serves && view.others_up < spec.min_up {
         return Some(Reason::MinUp { others: view.others_up, min_up: spec.min_up });
     }
-    record.pause(now).map(Reason::CoolingDown)
+    let pause = record.pause(now);
+    // What was never seen to work is not healed anyhow.
+    match record.place_in(&spec.budget, now).filter(|_| view.unproven.is_none()) {
+        Some(place) => {
+            let (Budget { count, window }, wait) = (spec.budget, place.max(pause.unwrap_or_default()));
+            Some(Reason::BudgetUsed { count, window, wait })
+        }
+        None => pause.map(Reason::CoolingDown),
+    }
 }
 
 fn container_reason(record: &HealRecord, view: &BackendView<'_>, now: Instant) -> Option<Reason> {
