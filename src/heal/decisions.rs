@@ -9,10 +9,11 @@ use crate::config::model::HealSpec;
 use crate::docker::{ContainerId, ContainerRef};
 
 use super::event::HealEvent;
-use super::gather::{Around, Findings, ask, everything_sick};
+use super::gather::{Around, Findings, ask};
 use super::journal::{AskedBy, LadderOutcome};
 use super::ladder::{Ladder, LadderReport};
 use super::policy::{self, Decision, Ended, Need, Reason, Sight};
+use super::shared_causes::views;
 use super::state::{Doing, HealState, KnownBackend};
 use super::tools::HealTools;
 use super::world::{HealPool, HealTarget, Key, key};
@@ -66,9 +67,10 @@ impl HealState {
             }
         }
         self.note_passes(pools);
-        if let Some(since) = everything_sick(pools) {
+        if let Some(since) = policy::everything_sick(&views(pools)) {
             self.all_sick = Some((since, now));
         }
+        self.note_causes(pools, now);
         let journal = &self.tools.journal;
         self.backends.retain(|(upstream, backend), known| {
             if known.seen != now && known.reason.take().is_some() {
@@ -148,15 +150,17 @@ impl HealState {
         known.ask_later(now);
         let pools = self.tools.world.pools();
         self.observe(&pools, now);
+        if let Some(cause) = &findings.fell_with {
+            self.note_cause(&key.0, cause, now);
+        }
         let pool = pools.iter().find(|pool| pool.spec.name == key.0)?;
         let (target, spec) = (pool.targets.iter().find(|one| one.address() == key.1)?, pool.spec.heal.as_ref()?);
         let why = findings.container.as_ref().err().map(ToString::to_string).unwrap_or_default();
         let sight = self.sight(findings, key, &why, spec, now);
         let mut view = self.view(&pools, pool, target, sight, now);
         view.need = view.need.or(findings.sick_need.as_ref().map(Need::Sick));
-        // Of a need that fell after all had been asked nothing is known yet; that takes another look.
-        let passes = findings.sibling_passes.unwrap_or(!matches!(view.need, Some(Need::Sick(_))));
-        view.siblings_well = view.siblings_well && passes;
+        view.need = view.need.or(findings.fell_with.as_ref().map(Need::FellWith));
+        view.siblings_well = view.siblings_well && findings.sibling_passes;
         if findings.everyone_fails {
             view.everything_sick_since = view.everything_sick_since.or(Some(now));
         }

@@ -33,6 +33,10 @@ pub trait HealTarget: Send + Sync {
     fn has_passed(&self) -> bool;
     /// Requests are answered well although the check fails.
     fn serves(&self) -> bool;
+    /// Its check got an answer the last time that it failed, if the wrong one: it lives.
+    fn answers(&self) -> bool {
+        false
+    }
     /// No longer resolved or configured.
     fn is_leaving(&self) -> bool;
     /// Since when it is sick.
@@ -100,6 +104,8 @@ pub struct HealPool {
     pub spec: Arc<UpstreamSpec>,
     /// Those that belong to it now.
     pub targets: Vec<Arc<dyn HealTarget>>,
+    /// Requests of clients lead to it, by a route or its `auth`.
+    pub routed: bool,
 }
 
 /// Everything that may need healing.

@@ -67,6 +67,8 @@ pub(super) struct BackendPool {
     pub overloaded: AtomicBool,
     /// What this upstream needs.
     pub needs: Mutex<Vec<Weak<Self>>>,
+    /// Every upstream there is, this one too.
+    pub all: Mutex<Arc<[Weak<Self>]>>,
 }
 
 /// Who belongs to the pool.
@@ -103,6 +105,7 @@ impl BackendPool {
             latencies: previous.map_or_else(Latencies::default, |previous| Latencies::of(&previous.latencies)),
             overloaded: AtomicBool::new(false),
             needs: Mutex::default(),
+            all: Mutex::new(Arc::new([])),
             metrics: tools.metrics.upstream(&spec.name),
             spec,
             tools,

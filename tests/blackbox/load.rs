@@ -353,3 +353,35 @@ async fn what_a_sick_upstream_needs_is_probed_at_once() {
     eventually("the database is down", || async { edge.states("database").await == ["down"] }).await;
     assert!(start.elapsed() < Duration::from_secs(1), "after {:?}", start.elapsed());
 }
+
+#[tokio::test]
+async fn what_falls_with_a_whole_upstream_is_found_at_once_without_needs() {
+    let apps = [Origin::named("app").await, Origin::named("app").await];
+    let port = free_port();
+    let database = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    let slow = "{ tcp: true, every: 60s, timeout: 2s, fall: 3, rise: 1 }";
+    let edge = TestEdge::start(&format!(
+        "routes:\n  /: pool\nupstreams:\n  pool: {{ servers: [{}, {}], check: {SHIPPED} }}\n  \
+         database: {{ servers: \"127.0.0.1:{port}\", check: {slow} }}\n",
+        apps[0].server(),
+        apps[1].server()
+    ))
+    .await;
+    all_up(&edge).await;
+    eventually("the database is up", || async { edge.states("database").await == ["up"] }).await;
+    drop(database);
+    // One of them alone is no reason to ask.
+    apps[0].answer_with(500);
+    for _ in 0..20 {
+        edge.client().get("/").await;
+    }
+    assert_eq!(edge.states("database").await, ["up"]);
+    apps[1].answer_with(500);
+    let start = Instant::now();
+    eventually("the database is down", || async {
+        edge.client().get("/").await;
+        edge.states("database").await == ["down"]
+    })
+    .await;
+    assert!(start.elapsed() < Duration::from_secs(1), "after {:?}", start.elapsed());
+}

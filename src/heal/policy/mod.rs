@@ -4,6 +4,7 @@ mod definition;
 mod pauses;
 mod reason;
 mod record;
+mod together;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ pub use pauses::{EDGE_GRACE, RELOAD_GRACE, SETTLE, STABLE, START_GRACE, SUPPRESS
 pub use reason::Reason;
 pub(super) use record::PAUSE_MAX;
 pub use record::{Ended, HealRecord};
+pub use together::{PoolView, Symptoms, cause_of, everything_sick};
 
 /// The world around one backend at the moment of the decision.
 #[derive(Debug, Clone)]
@@ -64,6 +66,8 @@ pub enum Need<'a> {
     Sick(&'a UpstreamName),
     /// It was sick a moment ago.
     JustBack(&'a UpstreamName),
+    /// No `needs` says so, but it fell sick in the same moments, and is silent.
+    FellWith(&'a UpstreamName),
 }
 
 /// What is known of a backend's container.
@@ -147,6 +151,7 @@ fn first_reason(record: &HealRecord, spec: &HealSpec, view: &BackendView<'_>, no
     match view.need.filter(|_| !view.siblings_well) {
         Some(Need::Sick(name)) => return Some(Reason::NeedSick(name.clone())),
         Some(Need::JustBack(name)) => return Some(Reason::NeedJustBack(name.clone())),
+        Some(Need::FellWith(name)) => return Some(Reason::FellWith(name.clone())),
         None => {}
     }
     if let Some(sibling) = view.sibling {
@@ -188,37 +193,6 @@ fn container_reason(record: &HealRecord, view: &BackendView<'_>, now: Instant) -
     };
     let grace = start_period.max(START_GRACE);
     age.filter(|age| *age < grace && !was_up(*age)).map(|age| Reason::ContainerStarting(age, grace))
-}
-
-/// One upstream, as far as [`everything_sick`] cares.
-#[derive(Debug, Clone, Copy)]
-pub struct PoolView<'a> {
-    /// Its name.
-    pub name: &'a UpstreamName,
-    /// What it needs.
-    pub needs: &'a [UpstreamName],
-    /// Backends with a check.
-    pub checked: usize,
-    /// Those that are sick.
-    pub sick: usize,
-    /// When the last of them fell sick.
-    pub since: Option<Instant>,
-}
-
-/// Since when every checked upstream is sick, if they fell together and none explains another.
-///
-/// Then it is the network, the host or the edge itself. A dead database with all that needs it is not that: there is one
-/// root, and it is healed.
-pub fn everything_sick(pools: &[PoolView<'_>]) -> Option<Instant> {
-    let checked: Vec<_> = pools.iter().filter(|pool| pool.checked != 0).collect();
-    if checked.iter().any(|pool| pool.sick < pool.checked) {
-        return None;
-    }
-    let explains = |need: &UpstreamName| checked.iter().any(|pool| pool.name == need);
-    let roots = checked.iter().filter(|pool| !pool.needs.iter().any(explains));
-    let since: Vec<Instant> = roots.filter_map(|pool| pool.since).collect();
-    let (first, last) = (since.iter().min()?, since.iter().max()?);
-    (2 <= since.len() && last.saturating_duration_since(*first) <= TOGETHER).then_some(*last)
 }
 
 #[cfg(test)]

@@ -39,6 +39,8 @@ pub enum Reason {
     NeedSick(UpstreamName),
     /// A dependency was sick a moment ago, and nobody of its upstream was well then.
     NeedJustBack(UpstreamName),
+    /// All of its upstream fell sick together with another one, which is silent.
+    FellWith(UpstreamName),
     /// One heal per upstream at a time.
     Sibling(SocketAddr),
     /// It still serves, and too few others are up.
@@ -99,6 +101,11 @@ impl fmt::Display for Reason {
                 f,
                 "it needs `{name}`, which came back less than {SETTLE:?} ago; no other backend of its upstream passed \
                  its check"
+            ),
+            Self::FellWith(name) => write!(
+                f,
+                "all of its upstream failed together with `{name}`, which does not respond and is healed first; if it \
+                 depends on `{name}`, add it to `needs`"
             ),
             Self::Sibling(address) => write!(f, "{address} of the same upstream is being healed first"),
             Self::MinUp { others, min_up } => {

@@ -210,7 +210,7 @@ fn a_budget_is_a_rate_whether_ladders_help_or_not() {
         let wait = |record: &HealRecord, at: u64| match decide(record, &spec(), &view(start), start + secs(at)) {
             Decision::Ignore(Reason::BudgetUsed { count: 3, wait, .. }) => wait.as_secs(),
             Decision::Heal => 0,
-            other => panic!("{ended:?} at {at} s: {other:?}"),
+            other @ Decision::Ignore(_) => panic!("{ended:?} at {at} s: {other:?}"),
         };
         for (at, left) in [(343, 357), (463, 237), (699, 1), (700, 0), (10_000, 0)] {
             assert_eq!(wait(&record, at), left, "{ended:?} at {at} s");
@@ -295,6 +295,50 @@ fn old_ladders_are_forgotten() {
 }
 
 #[test]
+fn what_falls_together_has_one_cause() {
+    let start = Instant::now();
+    let names: Vec<UpstreamName> =
+        ["backend", "database"].iter().map(|text| UpstreamName::parse(text).unwrap()).collect();
+    let asks = [names[0].clone()];
+    let (lives, silent) = (Symptoms { answers: true, routed: true }, Symptoms { answers: false, routed: true });
+    let database = Symptoms { answers: false, routed: false };
+    // Replicas of the backend, how many are sick, seconds when the first and the last fell, how it fails; the database.
+    #[rustfmt::skip]
+    let rows = [
+        ("it says 503, the database is dead",       (3, 3, 50, 51, lives),  (1, 1, 53, 53, database), true),
+        ("the database fell first",                 (3, 3, 50, 51, lives),  (1, 1, 40, 40, database), true),
+        ("it hangs, the database is dead",          (3, 3, 50, 51, silent), (1, 1, 53, 53, database), true),
+        ("one of its replicas is well",             (3, 2, 50, 51, lives),  (1, 1, 53, 53, database), false),
+        ("one replica fell long before",            (3, 3, 20, 51, lives),  (1, 1, 53, 53, database), false),
+        ("the database is well",                    (3, 3, 50, 51, lives),  (1, 0, 0, 0, database),   false),
+        ("one of two databases is well",            (3, 3, 50, 51, lives),  (2, 1, 53, 53, database), false),
+        ("the database fell long before",           (3, 3, 50, 51, lives),  (1, 1, 20, 20, database), false),
+        ("the database fell long after",            (3, 3, 50, 51, lives),  (1, 1, 67, 67, database), false),
+        ("both answer",                             (3, 3, 50, 51, lives),  (1, 1, 53, 53, Symptoms { answers: true, routed: false }), false),
+        ("both are silent, and clients ask both",   (3, 3, 50, 51, silent), (1, 1, 53, 53, silent),   false),
+        ("nobody checks the other",                 (3, 3, 50, 51, lives),  (0, 0, 0, 0, database),   false),
+    ];
+    let view = |place: usize, (checked, sick, first, last, symptoms): (usize, usize, u64, u64, Symptoms)| PoolView {
+        name: &names[place],
+        needs: &[],
+        checked,
+        sick,
+        fell: (sick != 0).then(|| (start + secs(first), start + secs(last))),
+        symptoms,
+    };
+    for (case, backend, other, expected) in rows {
+        let pools = [view(0, backend), view(1, other)];
+        assert_eq!(cause_of(&pools[0], &pools), expected.then_some(&names[1]), "{case}");
+        assert_eq!(cause_of(&pools[1], &pools), None, "{case}: never the other way round");
+    }
+    let pools = [view(0, (1, 1, 50, 50, lives)), PoolView { needs: &asks, ..view(1, (1, 1, 50, 50, database)) }];
+    assert_eq!(cause_of(&pools[0], &pools), None, "what needs it is not its cause");
+    // With everything sick, one that answers shows that the way to it works.
+    let both = |symptoms| [view(0, (3, 3, 50, 51, symptoms)), view(1, (1, 1, 53, 53, database))];
+    assert_eq!((everything_sick(&both(lives)), everything_sick(&both(silent))), (None, Some(start + secs(53))));
+}
+
+#[test]
 fn everything_at_once_is_nobodys_sickness() {
     let start = Instant::now();
     let name = |text: &str| UpstreamName::parse(text).unwrap();
@@ -324,7 +368,8 @@ fn everything_at_once_is_nobodys_sickness() {
                 needs: if name.as_str() == "backend" { &needs } else { &[] },
                 checked,
                 sick,
-                since: (sick != 0).then(|| start + secs(at)),
+                fell: (sick != 0).then(|| (start + secs(at), start + secs(at))),
+                symptoms: Symptoms { answers: false, routed: name.as_str() != "database" },
             })
             .collect();
         assert_eq!(everything_sick(&pools), expected.map(|at| start + secs(at)), "{case}");
