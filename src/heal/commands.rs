@@ -159,7 +159,7 @@ impl HealState {
             0 => Err(format!("`{name}` has no backend")),
             count if count <= min_up as usize && !is_held => Err(format!(
                 "`{name}` has {count} backends, and `min_up` requires {min_up} others up during a reload; add a \
-                 replica, or set `hold` so that requests are queued while an only one reloads"
+                 replica, or remove `hold: 0` so that requests are queued while an only one reloads"
             )),
             _ => Ok((pool, targets)),
         }

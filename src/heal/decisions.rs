@@ -1,7 +1,7 @@
 //! What is to be done about every backend. Decides by `policy` alone; waits for nothing.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::{BoxFuture, FutureExt};
 
@@ -9,10 +9,11 @@ use crate::config::model::HealSpec;
 use crate::docker::{ContainerId, ContainerRef};
 
 use super::event::HealEvent;
-use super::gather::{Around, Findings, ask, everything_sick};
+use super::gather::{Around, Findings, ask};
 use super::journal::{AskedBy, LadderOutcome};
 use super::ladder::{Ladder, LadderReport};
 use super::policy::{self, Decision, Ended, Need, Reason, Sight};
+use super::shared_causes::views;
 use super::state::{Doing, HealState, KnownBackend};
 use super::tools::HealTools;
 use super::world::{HealPool, HealTarget, Key, key};
@@ -66,9 +67,10 @@ impl HealState {
             }
         }
         self.note_passes(pools);
-        if let Some(since) = everything_sick(pools) {
+        if let Some(since) = policy::everything_sick(&views(pools)) {
             self.all_sick = Some((since, now));
         }
+        self.note_causes(pools, now);
         let journal = &self.tools.journal;
         self.backends.retain(|(upstream, backend), known| {
             if known.seen != now && known.reason.take().is_some() {
@@ -102,7 +104,7 @@ impl HealState {
         if decision == Decision::Heal && known.ask_at.is_some_and(|at| now < at) {
             return None;
         }
-        self.settle(&key, decision, now).then(|| {
+        self.settle(&key, decision).then(|| {
             let around = Around::of(pools, pool, target);
             let (driver, target) = (Arc::clone(&self.tools.driver), Arc::clone(target));
             async move { HealEvent::Looked(key, ask(&*driver, &*target, &around).await) }.boxed()
@@ -124,7 +126,9 @@ impl HealState {
                 self.commanded.remove(&upstream);
                 self.drilled.retain(|(of, _)| *of != upstream);
                 for (key, container, report) in ladders {
-                    self.backends.entry(key.clone()).or_insert_with(|| KnownBackend::new(now)).record.begin(now);
+                    let known = self.backends.entry(key.clone()).or_insert_with(|| KnownBackend::new(now));
+                    known.record.begin(now);
+                    known.alarmed = false;
                     // Where the policy has a ladder of its own in there by now, that one's end counts.
                     if self.last_heals.get(&container).is_none_or(|last_heal| last_heal.ended.is_some()) {
                         self.note_heal(&container, key.1, report.past.clone());
@@ -146,15 +150,17 @@ impl HealState {
         known.ask_later(now);
         let pools = self.tools.world.pools();
         self.observe(&pools, now);
+        if let Some(cause) = &findings.fell_with {
+            self.note_cause(&key.0, cause, now);
+        }
         let pool = pools.iter().find(|pool| pool.spec.name == key.0)?;
         let (target, spec) = (pool.targets.iter().find(|one| one.address() == key.1)?, pool.spec.heal.as_ref()?);
         let why = findings.container.as_ref().err().map(ToString::to_string).unwrap_or_default();
         let sight = self.sight(findings, key, &why, spec, now);
         let mut view = self.view(&pools, pool, target, sight, now);
         view.need = view.need.or(findings.sick_need.as_ref().map(Need::Sick));
-        // Of a need that fell after all had been asked nothing is known yet; that takes another look.
-        let passes = findings.sibling_passes.unwrap_or(!matches!(view.need, Some(Need::Sick(_))));
-        view.siblings_well = view.siblings_well && passes;
+        view.need = view.need.or(findings.fell_with.as_ref().map(Need::FellWith));
+        view.siblings_well = view.siblings_well && findings.sibling_passes;
         if findings.everyone_fails {
             view.everything_sick_since = view.everything_sick_since.or(Some(now));
         }
@@ -166,7 +172,7 @@ impl HealState {
                  {upstream} pass their checks"
             );
         }
-        if !self.settle(key, decision, now) {
+        if !self.settle(key, decision) {
             return None;
         }
         let container = findings.container.as_ref().ok()?.clone();
@@ -184,6 +190,7 @@ impl HealState {
         if let Some(known) = self.backends.get_mut(key) {
             known.record.begin(now);
             known.doing = Doing::Healing;
+            known.alarmed = false;
             known.ask_at_once();
         }
         let past = self.past(&container.id, now);
@@ -231,27 +238,22 @@ impl HealState {
             known.ask_soon(now);
         }
         if ended == Ended::Unrunnable {
-            self.tell_gave_up(key, policy::GaveUp::Unrunnable);
+            self.alarm(key, &Reason::Unrunnable);
         }
     }
 
     /// Notes a decision; true when something is to be done.
-    fn settle(&mut self, key: &Key, decision: Decision, now: Instant) -> bool {
+    fn settle(&mut self, key: &Key, decision: Decision) -> bool {
         let Some(known) = self.backends.get_mut(key) else { return false };
         let (upstream, backend) = key;
-        let mut gave_up = None;
         let reason = match decision {
             Decision::Heal => {
                 known.doing = Doing::Asking;
                 return true;
             }
             Decision::Ignore(reason) => reason,
-            Decision::GiveUp(why) => {
-                known.record.give_up(now);
-                gave_up = Some(why);
-                Reason::GaveUp
-            }
         };
+        let told = reason.told(upstream, SystemTime::now());
         let is_new = !known.reason.as_ref().is_some_and(|before| before.is_like(&reason));
         match &reason {
             Reason::Well | Reason::NotSick => {
@@ -261,25 +263,29 @@ impl HealState {
                 known.ask_at_once();
                 return false;
             }
-            Reason::GaveUp | Reason::NeverPassed(_) => {}
+            Reason::Unrunnable | Reason::NeverPassed(_) => {}
+            // Once for each place of the budget that was used.
+            Reason::BudgetUsed { .. } if !known.alarmed => {}
             // At the start everyone is new, and whoever stops a container has been told so.
-            Reason::EdgeStarted | Reason::Planned => log::debug!("heal backend {backend} of {upstream}: {reason}"),
-            _ if is_new => log::info!("heal backend {backend} of {upstream}: not healed: {reason}"),
+            Reason::EdgeStarted | Reason::Planned => log::debug!("heal backend {backend} of {upstream}: {told}"),
+            _ if is_new => log::info!("heal backend {backend} of {upstream}: not healed: {told}"),
             _ => {}
         }
-        self.tools.journal.set_idle(upstream, *backend, Some(reason.to_string()), is_new);
+        self.tools.journal.set_idle(upstream, *backend, Some(told), is_new);
         known.reason = Some(reason.clone());
+        let is_alarm = matches!(reason, Reason::BudgetUsed { .. }) && !std::mem::replace(&mut known.alarmed, true);
         self.tell_unproven(&reason);
-        if let Some(why) = gave_up {
-            self.tell_gave_up(key, why);
+        if is_alarm {
+            self.alarm(key, &reason);
         }
         false
     }
 
-    /// Loudly: in the log, the metrics and to the webhook.
-    fn tell_gave_up(&self, (upstream, backend): &Key, why: policy::GaveUp) {
-        log::error!("heal backend {backend} of {upstream}: healing stopped: {why}");
+    /// Says loudly that a sick backend will not be healed soon: in the log, the metrics and to the webhook.
+    fn alarm(&self, (upstream, backend): &Key, reason: &Reason) {
+        let told = reason.told(upstream, SystemTime::now());
+        log::error!("heal backend {backend} of {upstream}: {told}");
         self.tools.world.gave_up(upstream);
-        self.tools.journal.gave_up(upstream, *backend, &why.to_string());
+        self.tools.journal.gave_up(upstream, *backend, &told);
     }
 }

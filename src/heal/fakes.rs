@@ -74,6 +74,7 @@ pub(super) struct FakeTarget {
     pub up: AtomicBool,
     pub passed: AtomicBool,
     pub leaving: AtomicBool,
+    pub answers: AtomicBool,
     /// Up, but the next probe fails.
     pub dying: AtomicBool,
     /// It lives and takes nobody in while it is down.
@@ -94,6 +95,7 @@ impl FakeTarget {
             up: AtomicBool::new(false),
             passed: AtomicBool::new(true),
             leaving: AtomicBool::new(false),
+            answers: AtomicBool::new(false),
             dying: AtomicBool::new(false),
             unready: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
@@ -155,6 +157,9 @@ impl HealTarget for FakeTarget {
     }
     fn serves(&self) -> bool {
         false
+    }
+    fn answers(&self) -> bool {
+        self.answers.load(Ordering::SeqCst)
     }
     fn is_leaving(&self) -> bool {
         self.leaving.load(Ordering::SeqCst)
@@ -280,7 +285,8 @@ impl FakeWorld {
 
     /// Another configuration is in force.
     pub(super) fn reload(&self, pools: Vec<(Arc<UpstreamSpec>, Vec<Arc<FakeTarget>>)>) {
-        let pool = |(spec, targets): (_, Vec<Arc<FakeTarget>>)| HealPool {
+        let pool = |(spec, targets): (Arc<UpstreamSpec>, Vec<Arc<FakeTarget>>)| HealPool {
+            routed: !spec.name.as_str().starts_with("database"),
             spec,
             targets: targets.into_iter().map(|target| target as Arc<dyn HealTarget>).collect(),
         };

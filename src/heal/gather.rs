@@ -11,7 +11,7 @@ use crate::docker::{ContainerRef, FindError};
 use crate::types::UpstreamName;
 
 use super::container_driver::ContainerDriver;
-use super::policy::{self, BackendView, Need, PoolView, SETTLE, Sight};
+use super::policy::{BackendView, Need, SETTLE, Sight, Symptoms};
 use super::state::{Doing, HealState, LastHeal};
 use super::world::{HealPool, HealTarget, Key, key};
 
@@ -20,10 +20,12 @@ pub(super) struct Findings {
     pub container: Result<ContainerRef, FindError>,
     /// A dependency whose probe failed although its check still has it up.
     pub sick_need: Option<UpstreamName>,
-    /// Whether another backend of the upstream passed a probe; `None` where all that it needs is up and nobody was asked.
-    pub sibling_passes: Option<bool>,
+    /// Whether another backend of the upstream passed a probe.
+    pub sibling_passes: bool,
     /// Nobody of any other upstream answers either.
     pub everyone_fails: bool,
+    /// Another upstream that has fallen silent in the same moments as all of this one.
+    pub fell_with: Option<UpstreamName>,
 }
 
 /// Who is asked before a ladder, beside Docker.
@@ -32,8 +34,10 @@ pub(super) struct Around {
     needs: Vec<HealPool>,
     /// Other backends of the upstream that get requests.
     siblings: Vec<Arc<dyn HealTarget>>,
-    /// Where all of the upstream is down: upstreams whose sickness neither explains nor is explained by this one's.
+    /// Upstreams of which the file does not say that their sickness explains this one's, or is explained by it.
     others: Vec<HealPool>,
+    /// How the upstream fails.
+    symptoms: Symptoms,
 }
 
 impl Around {
@@ -43,11 +47,11 @@ impl Around {
             let is_related = other.spec.needs.contains(&pool.spec.name) || pool.spec.needs.contains(&other.spec.name);
             other.spec.name != pool.spec.name && other.spec.check.is_some() && !is_related
         };
-        let is_last = !pool.targets.iter().any(|one| one.is_up());
         Self {
             needs: needs.cloned().collect(),
             siblings: well_siblings(pool, target).cloned().collect(),
-            others: pools.iter().filter(is_other).filter(|_| is_last).cloned().collect(),
+            others: pools.iter().filter(is_other).cloned().collect(),
+            symptoms: pool.symptoms(),
         }
     }
 }
@@ -62,7 +66,7 @@ fn well_siblings<'p>(
 
 impl HealState {
     pub(super) fn view<'v>(
-        &self,
+        &'v self,
         pools: &[HealPool],
         pool: &'v HealPool,
         target: &Arc<dyn HealTarget>,
@@ -81,7 +85,7 @@ impl HealState {
             sick_since: target.sick_since(),
             others_up: u32::try_from(others.clone().filter(|other| other.is_up()).count()).unwrap_or(u32::MAX),
             sibling: others.clone().find(is_healing).map(|other| other.address()),
-            need: self.need(pools, pool, now),
+            need: self.need(pools, pool, now).or_else(|| self.fell_with(pools, pool, now)),
             siblings_well: self.are_siblings_well(pool, target, now),
             everything_sick_since: self.everything_sick_since(now),
             paused_until: self.tools.journal.paused(&pool.spec.name, SystemTime::now()).map(|left| now + left),
@@ -143,32 +147,12 @@ impl HealState {
     }
 }
 
-pub(super) fn everything_sick(pools: &[HealPool]) -> Option<Instant> {
-    let views: Vec<PoolView<'_>> = pools
-        .iter()
-        .map(|pool| {
-            let checked: &[Arc<dyn HealTarget>] = if pool.spec.check.is_some() { &pool.targets } else { &[] };
-            let sick = checked.iter().filter(|one| one.is_sick());
-            let since = sick.clone().filter_map(|one| one.sick_since()).max();
-            PoolView {
-                name: &pool.spec.name,
-                needs: &pool.spec.needs,
-                checked: checked.len(),
-                sick: sick.count(),
-                since,
-            }
-        })
-        .collect();
-    policy::everything_sick(&views)
-}
-
 /// Finds the container and probes what the upstream needs: a check may not have noticed yet what its dependents suffer from.
 ///
-/// Where all of its upstream is down the `others` are asked as well: they may be about to fall, too, and then it is the network.
-/// Where something it needs is down its siblings are asked too: what they suffer from as well their checks may not have noticed
-/// either.
+/// Where nobody else of its upstream passes a probe, all of it is about to fall, or has fallen: then every other upstream is
+/// asked as well, for what falls sick together has one cause. One that is silent may be it; where all are, it is the network.
 pub(super) async fn ask(driver: &dyn ContainerDriver, target: &dyn HealTarget, around: &Around) -> Findings {
-    let Around { needs, siblings, others } = around;
+    let Around { needs, siblings, others, symptoms } = around;
     let mut sick_need = None;
     for need in needs.iter().filter(|need| need.spec.check.is_some()) {
         let mut answers = false;
@@ -180,15 +164,28 @@ pub(super) async fn ask(driver: &dyn ContainerDriver, target: &dyn HealTarget, a
             break;
         }
     }
-    let sibling_passes = match sick_need {
-        Some(_) => Some(any_passes(siblings).await),
-        None => None,
-    };
-    let asked = others.iter().flat_map(|pool| pool.targets.first());
-    let answers = join_all(asked.map(|one| one.probe())).await;
-    let everyone_fails = !answers.is_empty() && !answers.contains(&true);
+    let sibling_passes = any_passes(siblings).await;
+    let (mut everyone_fails, mut fell_with) = (false, None);
+    if !sibling_passes {
+        let asked = others.iter().filter(|pool| !pool.targets.is_empty());
+        let answers = join_all(asked.map(|pool| async move {
+            let was_up = pool.targets.iter().any(|one| one.is_up());
+            (pool, was_up, any_passes(&pool.targets).await)
+        }))
+        .await;
+        let mut silent = answers.iter().filter(|(_, _, passes)| !passes);
+        // One that has been down for long did not fall with it.
+        let is_cause = |(pool, was_up, _): &&(&HealPool, bool, bool)| {
+            let answers = pool.targets.iter().any(|one| one.answers());
+            *was_up && Symptoms { answers, routed: pool.routed }.may_explain(*symptoms)
+        };
+        fell_with = silent.find(is_cause).map(|(pool, ..)| pool.spec.name.clone());
+        everyone_fails = !answers.is_empty()
+            && answers.iter().all(|(_, _, passes)| !passes)
+            && !(symptoms.answers && fell_with.is_some());
+    }
     let container = driver.find(&target.backend_ref()).await;
-    Findings { container, sick_need, sibling_passes, everyone_fails }
+    Findings { container, sick_need, sibling_passes, everyone_fails, fell_with }
 }
 
 /// One that hangs is not waited for where another answers.

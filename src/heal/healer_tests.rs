@@ -99,7 +99,7 @@ async fn what_cannot_be_reached_costs_nothing_and_is_asked_again() {
 }
 
 #[tokio::test]
-async fn a_backend_broken_for_good_is_given_up() {
+async fn a_backend_broken_for_good_is_healed_as_often_as_the_budget_says() {
     let target = FakeTarget::sick("api", "10.0.0.1:81");
     let mut spec = heal(reload());
     spec.cooldown = Duration::ZERO;
@@ -109,8 +109,13 @@ async fn a_backend_broken_for_good_is_given_up() {
         healing.round().await;
     }
     assert_eq!(healing.driver.performed().len(), 3, "the budget");
-    assert!(healing.reasons()[0].contains("healing stopped"), "{:?}", healing.reasons());
-    assert_eq!((healing.journal.totals().failed, healing.journal.totals().given_up), (3, 1));
+    let reasons = healing.reasons();
+    assert!(reasons[0].contains("budget used (3 heals in 600s): the next heal comes at "), "{reasons:?}");
+    assert!(reasons[0].ends_with("; to heal now: `remora heal api`"), "{reasons:?}");
+    assert_eq!((healing.journal.totals().failed, healing.journal.totals().given_up), (3, 1), "said loudly once");
+    // The window frees a place.
+    healing.round_at(Instant::now() + Duration::from_secs(601)).await;
+    assert_eq!(healing.driver.performed().len(), 4, "{:?}", healing.reasons());
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ mod planned_stops;
 pub mod policy;
 mod preset;
 mod restore;
+mod shared_causes;
 mod state;
 mod step_check;
 #[cfg(test)]

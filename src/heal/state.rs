@@ -36,6 +36,8 @@ pub(super) struct KnownBackend {
     pub has_passed: bool,
     /// Why nothing is done about it, as last told.
     pub reason: Option<Reason>,
+    /// It was said loudly that its budget is used, since its last heal.
+    pub alarmed: bool,
     /// When it was last there.
     pub seen: Instant,
     ask_pause: Duration,
@@ -50,6 +52,7 @@ impl KnownBackend {
             has_passed: false,
             ask_pause: ASK_FIRST,
             reason: None,
+            alarmed: false,
             seen: now,
         }
     }
@@ -81,6 +84,14 @@ pub(super) struct LastHeal {
     pub past: Past,
 }
 
+/// Why all of an upstream is sick, as found out.
+pub(super) struct SharedCause {
+    /// The upstream that fell with it.
+    pub name: UpstreamName,
+    /// When that was found out first.
+    pub since: Instant,
+}
+
 /// The state of all backends.
 pub(super) struct HealState {
     pub tools: HealTools,
@@ -92,6 +103,8 @@ pub(super) struct HealState {
     pub last_heals: HashMap<ContainerId, LastHeal>,
     /// When an upstream last had no backend up.
     pub last_sick: HashMap<UpstreamName, Instant>,
+    /// Why an upstream is sick, where all of it fell with another one.
+    pub causes: HashMap<UpstreamName, SharedCause>,
     /// Since when everything was sick together, and when that was last so.
     pub all_sick: Option<(Instant, Instant)>,
     /// Containers that are being stopped or replaced.
@@ -116,6 +129,7 @@ impl HealState {
             backends: HashMap::new(),
             last_heals: HashMap::new(),
             last_sick: HashMap::new(),
+            causes: HashMap::new(),
             all_sick: None,
             planned_stops: PlannedStops::default(),
             commanded: HashSet::new(),

@@ -40,9 +40,14 @@ impl TestLoop {
 
     /// Looks, and lets everything that follows run to its end.
     pub(super) async fn round(&mut self) {
-        self.under_way.extend(self.state.look(Instant::now()));
+        self.round_at(Instant::now()).await;
+    }
+
+    /// The same, as if it were `now`.
+    pub(super) async fn round_at(&mut self, now: Instant) {
+        self.under_way.extend(self.state.look(now));
         while let Some(event) = self.under_way.next().await {
-            self.under_way.extend(self.state.on_event(event, Instant::now()));
+            self.under_way.extend(self.state.on_event(event, now));
         }
     }
 

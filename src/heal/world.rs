@@ -33,6 +33,10 @@ pub trait HealTarget: Send + Sync {
     fn has_passed(&self) -> bool;
     /// Requests are answered well although the check fails.
     fn serves(&self) -> bool;
+    /// Its check got an answer the last time that it failed, if the wrong one: it lives.
+    fn answers(&self) -> bool {
+        false
+    }
     /// No longer resolved or configured.
     fn is_leaving(&self) -> bool;
     /// Since when it is sick.
@@ -104,6 +108,8 @@ pub struct HealPool {
     pub spec: Arc<UpstreamSpec>,
     /// Those that belong to it now.
     pub targets: Vec<Arc<dyn HealTarget>>,
+    /// Requests of clients lead to it, by a route or its `auth`.
+    pub routed: bool,
 }
 
 /// Everything that may need healing.
@@ -116,6 +122,6 @@ pub trait HealWorld: Send + Sync {
     fn changed(&self) -> watch::Receiver<u64>;
     /// Looks the names of all servers up now, and not when it is time.
     fn resolve_now(&self) {}
-    /// Counts a backend that healing was given up on, for the metrics.
+    /// Counts a backend that is not healed any more, or not soon, for the metrics.
     fn gave_up(&self, _upstream: &UpstreamName) {}
 }

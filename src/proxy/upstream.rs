@@ -25,17 +25,18 @@ pub(super) async fn choose(session: &mut Session, ctx: &mut RequestContext) -> R
     let lease = match upstream.select(ctx.attempts.tried()) {
         Ok(lease) => lease,
         Err(_) => {
-            let waited_from = Instant::now();
+            let mut queued_since = None;
             let found = {
-                let waiting = upstream.select_or_wait(ctx.attempts.tried_mut(), upstream.hold_deadline(ctx.start));
+                let deadline = upstream.hold_deadline(ctx.start);
+                let waiting = upstream.select_or_wait(ctx.attempts.tried_mut(), deadline, &mut queued_since);
                 tokio::select! {
                     biased;
                     found = waiting => found,
                     error = left(session) => return Err(error),
                 }
             };
-            if !upstream.spec().hold.is_zero() {
-                ctx.held += waited_from.elapsed();
+            if let Some(since) = queued_since {
+                ctx.held += since.elapsed();
             }
             ctx.is_shed = matches!(found, Err(NoBackend::Overloaded));
             found.map_err(|why| no_backend(ctx, why.words()))?

@@ -143,10 +143,10 @@ impl<'a> Asking<'a> {
             return Ok(());
         }
         let (relay, client) = (scope.relay, scope.client);
-        let from = Instant::now();
+        let mut queued_since = None;
         let found = {
             let deadline = upstream.hold_deadline(scope.request.start);
-            let waiting = upstream.select_or_wait(self.attempts.tried_mut(), deadline);
+            let waiting = upstream.select_or_wait(self.attempts.tried_mut(), deadline, &mut queued_since);
             let mut waiting = std::pin::pin!(waiting);
             poll_fn(|context| match waiting.as_mut().poll(context) {
                 Poll::Ready(found) => Poll::Ready(Some(found)),
@@ -155,8 +155,8 @@ impl<'a> Asking<'a> {
             })
             .await
         };
-        if !upstream.spec().hold.is_zero() {
-            self.trail.queued += from.elapsed();
+        if let Some(since) = queued_since {
+            self.trail.queued += since.elapsed();
         }
         match found {
             Some(Ok(lease)) => {

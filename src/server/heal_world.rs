@@ -1,5 +1,6 @@
 //! The upstreams as the healer sees them.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,14 +28,17 @@ pub(super) struct LiveWorld {
 /// What was handed out last, and what it was made from. The healer asks at every event and every second, and next to always
 /// nothing has changed. After a reload it asks at once, so that what was retired is not kept.
 struct Shown {
+    /// Whose routes they are.
+    generation: u64,
     /// Each upstream with its count of changes.
     upstreams: Vec<(Arc<Upstream>, u64)>,
     pools: Arc<[HealPool]>,
 }
 
 impl Shown {
-    fn is_of<'u>(&self, upstreams: impl ExactSizeIterator<Item = &'u Arc<Upstream>>) -> bool {
-        self.upstreams.len() == upstreams.len()
+    fn is_of<'u>(&self, generation: u64, upstreams: impl ExactSizeIterator<Item = &'u Arc<Upstream>>) -> bool {
+        self.generation == generation
+            && self.upstreams.len() == upstreams.len()
             && self
                 .upstreams
                 .iter()
@@ -47,11 +51,15 @@ impl HealWorld for LiveWorld {
     fn pools(&self) -> Arc<[HealPool]> {
         let snapshot = self.snapshots.current();
         let mut shown = self.shown.lock();
-        if !shown.is_of(snapshot.upstreams.values()) {
+        if !shown.is_of(snapshot.generation, snapshot.upstreams.values()) {
             let counted = |upstream: &Arc<Upstream>| (Arc::clone(upstream), upstream.membership());
             let upstreams: Vec<_> = snapshot.upstreams.values().map(counted).collect();
-            let pools = upstreams.iter().map(|(upstream, _)| self.pool(upstream)).collect();
-            *shown = Shown { upstreams, pools };
+            let routes = &snapshot.site.routes;
+            let asked = routes.iter().flat_map(|route| route.to().into_iter().chain(route.auth().map(|auth| &auth.to)));
+            let routed: BTreeSet<&UpstreamName> = asked.collect();
+            let pool = |upstream: &Arc<Upstream>| self.pool(upstream, routed.contains(upstream.name()));
+            let pools = upstreams.iter().map(|(upstream, _)| pool(upstream)).collect();
+            *shown = Shown { generation: snapshot.generation, upstreams, pools };
         }
         Arc::clone(&shown.pools)
     }
@@ -77,12 +85,13 @@ impl HealWorld for LiveWorld {
 
 impl LiveWorld {
     pub(super) fn new(snapshots: Arc<SnapshotCell>, metrics: Arc<Metrics>, changed: Arc<watch::Sender<u64>>) -> Self {
-        let shown = Mutex::new(Shown { upstreams: Vec::new(), pools: Vec::new().into() });
+        let shown = Mutex::new(Shown { generation: 0, upstreams: Vec::new(), pools: Vec::new().into() });
         Self { snapshots, metrics, changed, shown }
     }
 
-    fn pool(&self, upstream: &Arc<Upstream>) -> HealPool {
+    fn pool(&self, upstream: &Arc<Upstream>, routed: bool) -> HealPool {
         HealPool {
+            routed,
             spec: Arc::clone(upstream.spec()),
             targets: upstream.backends().into_iter().map(|backend| self.target(upstream, backend)).collect(),
         }
@@ -136,6 +145,10 @@ impl HealTarget for LiveTarget {
 
     fn serves(&self) -> bool {
         self.backend.serves()
+    }
+
+    fn answers(&self) -> bool {
+        matches!(self.backend.last_failure(), Some(Failure::Status(_)))
     }
 
     fn is_leaving(&self) -> bool {

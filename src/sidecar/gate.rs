@@ -235,13 +235,12 @@ impl ContainerHistory {
             return Err(SidecarRefusal { why: "cooling down".into(), again_in: Some(rest) });
         }
         let start = now.saturating_sub(terms.budget.window);
-        let counted = || self.ladders.get(upstream).into_iter().flatten().filter(|at| start < **at);
-        let count = usize::try_from(terms.budget.count).unwrap_or(usize::MAX);
-        if counted().count() < count {
-            return Ok(());
-        }
+        let mut counted = self.ladders.get(upstream).into_iter().flatten().rev().filter(|at| start < **at);
         let Budget { count, window } = terms.budget;
-        let again_in = counted().min().map(|oldest| (*oldest + window).saturating_sub(now));
+        // Each takes a place for as long as the window is. The file may say less than it did.
+        let place = usize::try_from(count).unwrap_or(usize::MAX).saturating_sub(1);
+        let Some(first) = counted.nth(place) else { return Ok(()) };
+        let again_in = Some((*first + window).saturating_sub(now));
         Err(SidecarRefusal { why: format!("budget used ({count} heals in {window:?})"), again_in })
     }
 

@@ -68,6 +68,7 @@ impl Snapshot {
                 upstream.set_needs(&needs);
             }
         }
+        Upstream::introduce(upstreams.values());
         let live = |spec: &Arc<Route>, cors: Option<Arc<Cors>>| {
             let upstream = |name: Option<&UpstreamName>| name.and_then(|name| upstreams.get(name)).cloned();
             Arc::new(LiveRoute {

@@ -179,6 +179,11 @@ impl Evidence {
         ERRORS_SUSPICIOUS <= self.errors_in_a_row.load(Ordering::Relaxed)
     }
 
+    /// True where requests say that it fails now: it errs, or gives no answers.
+    pub fn is_in_trouble(&self, now: Instant) -> bool {
+        self.is_erring() || self.is_failing(now)
+    }
+
     /// True where a sibling with the given share of errors is worse: by far, and this one has none in a row.
     pub fn is_better_than(&self, share: u32) -> bool {
         self.errors_in_a_row.load(Ordering::Relaxed) < ERRORS_SUSPICIOUS && self.error_share() * 3 < share

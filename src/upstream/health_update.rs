@@ -28,7 +28,7 @@ impl BackendPool {
     /// Has the check of a backend look at once, and those of what its upstream needs: requests say that it is sick.
     pub fn suspect(&self, backend: &Backend) {
         backend.lasting().probe_now.notify_one();
-        self.suspect_needs();
+        self.look_for_a_cause();
     }
 
     /// The same, but not over and over.
@@ -38,10 +38,36 @@ impl BackendPool {
         }
     }
 
-    fn suspect_needs(&self) {
+    /// Has the checks of what this upstream needs look at once; and those of every other upstream where all of this one
+    /// fails, for what falls sick together has one cause.
+    fn look_for_a_cause(&self) {
         let needs = self.needs.lock().clone();
         for need in needs.iter().filter_map(Weak::upgrade) {
             need.doubt();
+        }
+        let now = Instant::now();
+        if !all_fail(
+            self.present().iter().map(|backend| (backend.state(), backend.lasting().evidence.is_in_trouble(now))),
+        ) {
+            return;
+        }
+        let all = Arc::clone(&self.all.lock());
+        for other in all.iter().filter_map(Weak::upgrade).filter(|other| !std::ptr::eq(&**other, self)) {
+            other.ask_after();
+        }
+    }
+
+    /// Another upstream fails as a whole. Of one that answers requests well that is no sign; it is asked all the same.
+    fn ask_after(&self) {
+        let now = Instant::now();
+        for backend in self.present() {
+            let lasting = backend.lasting();
+            if lasting.evidence.may_suspect(now) {
+                if !lasting.evidence.served_within(DOUBT_OF_NEEDS, now) {
+                    lasting.evidence.doubt(DOUBT_OF_NEEDS, now);
+                }
+                lasting.probe_now.notify_one();
+            }
         }
     }
 
@@ -122,7 +148,7 @@ impl BackendPool {
         }
         if flipped && after == CheckState::Down {
             lasting.evict();
-            self.suspect_needs();
+            self.look_for_a_cause();
         } else if was_ejected && failure.is_some() && evidence.may_evict() {
             lasting.evict();
         }
@@ -163,10 +189,12 @@ impl BackendPool {
         }
     }
 
-    /// Ejects a backend that gave no answer, unless that would leave nobody and nobody waits either.
+    /// Ejects a backend that gave no answer. The last one only where requests wait for it meanwhile, and where a probe can
+    /// let it back at once: else a few requests that it breaks off would stop all of the others for seconds.
     fn eject(&self, backend: &Arc<Backend>, kind: Failure) {
         let alone = self.rotation.load().backends() <= 1;
-        if backend.state() != BackendState::Up || (alone && self.spec.hold.is_zero()) {
+        let waits_for_a_probe = !self.spec.hold.is_zero() && self.spec.check.is_some();
+        if backend.state() != BackendState::Up || (alone && !waits_for_a_probe) {
             return;
         }
         // A queue that takes nobody in may still be worked on; then a probe decides.
@@ -256,5 +284,44 @@ impl BackendPool {
         let hangs = evidence.is_ejected(now) && explained(slowest) <= evidence.silence(now);
         let lately = took.max((slowest * 2).min(SILENCE_MAX));
         UNDISTURBED <= backend.waiting() && !hangs && evidence.served_within(lately, now)
+    }
+}
+
+/// True where whoever could serve fails, by its check or by its requests; what is new, stopped or leaving says nothing.
+fn all_fail(backends: impl Iterator<Item = (BackendState, bool)>) -> bool {
+    let (mut any, mut all) = (false, true);
+    for (state, is_in_trouble) in backends {
+        match state {
+            BackendState::Down | BackendState::Ejected | BackendState::Healing => any = true,
+            BackendState::Up if is_in_trouble => any = true,
+            BackendState::Up => all = false,
+            BackendState::New | BackendState::Held | BackendState::Draining => {}
+        }
+    }
+    any && all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upstream_fails_as_a_whole_where_nobody_is_well() {
+        use BackendState::{Down, Draining, Ejected, Healing, Held, New, Up};
+        #[rustfmt::skip]
+        let rows: [(&[(BackendState, bool)], bool); 9] = [
+            (&[],                                              false),
+            (&[(Up, false)],                                   false),
+            (&[(Up, true)],                                    true),
+            (&[(Down, false), (Up, false)],                    false),
+            (&[(Down, false), (Up, true), (Ejected, false)],   true),
+            (&[(Healing, false), (Down, true)],                true),
+            (&[(New, false), (Held, false)],                   false),
+            (&[(New, false), (Down, false), (Draining, true)], true),
+            (&[(Held, false), (Up, false)],                    false),
+        ];
+        for (backends, expected) in rows {
+            assert_eq!(all_fail(backends.iter().copied()), expected, "{backends:?}");
+        }
     }
 }

@@ -50,6 +50,7 @@ mod probe;
 mod probe_result;
 mod probe_times;
 mod probing;
+mod queue;
 mod resolving;
 mod rotation;
 mod select;

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -51,8 +52,12 @@ pub(super) struct BackendPool {
     /// Counts the changes of who belongs to it, those that are leaving included.
     membership: AtomicU64,
     resolved: AtomicBool,
-    /// True once a backend was up, of this generation or one before.
-    has_served: AtomicBool,
+    /// When it began to be an upstream of this edge.
+    pub born: Instant,
+    /// Somebody of it was up, ever.
+    was_up: AtomicBool,
+    /// When somebody last came up while requests waited for that.
+    let_go: Mutex<Option<Instant>>,
     /// Counts the changes of membership and health.
     pub changed: watch::Sender<u64>,
     pub monitor_wake: Arc<MonitorWake>,
@@ -62,6 +67,8 @@ pub(super) struct BackendPool {
     pub overloaded: AtomicBool,
     /// What this upstream needs.
     pub needs: Mutex<Vec<Weak<Self>>>,
+    /// Every upstream there is, this one too.
+    pub all: Mutex<Arc<[Weak<Self>]>>,
 }
 
 /// Who belongs to the pool.
@@ -89,13 +96,16 @@ impl BackendPool {
             members: Mutex::new(Members { inherited, ..Members::default() }),
             membership: AtomicU64::new(0),
             resolved: AtomicBool::new(false),
-            has_served: AtomicBool::new(previous.is_some_and(|one| one.has_served.load(Ordering::Relaxed))),
+            born: Instant::now(),
+            was_up: AtomicBool::new(previous.is_some_and(Self::was_up)),
+            let_go: Mutex::new(None),
             changed: watch::Sender::new(0),
             monitor_wake: Arc::default(),
             beat: AtomicU16::new(previous.map_or(0, |previous| previous.beat.load(Ordering::Relaxed))),
             latencies: previous.map_or_else(Latencies::default, |previous| Latencies::of(&previous.latencies)),
             overloaded: AtomicBool::new(false),
             needs: Mutex::default(),
+            all: Mutex::new(Arc::new([])),
             metrics: tools.metrics.upstream(&spec.name),
             spec,
             tools,
@@ -245,6 +255,12 @@ impl BackendPool {
         // Of a retired generation nobody is probed any more.
         let (serving, backends) = best_tier(&present, !self.spec.hold.is_zero() && !members.retired);
         let current = self.rotation.load();
+        if matches!(serving, Serving::Up | Serving::Backup) {
+            self.was_up.store(true, Ordering::Relaxed);
+        }
+        if current.is_empty() && !backends.is_empty() && self.held.load(Ordering::Relaxed) != 0 {
+            *self.let_go.lock() = Some(Instant::now());
+        }
         if current.serving != serving || !current.has_just(&backends) {
             self.tell_tier(current.serving, serving);
             self.rotation.store(Arc::new(Rotation::new(serving, backends)));
@@ -255,16 +271,24 @@ impl BackendPool {
         self.tools.changed.send_modify(|count| *count += 1);
     }
 
+    /// True once a backend of it was up, of an earlier generation too.
+    pub fn was_up(&self) -> bool {
+        self.was_up.load(Ordering::Relaxed)
+    }
+
+    /// How long ago somebody last came up while requests waited for that.
+    pub fn let_go_for(&self, now: Instant) -> Option<Duration> {
+        let since = *self.let_go.lock();
+        since.map(|since| now.saturating_duration_since(since))
+    }
+
     fn tell_tier(&self, before: Serving, now: Serving) {
         let name = &self.spec.name;
-        if matches!(now, Serving::Up | Serving::Backup) {
-            self.has_served.store(true, Ordering::Relaxed);
-        }
         match (before, now) {
             (_, Serving::FailOpen) if before != now => {
                 log::warn!("upstream {name}: failing open: all checks fail, still sending traffic");
             }
-            (_, Serving::Nobody) if before != now && !self.has_served.load(Ordering::Relaxed) => {
+            (_, Serving::Nobody) if before != now && !self.was_up() => {
                 // While the stack starts: who was never up has not failed.
                 log::info!("upstream {name}: no backend is up yet");
             }

@@ -7,17 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::backend::Backend;
 use super::lease::Lease;
+use super::queue::{QUEUED_MAX, crowd, drains, patience};
 use super::rotation::Serving;
 use super::upstream::Upstream;
 
-/// Requests of one upstream that may wait for a backend at a time; one more is answered at once.
-const HELD_MAX: usize = 1024;
-
-/// Requests that may wait in one backend before those that were held are let go to it: what came together while nobody was up
-/// shall not fall on the first that is.
-const LET_GO: usize = 16;
-/// Looks after each of which twice as many may wait.
-const LOOKS_MAX: u32 = 6;
 /// Pause between two looks at whether there is room, give or take a half.
 const LOOK_EVERY: Duration = Duration::from_millis(40);
 
@@ -72,27 +65,38 @@ impl Upstream {
         Ok(Lease::new(Arc::clone(backend), pool.beat.load(Ordering::Relaxed)))
     }
 
-    /// Like [`select`](Self::select), but where no backend is up waits for one until `deadline`.
+    /// Like [`select`](Self::select), but where no backend is up waits for one until `deadline`, and notes since when.
     ///
     /// # Errors
     /// When none came up in time, or too many requests wait already.
-    pub async fn select_or_wait(&self, tried: &mut Tried, deadline: Instant) -> Result<Lease, NoBackend> {
-        let found = self.wait_for_one(tried, deadline).await;
+    pub async fn select_or_wait(
+        &self,
+        tried: &mut Tried,
+        deadline: Instant,
+        queued_since: &mut Option<Instant>,
+    ) -> Result<Lease, NoBackend> {
+        let found = self.wait_for_one(tried, deadline, queued_since).await;
         if matches!(found, Err(NoBackend::Overloaded)) {
             self.pool().metrics.shed();
         }
         found
     }
 
-    async fn wait_for_one(&self, tried: &mut Tried, deadline: Instant) -> Result<Lease, NoBackend> {
-        let mut changed = self.changed();
+    async fn wait_for_one(
+        &self,
+        tried: &mut Tried,
+        deadline: Instant,
+        queued_since: &mut Option<Instant>,
+    ) -> Result<Lease, NoBackend> {
+        let (mut changed, now) = (self.changed(), Instant::now());
         let first = match self.select(tried) {
-            // To wait would only make the queue longer.
-            Err(why) if why != NoBackend::Overloaded && Instant::now() < deadline => why,
+            // To wait would only make the queue longer, unless it drains.
+            Err(why) if now < deadline && (why != NoBackend::Overloaded || drains(self.pool().let_go_for(now))) => why,
             other => return other,
         };
         let Some(_held) = Held::enter(self) else { return Err(first) };
-        let (mut is_crowded, mut looks) = (false, 0);
+        *queued_since = Some(now);
+        let mut is_crowded = first == NoBackend::Overloaded;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let look = if is_crowded { LOOK_EVERY.mul_f64(0.5 + fastrand::f64()).min(left) } else { left };
@@ -102,15 +106,9 @@ impl Upstream {
             if matches!(woken, Ok(Err(_))) || deadline <= Instant::now() {
                 return self.select(tried);
             }
-            is_crowded = self.is_crowded(LET_GO << looks);
-            if is_crowded {
-                // Where so many wait at all times, it is not for those that were held.
-                looks = (looks + 1).min(LOOKS_MAX);
-                continue;
-            }
-            match self.select(tried) {
-                Err(NoBackend::Unresolved | NoBackend::AllDown | NoBackend::AllTried | NoBackend::Overloaded) => {}
-                claimed => return claimed,
+            is_crowded = self.is_crowded(crowd(self.pool().let_go_for(Instant::now())));
+            if !is_crowded && let Ok(lease) = self.select(tried) {
+                return Ok(lease);
             }
         }
     }
@@ -150,7 +148,7 @@ impl Upstream {
 
     /// How long a request that came at `start` may wait.
     pub fn hold_deadline(&self, start: Instant) -> Instant {
-        start + self.spec().hold.min(Duration::from_secs(3600))
+        start + patience(self.spec().hold, self.pool().was_up(), self.pool().born.elapsed())
     }
 }
 
@@ -162,7 +160,7 @@ impl<'a> Held<'a> {
         let held = &upstream.pool().held;
         let entered = Self(upstream);
         let before = held.fetch_add(1, Ordering::Relaxed);
-        (before < HELD_MAX).then_some(entered)
+        (before < QUEUED_MAX).then_some(entered)
     }
 }
 

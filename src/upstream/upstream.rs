@@ -50,6 +50,12 @@ impl Upstream {
         *self.pool.needs.lock() = needs.iter().map(|need| Arc::downgrade(&need.pool)).collect();
     }
 
+    /// Tells each of these of the others: when all of one fails within moments, the others are probed at once as well.
+    pub fn introduce<'a>(upstreams: impl Iterator<Item = &'a Arc<Self>> + Clone) {
+        let all: Arc<[_]> = upstreams.clone().map(|upstream| Arc::downgrade(&upstream.pool)).collect();
+        upstreams.for_each(|upstream| *upstream.pool.all.lock() = Arc::clone(&all));
+    }
+
     pub(super) fn pool(&self) -> &Arc<BackendPool> {
         &self.pool
     }

@@ -213,9 +213,11 @@ async fn a_request_waits_for_a_backend_no_longer_than_it_may() {
     let names = Arc::new(Names(Mutex::new(Some(Vec::new()))));
     let upstream = start(&names, None);
     let start = Instant::now();
-    let none = upstream.select_or_wait(&mut Vec::new(), start + Duration::from_millis(50)).await;
+    let mut queued_since = None;
+    let none = upstream.select_or_wait(&mut Vec::new(), start + Duration::from_millis(50), &mut queued_since).await;
     assert!(none.is_err() && Duration::from_millis(50) <= start.elapsed());
+    assert!(queued_since.is_some());
     *names.0.lock() = Some(addresses(&[1]));
     let deadline = Instant::now() + Duration::from_secs(10);
-    assert!(upstream.select_or_wait(&mut Vec::new(), deadline).await.is_ok());
+    assert!(upstream.select_or_wait(&mut Vec::new(), deadline, &mut None).await.is_ok());
 }

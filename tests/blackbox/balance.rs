@@ -82,7 +82,7 @@ async fn a_name_stands_for_all_its_addresses_and_may_be_missing() {
     let api = Origin::named("api").await;
     let port = api.address.port();
     let edge = TestEdge::start(&format!(
-        "routes:\n  /: api\n  /later: later\nupstreams:\n  api: {{ servers: \"localhost:{port}\" }}\n  later: {{ servers: \"no-such-name.invalid:80\" }}\n"
+        "routes:\n  /: api\n  /later: later\nupstreams:\n  api: {{ servers: \"localhost:{port}\" }}\n  later: {{ servers: \"no-such-name.invalid:80\", hold: 0 }}\n"
     ))
     .await;
     up(&edge, "api", 1).await;

@@ -40,7 +40,7 @@ async fn the_edge_answers_preflights_and_owns_the_fields() {
 #[tokio::test]
 async fn errors_carry_the_fields_too() {
     let edge = TestEdge::start(
-        "routes:\n  /: api\nupstreams:\n  api: { servers: \"nobody.invalid:80\", cors: \"https://app.test\" }\n",
+        "routes:\n  /: api\nupstreams:\n  api: { servers: \"nobody.invalid:80\", hold: 0, cors: \"https://app.test\" }\n",
     )
     .await;
     let answer = edge.client().send(Method::GET, "/", &[("origin", "https://app.test")], "").await;

@@ -152,7 +152,7 @@ async fn the_rotation_follows_the_scale_and_loses_nothing() {
 async fn a_name_nobody_answers_for_keeps_its_last_address_and_one_that_never_was_harms_only_itself() {
     let ([api], port) = replicas().await;
     let site = format!(
-        "routes:\n  /: api\n  /never: never\nupstreams:\n  api: {{ servers: \"api.test:{port}\", {CHECK} }}\n  never: {{ servers: \"never.test:{port}\" }}\n"
+        "routes:\n  /: api\n  /never: never\nupstreams:\n  api: {{ servers: \"api.test:{port}\", {CHECK} }}\n  never: {{ servers: \"never.test:{port}\", hold: 0 }}\n"
     );
     let named = Named::start("127.0.0.2 api.test\n", &site).await;
     assert_eq!(named.answers(3).await, ["2".into()].into());
@@ -178,7 +178,7 @@ async fn the_address_of_a_name_that_is_gone_gets_nothing_more_whoever_has_it_now
         let ([two, three], port) = replicas().await;
         let site = format!(
             "routes:\n  /: web\n  /api: api\n  /held: held\nupstreams:\n  web: {{ servers: \"web.test:{port}\", {check} }}\n  \
-             api: {{ servers: \"api.invalid:{port}\", {check} }}\n  held: {{ servers: \"api.invalid:{port}\", hold: 20s, {check} }}\n"
+             api: {{ servers: \"api.invalid:{port}\", hold: 0, {check} }}\n  held: {{ servers: \"api.invalid:{port}\", hold: 20s, {check} }}\n"
         );
         let named = Named::start("127.0.0.3 web.test\n127.0.0.2 api.invalid\n", &site).await;
         let client = named.edge.client();

@@ -58,7 +58,7 @@ async fn causes_map_to_statuses() {
          upstreams:\n  refused: {{ servers: {DEAD}, check: off }}\n  \
          slow: {{ servers: {}, check: off, timeouts: {{ read: 300ms }} }}\n  \
          garbage: {{ servers: {garbage}, check: off }}\n  closing: {{ servers: {closing}, check: off }}\n  \
-         nobody: {{ servers: \"nobody.invalid:80\" }}\n",
+         nobody: {{ servers: \"nobody.invalid:80\", hold: 0 }}\n",
         slow.server()
     ))
     .await;
@@ -123,7 +123,7 @@ async fn retries_are_spent_from_a_budget() {
 async fn requests_are_held_until_a_backend_is_up() {
     let port = free_port();
     let edge = TestEdge::start(&format!(
-        "routes:\n  /: pool\nupstreams:\n  pool: {{ servers: \"127.0.0.1:{port}\", hold: 10s, check: {{ tcp: true, every: 200ms, timeout: 100ms }} }}\n"
+        "routes:\n  /: pool\nupstreams:\n  pool: {{ servers: \"127.0.0.1:{port}\", check: {{ tcp: true, every: 200ms, timeout: 100ms }} }}\n"
     ))
     .await;
     eventually("the backend is down", || async { edge.states("pool").await == ["down"] }).await;
@@ -137,7 +137,8 @@ async fn requests_are_held_until_a_backend_is_up() {
 
 #[tokio::test]
 async fn without_hold_nobody_waits() {
-    let edge = TestEdge::start("routes:\n  /: pool\nupstreams:\n  pool: { servers: \"nobody.invalid:80\" }\n").await;
+    let edge =
+        TestEdge::start("routes:\n  /: pool\nupstreams:\n  pool: { servers: \"nobody.invalid:80\", hold: 0 }\n").await;
     let start = Instant::now();
     assert_eq!(edge.client().get("/").await.status, 503);
     assert!(start.elapsed() < Duration::from_secs(1));

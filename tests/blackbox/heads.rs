@@ -98,7 +98,7 @@ async fn clients_of_http_1_0_never_see_chunks() {
 
 #[tokio::test]
 async fn a_failed_head_ends_cleanly_in_http2_and_a_failure_says_that_it_closes() {
-    let edge = TestEdge::start("routes:\n  /: a\nupstreams:\n  a: { servers: \"nobody.invalid:80\" }\n").await;
+    let edge = TestEdge::start("routes:\n  /: a\nupstreams:\n  a: { servers: \"nobody.invalid:80\", hold: 0 }\n").await;
     let answer = crate::harness::Client::http2(edge.address).send(http::Method::HEAD, "/", &[], "").await;
     assert_eq!(answer.status, 503);
     // Either the client is told that the connection closes, or its next request is served.

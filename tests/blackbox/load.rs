@@ -1,7 +1,7 @@
 //! What requests show under load: who hangs, who errs, who is merely slow, and when it is all too much.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use http::Method;
@@ -255,18 +255,16 @@ async fn polls_that_wait_for_long_put_nobody_out_and_are_not_refused() {
     assert!(edge.metrics().await.contains("remora_upstream_shed_total{upstream=\"pool\"} 0"));
 }
 
-/// A server whose two workers take 100 ms for every request, and for a probe as long as one of them is free.
-async fn limited() -> (RawOrigin, Arc<AtomicUsize>) {
-    let (workers, done) = (Arc::new(Semaphore::new(2)), Arc::new(AtomicUsize::new(0)));
-    let counted = Arc::clone(&done);
-    let origin = RawOrigin::serving(move |mut peer| {
-        let (workers, done) = (Arc::clone(&workers), Arc::clone(&counted));
+/// A server whose two workers take so long for every request, and for a probe as long as one of them is free.
+async fn limited(port: u16, takes: Duration) -> RawOrigin {
+    let workers = Arc::new(Semaphore::new(2));
+    RawOrigin::serving_at(port, move |mut peer| {
+        let workers = Arc::clone(&workers);
         async move {
             while let Some(request) = peer.request().await {
                 let worker = workers.acquire().await.unwrap();
                 if !request.line().contains("/health") {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    done.fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(takes).await;
                 }
                 drop(worker);
                 if !peer.send(OK).await {
@@ -274,13 +272,30 @@ async fn limited() -> (RawOrigin, Arc<AtomicUsize>) {
                 }
             }
         }
-    });
-    (origin.await, done)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_drains_is_no_overload_for_who_comes_meanwhile() {
+    let (port, takes) = (free_port(), Duration::from_millis(10));
+    let server = format!("\"127.0.0.1:{port}\"");
+    let edge = TestEdge::start(&site(&[server], SHIPPED, "")).await;
+    eventually("it is down", || async { edge.states("pool").await == ["down"] }).await;
+    let load = Load::start(&edge, 100, |_| (Method::GET, "/"));
+    eventually("many wait", || async { edge.status().await["upstreams"][0]["held"].as_u64() >= Some(300) }).await;
+    // It can do 200 a second: these three seconds' worth, and as much that comes beside it.
+    let _origin = limited(port, takes).await;
+    eventually("they are served", || async { edge.status().await["upstreams"][0]["held"].as_u64() == Some(0) }).await;
+    let ended = load.end().await;
+    assert!(failed(&ended).is_empty(), "{:?}", failed(&ended));
+    assert!(ended.iter().any(|request| Duration::from_secs(2) < request.took), "nobody waited");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_than_they_can_answer_is_refused_at_once_and_the_rest_answered() {
-    let ((a, _), (b, _)) = (limited().await, limited().await);
+    let takes = Duration::from_millis(100);
+    let (a, b) = (limited(0, takes).await, limited(0, takes).await);
     let edge = TestEdge::start(&site(&[a.server(), b.server()], SHIPPED, "")).await;
     all_up(&edge).await;
     // Forty a second is what they can do.
@@ -336,5 +351,37 @@ async fn what_a_sick_upstream_needs_is_probed_at_once() {
         assert_eq!(edge.client().get("/").await.status, 500);
     }
     eventually("the database is down", || async { edge.states("database").await == ["down"] }).await;
+    assert!(start.elapsed() < Duration::from_secs(1), "after {:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn what_falls_with_a_whole_upstream_is_found_at_once_without_needs() {
+    let apps = [Origin::named("app").await, Origin::named("app").await];
+    let port = free_port();
+    let database = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    let slow = "{ tcp: true, every: 60s, timeout: 2s, fall: 3, rise: 1 }";
+    let edge = TestEdge::start(&format!(
+        "routes:\n  /: pool\nupstreams:\n  pool: {{ servers: [{}, {}], check: {SHIPPED} }}\n  \
+         database: {{ servers: \"127.0.0.1:{port}\", check: {slow} }}\n",
+        apps[0].server(),
+        apps[1].server()
+    ))
+    .await;
+    all_up(&edge).await;
+    eventually("the database is up", || async { edge.states("database").await == ["up"] }).await;
+    drop(database);
+    // One of them alone is no reason to ask.
+    apps[0].answer_with(500);
+    for _ in 0..20 {
+        edge.client().get("/").await;
+    }
+    assert_eq!(edge.states("database").await, ["up"]);
+    apps[1].answer_with(500);
+    let start = Instant::now();
+    eventually("the database is down", || async {
+        edge.client().get("/").await;
+        edge.states("database").await == ["down"]
+    })
+    .await;
     assert!(start.elapsed() < Duration::from_secs(1), "after {:?}", start.elapsed());
 }

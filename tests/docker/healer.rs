@@ -144,7 +144,7 @@ pub fn ward_of(container: &Container, steps: Vec<Step>) -> (Arc<Probed>, HealToo
         passes: AtomicU32::new(2),
         since: Instant::now(),
     });
-    let pool = HealPool { spec: spec(steps), targets: vec![Arc::clone(&target) as Arc<dyn HealTarget>] };
+    let pool = HealPool { spec: spec(steps), targets: vec![Arc::clone(&target) as Arc<dyn HealTarget>], routed: true };
     let tools = HealTools {
         world: Arc::new(OnePool(pool, watch::Sender::new(0))),
         driver: Arc::new(docker()),

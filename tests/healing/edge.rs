@@ -59,7 +59,7 @@ pub fn told(lines: &[Line], backend: SocketAddr, since: DateTime<Utc>) -> Told {
         } else if let Some((_, step)) = line.text.split_once(": step ") {
             told.steps.push(step.to_owned());
         } else if let Some(word) =
-            ["all steps tried", "healing stopped", "not healed"].into_iter().find(|word| has(word))
+            ["all steps tried", "healing stopped", "budget used", "not healed"].into_iter().find(|word| has(word))
         {
             told.steps.extend(line.text.find(word).map(|at| line.text[at..].to_owned()));
         }

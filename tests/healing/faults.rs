@@ -219,7 +219,7 @@ async fn settle(
     }
     let tally = |word: &str| log.iter().filter(|line| line.text.contains(word)).count();
     let ends =
-        [": healed in", "all steps tried", "postponed, will retry", "recovered before any step", ": healing stopped: "];
+        [": healed in", "all steps tried", "postponed, will retry", "recovered before any step", ": budget used ("];
     let ends: Vec<String> = ends.iter().map(|word| format!("{} x \"{word}\"", tally(word))).collect();
     report.line("faults", &format!("{begun} ladders on {} containers: {}", ladders.len(), ends.join(", ")));
     for (service, _) in COUNTS {

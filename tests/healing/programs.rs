@@ -198,11 +198,11 @@ impl Program {
             let check = "{ http: /health, every: 2s, timeout: 2s }"; // as in upstreams/backend
             let (gunicorn, database) = (heal("gunicorn"), heal(self.heal));
             format!(
-                "  backend: {{ servers: backend:{port}, check: {check}, needs: [database], hold: 10s{gunicorn} }}\n  \
+                "  backend: {{ servers: backend:{port}, check: {check}, needs: [database]{gunicorn} }}\n  \
                  database: {{ servers: database:3306, check: mysql{database} }}\n"
             )
         } else {
-            format!("  backend: {{ servers: backend:{port}, check: /health, hold: 10s{} }}\n", heal(self.heal))
+            format!("  backend: {{ servers: backend:{port}, check: /health{} }}\n", heal(self.heal))
         };
         format!("log: {{ access: off }}\nroutes: {{ /: backend }}\nupstreams:\n{upstreams}")
     }

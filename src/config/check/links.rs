@@ -1,9 +1,10 @@
-//! What only shows when everything is read: circles of `needs`, and upstreams that nothing uses.
+//! What only shows when everything is read: circles of `needs`, upstreams that nothing uses, databases that nobody needs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::types::UpstreamName;
 
+use super::super::model::{CheckKind, UpstreamSpec};
 use super::super::problem::{Problem, Problems};
 use super::declared::Declared;
 use super::route::Placed;
@@ -28,6 +29,35 @@ pub(super) fn check(
             problems.warn(problem.help("add a route to it, or remove it"));
         }
     }
+    let healed = |name: &&UpstreamName| {
+        let written = upstreams.get(*name);
+        routed.contains(*name) && written.is_some_and(|written| written.spec.heal.is_some())
+    };
+    let Some(dependent) = upstreams.keys().find(healed) else { return };
+    for (name, written) in upstreams {
+        let is_apart = !routed.contains(name) && !needed.contains(name);
+        if is_apart
+            && is_database(&written.spec)
+            && let Some(place) = declared.place(name.as_str())
+        {
+            let problem =
+                Problem::new(&place, format!("`{name}` looks like a database, and no upstream says that it needs it"));
+            problems.warn(problem.help(format!(
+                "add `needs: [{name}]` to each upstream that uses it, such as `{dependent}`, so that it is not healed while \
+                 `{name}` is the cause"
+            )));
+        }
+    }
+}
+
+/// Ports on which databases and the like listen unless told otherwise: PostgreSQL, MySQL, Redis, MongoDB, SQL Server,
+/// Oracle, Cassandra, Elasticsearch, memcached, RabbitMQ.
+const DATABASE_PORTS: [u16; 10] = [5432, 3306, 6379, 27017, 1433, 1521, 9042, 9200, 11211, 5672];
+
+/// True where the check or the port is a database's.
+fn is_database(spec: &UpstreamSpec) -> bool {
+    matches!(spec.check.as_ref().map(|check| &check.kind), Some(CheckKind::Greeting(_)))
+        || spec.servers.iter().any(|server| DATABASE_PORTS.contains(&server.address.port()))
 }
 
 /// Follows `needs` from each upstream; a circle is told once, at its first name in the alphabet.

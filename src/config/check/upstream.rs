@@ -58,7 +58,7 @@ fn upstream(name: Option<&UpstreamName>, item: &Item, declared: &Declared, probl
     let needs = needs(field!(raw.needs, item), item, declared, problems);
     let timeouts = timeouts(field!(raw.timeouts, item), problems);
     let retry = retry(field!(raw.retry, item), problems);
-    let hold = duration(field!(raw.hold, item), 0..=5 * MINUTE, Duration::ZERO, problems);
+    let hold = duration(field!(raw.hold, item), 0..=5 * MINUTE, HOLD, problems);
     let cors = match field!(raw.cors, item) {
         Some(item) => cors(&item, problems).map(Some),
         None => Some(None),
@@ -80,6 +80,8 @@ fn upstream(name: Option<&UpstreamName>, item: &Item, declared: &Declared, probl
     Some(Written { spec, cors: cors? })
 }
 
+/// As long as a process takes that is reloaded, or a container that is replaced.
+const HOLD: Duration = Duration::from_secs(10);
 const REQUEST_BUFFER: ByteSize = ByteSize(1 << 20);
 const TIMEOUTS: Timeouts = Timeouts {
     connect: Duration::from_secs(2),
@@ -98,7 +100,7 @@ fn defaults(name: UpstreamName) -> UpstreamSpec {
         needs: Vec::new(),
         timeouts: TIMEOUTS,
         retry: retries(),
-        hold: Duration::ZERO,
+        hold: HOLD,
         heal: None,
         request_buffer: REQUEST_BUFFER,
     }

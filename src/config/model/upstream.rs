@@ -27,7 +27,7 @@ pub struct UpstreamSpec {
     pub timeouts: Timeouts,
     /// When another backend is tried.
     pub retry: RetrySpec,
-    /// How long a new request waits for a backend when none is up. At most 5 min; default 0: answered 503 at once.
+    /// How long a new request waits for a backend when none is up. At most 5 min; default 10 s; 0: answered 503 at once.
     pub hold: Duration,
     /// How a sick backend is repaired. Default: not at all.
     pub heal: Option<HealSpec>,

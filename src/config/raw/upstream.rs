@@ -30,7 +30,7 @@ pub(in crate::config) struct RawUpstream {
     /// When a request is retried on another server, or `off`.
     #[schemars(with = "form::Retry")]
     pub retry: Option<Value>,
-    /// How long requests are queued while no server is up. Default 0: 503 at once.
+    /// How long requests are queued while no server is up. Default 10s; 0: 503 at once.
     #[schemars(with = "form::Duration")]
     pub hold: Option<Value>,
     /// CORS for every route to this upstream that has none of its own.

@@ -47,6 +47,10 @@ fn the_short_file_has_no_warning_and_the_documented_defaults() {
     let steps = &backend.heal.as_ref().unwrap().steps;
     assert_eq!(steps, &[Step::Preset(Preset::GunicornReload), Step::Preset(Preset::GunicornKillWorkers)]);
     assert_eq!(upstream(&short.config, "database").check.as_ref().unwrap().kind, CheckKind::Tcp);
+    assert_eq!(
+        (backend.hold, upstream(&short.config, "database").hold),
+        (Duration::from_secs(10), Duration::from_secs(10))
+    );
     let routes: Vec<_> =
         short.config.site.to_upstreams().map(|(route, to)| (route.path.as_str(), to.as_str())).collect();
     assert_eq!(routes, [("/", "frontend"), ("/api", "backend")]);

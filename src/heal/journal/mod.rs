@@ -68,7 +68,7 @@ pub struct Totals {
     pub failed: u64,
     /// Ladders that did nothing, for a reason outside.
     pub postponed: u64,
-    /// Backends given up.
+    /// Times that a backend was not healed any more, or not soon: its budget was used, or no step can run.
     pub given_up: u64,
 }
 
@@ -198,12 +198,12 @@ impl Journal {
         pages.pauses.iter().filter(|(_, until)| now < **until).map(|(of, until)| (of.clone(), *until)).collect()
     }
 
-    /// Counts a backend as given up, and says so to whoever is told of heals.
+    /// Counts a backend that is not healed any more, or not soon, and says so to whoever is told of heals.
     pub fn gave_up(&self, upstream: &UpstreamName, backend: SocketAddr, why: &str) {
         let mut pages = self.0.lock();
         pages.totals.given_up += 1;
         if let Some(webhook) = &pages.webhook {
-            let text = format!("remora stopped healing {backend} of {upstream}: {why}");
+            let text = format!("remora does not heal {backend} of {upstream}: {why}");
             let (upstream, backend) = (upstream.to_string(), backend.to_string());
             webhook.post(
                 json!({ "event": "gave_up", "text": text, "upstream": upstream, "backend": backend, "reason": why })
@@ -212,7 +212,7 @@ impl Journal {
         }
     }
 
-    /// Tells a webhook of every heal that ended and of everyone given up, from now on.
+    /// Tells a webhook of every heal that ended and of everyone who is not healed any more, or not soon, from now on.
     pub fn tell(&self, webhook: Webhook) {
         self.0.lock().webhook = Some(webhook);
     }

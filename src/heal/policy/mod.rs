@@ -4,19 +4,21 @@ mod definition;
 mod pauses;
 mod reason;
 mod record;
+mod together;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::config::model::HealSpec;
+use crate::config::model::{Budget, HealSpec};
 use crate::docker::ContainerState;
 use crate::types::UpstreamName;
 
 pub use definition::Definition;
 pub use pauses::{EDGE_GRACE, RELOAD_GRACE, SETTLE, STABLE, START_GRACE, SUPPRESSED_MAX, TOGETHER};
-pub use reason::{GaveUp, Reason};
+pub use reason::Reason;
 pub(super) use record::PAUSE_MAX;
 pub use record::{Ended, HealRecord};
+pub use together::{PoolView, Symptoms, cause_of, everything_sick};
 
 /// The world around one backend at the moment of the decision.
 #[derive(Debug, Clone)]
@@ -66,6 +68,8 @@ pub enum Need<'a> {
     Sick(&'a UpstreamName),
     /// It was sick a moment ago.
     JustBack(&'a UpstreamName),
+    /// No `needs` says so, but it fell sick in the same moments, and is silent.
+    FellWith(&'a UpstreamName),
 }
 
 /// What is known of a backend's container.
@@ -97,21 +101,12 @@ pub enum Decision {
     Heal,
     /// Nothing.
     Ignore(Reason),
-    /// Stop trying until it recovers, and say so loudly.
-    GiveUp(GaveUp),
 }
 
 /// What to do about one backend.
 pub fn decide(record: &HealRecord, spec: &HealSpec, view: &BackendView<'_>, now: Instant) -> Decision {
-    match first_reason(record, spec, view, now) {
-        Some(reason) => return Decision::Ignore(reason),
-        None if view.unproven.is_none()
-            && spec.budget.count <= record.ladders_since(now.checked_sub(spec.budget.window)) =>
-        {
-            let ladders = spec.budget.count;
-            return Decision::GiveUp(GaveUp::Budget { ladders, window: spec.budget.window });
-        }
-        None => {}
+    if let Some(reason) = first_reason(record, spec, view, now) {
+        return Decision::Ignore(reason);
     }
     match (container_reason(record, view, now), &view.unproven, view.sight) {
         (Some(reason), ..) => Decision::Ignore(reason),
@@ -121,7 +116,7 @@ pub fn decide(record: &HealRecord, spec: &HealSpec, view: &BackendView<'_>, now:
     }
 }
 
-/// Everything but the budget and the container.
+/// Everything but the container.
 fn first_reason(record: &HealRecord, spec: &HealSpec, view: &BackendView<'_>, now: Instant) -> Option<Reason> {
     let since = |start: Instant| now.saturating_duration_since(start);
     if view.is_up {
@@ -142,8 +137,8 @@ fn first_reason(record: &HealRecord, spec: &HealSpec, view: &BackendView<'_>, no
     if let Some(words) = &view.unready {
         return Some(Reason::Unready(words.clone()));
     }
-    if record.has_given_up() {
-        return Some(Reason::GaveUp);
+    if record.is_unrunnable() {
+        return Some(Reason::Unrunnable);
     }
     if since(view.started) < EDGE_GRACE {
         return Some(Reason::EdgeStarted);
@@ -161,6 +156,7 @@ fn first_reason(record: &HealRecord, spec: &HealSpec, view: &BackendView<'_>, no
     match view.need.filter(|_| !view.siblings_well) {
         Some(Need::Sick(name)) => return Some(Reason::NeedSick(name.clone())),
         Some(Need::JustBack(name)) => return Some(Reason::NeedJustBack(name.clone())),
+        Some(Need::FellWith(name)) => return Some(Reason::FellWith(name.clone())),
         None => {}
     }
     if let Some(sibling) = view.sibling {
@@ -169,7 +165,15 @@ fn first_reason(record: &HealRecord, spec: &HealSpec, view: &BackendView<'_>, no
     if view.serves && view.others_up < spec.min_up {
         return Some(Reason::MinUp { others: view.others_up, min_up: spec.min_up });
     }
-    record.pause(now).map(Reason::CoolingDown)
+    let pause = record.pause(now);
+    // What was never seen to work is not healed anyhow.
+    match record.place_in(&spec.budget, now).filter(|_| view.unproven.is_none()) {
+        Some(place) => {
+            let (Budget { count, window }, wait) = (spec.budget, place.max(pause.unwrap_or_default()));
+            Some(Reason::BudgetUsed { count, window, wait })
+        }
+        None => pause.map(Reason::CoolingDown),
+    }
 }
 
 fn container_reason(record: &HealRecord, view: &BackendView<'_>, now: Instant) -> Option<Reason> {
@@ -194,37 +198,6 @@ fn container_reason(record: &HealRecord, view: &BackendView<'_>, now: Instant) -
     };
     let grace = start_period.max(START_GRACE);
     age.filter(|age| *age < grace && !was_up(*age)).map(|age| Reason::ContainerStarting(age, grace))
-}
-
-/// One upstream, as far as [`everything_sick`] cares.
-#[derive(Debug, Clone, Copy)]
-pub struct PoolView<'a> {
-    /// Its name.
-    pub name: &'a UpstreamName,
-    /// What it needs.
-    pub needs: &'a [UpstreamName],
-    /// Backends with a check.
-    pub checked: usize,
-    /// Those that are sick.
-    pub sick: usize,
-    /// When the last of them fell sick.
-    pub since: Option<Instant>,
-}
-
-/// Since when every checked upstream is sick, if they fell together and none explains another.
-///
-/// Then it is the network, the host or the edge itself. A dead database with all that needs it is not that: there is one
-/// root, and it is healed.
-pub fn everything_sick(pools: &[PoolView<'_>]) -> Option<Instant> {
-    let checked: Vec<_> = pools.iter().filter(|pool| pool.checked != 0).collect();
-    if checked.iter().any(|pool| pool.sick < pool.checked) {
-        return None;
-    }
-    let explains = |need: &UpstreamName| checked.iter().any(|pool| pool.name == need);
-    let roots = checked.iter().filter(|pool| !pool.needs.iter().any(explains));
-    let since: Vec<Instant> = roots.filter_map(|pool| pool.since).collect();
-    let (first, last) = (since.iter().min()?, since.iter().max()?);
-    (2 <= since.len() && last.saturating_duration_since(*first) <= TOGETHER).then_some(*last)
 }
 
 #[cfg(test)]

@@ -2,27 +2,15 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use chrono::{DateTime, Local};
 
 use crate::docker::ContainerState;
 use crate::types::UpstreamName;
 
 use super::definition::Definition;
 use super::pauses::{EDGE_GRACE, RELOAD_GRACE, SETTLE, STABLE};
-
-/// Why healing a backend ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GaveUp {
-    /// The budget is spent and it is sick again.
-    Budget {
-        /// Ladders run in the window.
-        ladders: u32,
-        /// The window.
-        window: Duration,
-    },
-    /// None of the steps can run in its container.
-    Unrunnable,
-}
 
 /// Why nothing is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +19,8 @@ pub enum Reason {
     Well,
     /// Its check has not failed often enough.
     NotSick,
-    /// Given up before.
-    GaveUp,
+    /// None of the steps can run in its container.
+    Unrunnable,
     /// An operator wants no heals for so long.
     Paused(Duration),
     /// Its container is being stopped or replaced by whoever runs the stack.
@@ -53,6 +41,8 @@ pub enum Reason {
     NeedSick(UpstreamName),
     /// A dependency was sick a moment ago, and nobody of its upstream was well then.
     NeedJustBack(UpstreamName),
+    /// All of its upstream fell sick together with another one, which is silent.
+    FellWith(UpstreamName),
     /// One heal per upstream at a time.
     Sibling(SocketAddr),
     /// It still serves, and too few others are up.
@@ -66,6 +56,15 @@ pub enum Reason {
     NeverPassed(Definition),
     /// The pause after the last ladder is not over.
     CoolingDown(Duration),
+    /// The budget has no place for another ladder yet.
+    BudgetUsed {
+        /// Ladders in the window.
+        count: u32,
+        /// The window.
+        window: Duration,
+        /// How long until the next ladder may begin.
+        wait: Duration,
+    },
     /// Docker is not to be reached.
     NoDocker(String),
     /// The container was not found.
@@ -78,32 +77,15 @@ pub enum Reason {
     SameContainer(SocketAddr),
 }
 
-impl fmt::Display for GaveUp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Budget { ladders, window } => {
-                write!(
-                    f,
-                    "budget used ({ladders} heals in {window:?}) and it fails again; still probing; healing resumes \
-                     when it has been up for {STABLE:?}"
-                )
-            }
-            Self::Unrunnable => {
-                write!(f, "no step of its `heal` can run in its container; healing resumes when it recovers")
-            }
-        }
-    }
-}
-
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Well => f.write_str("it is up"),
             Self::NotSick => f.write_str("its check has not failed `fall` times yet"),
-            Self::GaveUp => write!(
+            Self::Unrunnable => write!(
                 f,
-                "healing stopped: budget used, or no step can run; still probing; healing resumes when it has been up \
-                 for {STABLE:?}, or at once with `remora heal`"
+                "healing stopped: no step of its `heal` can run in its container; still probing; healing resumes when \
+                 the file changes or it has been up for {STABLE:?}"
             ),
             Self::Paused(left) => write!(f, "healing is paused for {:.0} s more", left.as_secs_f64().ceil()),
             Self::Planned => f.write_str("planned stop or replacement of its container; not healing"),
@@ -123,6 +105,11 @@ impl fmt::Display for Reason {
                 "it needs `{name}`, which came back less than {SETTLE:?} ago; no other backend of its upstream passed \
                  its check"
             ),
+            Self::FellWith(name) => write!(
+                f,
+                "all of its upstream failed together with `{name}`, which does not respond and is healed first; if it \
+                 depends on `{name}`, add it to `needs`"
+            ),
             Self::Sibling(address) => write!(f, "{address} of the same upstream is being healed first"),
             Self::MinUp { others, min_up } => {
                 write!(f, "it still responds to requests; {others} others are up, and `min_up` requires {min_up}")
@@ -133,6 +120,10 @@ impl fmt::Display for Reason {
                  wrong; correct `servers` or `check`, or heal it manually: `remora heal {upstream}`"
             ),
             Self::CoolingDown(pause) => write!(f, "cooling down for {:.0} s more", pause.as_secs_f64().ceil()),
+            Self::BudgetUsed { count, window, wait } => {
+                let left = wait.as_secs_f64().ceil();
+                write!(f, "budget used ({count} heals in {window:?}); the next heal comes in {left:.0} s")
+            }
             Self::NoDocker(why) => write!(f, "no Docker: {why}"),
             Self::NoContainer(why) => f.write_str(why),
             Self::ContainerIs(state) => write!(f, "its container is {state}"),
@@ -145,6 +136,27 @@ impl fmt::Display for Reason {
 }
 
 impl Reason {
+    /// The reason with what an operator of this upstream can go by: when it is over, and what to type where that is too late.
+    /// `clock` is the time now; shown is the local one, as in the log.
+    pub fn told(&self, upstream: &UpstreamName, clock: SystemTime) -> String {
+        // Not a second before it.
+        let at = |wait: Duration| {
+            DateTime::<Local>::from(clock + wait + Duration::from_millis(999)).format("%H:%M:%S").to_string()
+        };
+        match self {
+            Self::CoolingDown(pause) => {
+                format!("cooling down: the next heal comes at {}; to heal now: `remora heal {upstream}`", at(*pause))
+            }
+            Self::BudgetUsed { count, window, wait } => format!(
+                "budget used ({count} heals in {window:?}): the next heal comes at {}; to heal now: `remora heal \
+                 {upstream}`",
+                at(*wait)
+            ),
+            Self::Unrunnable => format!("{self}; to try now: `remora heal {upstream}`"),
+            other => other.to_string(),
+        }
+    }
+
     /// The same reason whatever numbers it carries: a change of these alone is not worth a log line.
     pub fn is_like(&self, other: &Self) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)

@@ -1,9 +1,9 @@
-//! What is remembered about one backend: ladders for the budget, failures for the pause, and whether it was given up.
+//! What is remembered about one backend: ladders for the budget, failures for the pause, and whether any step can run.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::config::model::HealSpec;
+use crate::config::model::{Budget, HealSpec};
 
 use super::pauses::STABLE;
 
@@ -20,7 +20,7 @@ pub struct HealRecord {
     not_before: Option<Instant>,
     up_since: Option<Instant>,
     last_up: Option<Instant>,
-    gave_up: Option<Instant>,
+    unrunnable: bool,
 }
 
 /// How a ladder ended, as far as the policy cares.
@@ -47,7 +47,7 @@ impl HealRecord {
         let since = *self.up_since.get_or_insert(now);
         if STABLE <= now.saturating_duration_since(since) {
             self.failures = 0;
-            self.gave_up = None;
+            self.unrunnable = false;
         }
     }
 
@@ -76,34 +76,30 @@ impl HealRecord {
                 self.ladders.pop_back();
                 return;
             }
-            Ended::Healed => (self.failures, self.gave_up) = (0, None),
+            Ended::Healed => (self.failures, self.unrunnable) = (0, false),
             Ended::Failed => self.failures = self.failures.saturating_add(1),
-            Ended::Unrunnable => self.gave_up = Some(now),
+            Ended::Unrunnable => self.unrunnable = true,
         }
         let doublings = self.failures.saturating_sub(1).min(16);
         let pause = spec.cooldown.saturating_mul(1 << doublings).min(PAUSE_MAX.max(spec.cooldown));
         self.not_before = Some(now + pause.mul_f64(1.0 + 0.2 * jitter.clamp(0.0, 1.0)));
     }
 
-    /// Healing this backend ends until it has recovered.
-    pub fn give_up(&mut self, now: Instant) {
-        self.gave_up = Some(now);
-    }
-
     /// The file has changed: what could not be done may be possible now. The budget stands.
     pub fn reconsider(&mut self) {
-        self.gave_up = None;
+        self.unrunnable = false;
     }
 
-    /// True once given up.
-    pub fn has_given_up(&self) -> bool {
-        self.gave_up.is_some()
+    /// True while no step can run in its container.
+    pub fn is_unrunnable(&self) -> bool {
+        self.unrunnable
     }
 
-    /// Ladders that began after `start`.
-    pub(super) fn ladders_since(&self, start: Option<Instant>) -> u32 {
-        let counted = self.ladders.iter().filter(|at| start.is_none_or(|start| start < **at)).count();
-        u32::try_from(counted).unwrap_or(u32::MAX)
+    /// How long until the budget has a place again; `None` while it has one. It is a rate: each ladder takes a place for as
+    /// long as the window is.
+    pub(super) fn place_in(&self, budget: &Budget, now: Instant) -> Option<Duration> {
+        let first = self.ladders.iter().rev().nth(usize::try_from(budget.count).ok()?.checked_sub(1)?)?;
+        Some((*first + budget.window).saturating_duration_since(now)).filter(|wait| !wait.is_zero())
     }
 
     /// Forgets ladders that no budget asks about any more.

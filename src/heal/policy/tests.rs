@@ -54,7 +54,6 @@ fn word(decision: &Decision) -> String {
     match decision {
         Decision::Heal => "heal".into(),
         Decision::Ignore(reason) => format!("{reason:?}").split([' ', '(', '{']).next().unwrap_or_default().to_owned(),
-        Decision::GiveUp(_) => "give up".into(),
     }
 }
 
@@ -210,7 +209,7 @@ fn ladders_pause_longer_each_time_they_fail() {
 }
 
 #[test]
-fn the_budget_holds_whether_ladders_help_or_not() {
+fn a_budget_is_a_rate_whether_ladders_help_or_not() {
     let start = Instant::now();
     for ended in [Ended::Healed, Ended::Failed] {
         let mut record = HealRecord::default();
@@ -221,20 +220,62 @@ fn the_budget_holds_whether_ladders_help_or_not() {
             record.end(ended, &spec(), 0.0, now);
             now += secs(121);
         }
-        assert_eq!(word(&decide(&record, &spec(), &view(start), now)), "give up", "{ended:?}");
-        record.give_up(now);
-        // It stays given up while it is sick, window or no window, and after a short recovery.
-        assert_eq!(word(&decide(&record, &spec(), &view(start), now + secs(3600))), "GaveUp");
-        record.observe(true, now + secs(3600));
-        record.observe(true, now + secs(3659));
-        record.observe(false, now + secs(3660));
-        assert!(record.has_given_up());
-        // A stable recovery starts afresh.
-        record.observe(true, now + secs(4000));
-        record.observe(true, now + secs(4060));
-        record.observe(false, now + secs(4061));
-        assert_eq!(decide(&record, &spec(), &view(start), now + secs(4070)), Decision::Heal);
+        // They began at 100, 221 and 342 s: the first place is free at 700 s, the next at 821 s.
+        let wait = |record: &HealRecord, at: u64| match decide(record, &spec(), &view(start), start + secs(at)) {
+            Decision::Ignore(Reason::BudgetUsed { count: 3, wait, .. }) => wait.as_secs(),
+            Decision::Heal => 0,
+            other @ Decision::Ignore(_) => panic!("{ended:?} at {at} s: {other:?}"),
+        };
+        for (at, left) in [(343, 357), (463, 237), (699, 1), (700, 0), (10_000, 0)] {
+            assert_eq!(wait(&record, at), left, "{ended:?} at {at} s");
+        }
+        // A short recovery or a stable one gives none of them back.
+        record.observe(true, start + secs(500));
+        record.observe(true, start + secs(570));
+        record.observe(false, start + secs(571));
+        assert_eq!(wait(&record, 571), 129, "{ended:?}");
+        record.trim(&spec(), start + secs(700));
+        record.begin(start + secs(700));
+        record.end(ended, &spec(), 0.0, start + secs(700));
+        assert_eq!(wait(&record, 701), 120, "{ended:?}: one place, one ladder");
+        assert_eq!(wait(&record, 821), 0, "{ended:?}");
     }
+}
+
+#[test]
+fn a_place_in_the_budget_does_not_end_a_longer_pause() {
+    let start = Instant::now();
+    let spec = HealSpec { budget: Budget { count: 2, window: secs(60) }, ..spec() };
+    let (mut record, now) = (HealRecord::default(), start + secs(1_000));
+    for _ in 0..5 {
+        record.begin(now);
+        record.end(Ended::Failed, &spec, 0.0, now);
+    }
+    // Five in a row that did not help: 480 s.
+    let paused = Decision::Ignore(Reason::BudgetUsed { count: 2, window: secs(60), wait: secs(479) });
+    assert_eq!(decide(&record, &spec, &view(start), now + secs(1)), paused);
+    assert_eq!(word(&decide(&record, &spec, &view(start), now + secs(61))), "CoolingDown");
+    assert_eq!(decide(&record, &spec, &view(start), now + secs(480)), Decision::Heal);
+}
+
+#[test]
+fn who_waits_is_told_until_when_and_what_heals_now() {
+    let (clock, api) = (std::time::SystemTime::now(), UpstreamName::parse("api").unwrap());
+    let at = |wait: Duration| {
+        let time = chrono::DateTime::<chrono::Local>::from(clock + wait + Duration::from_millis(999));
+        time.format("%H:%M:%S").to_string()
+    };
+    let budget = Reason::BudgetUsed { count: 3, window: secs(600), wait: secs(357) };
+    #[rustfmt::skip]
+    let rows = [
+        (budget,                          format!("budget used (3 heals in 600s): the next heal comes at {}; to heal now: `remora heal api`", at(secs(357)))),
+        (Reason::CoolingDown(secs(12)),   format!("cooling down: the next heal comes at {}; to heal now: `remora heal api`", at(secs(12)))),
+        (Reason::Planned,                 Reason::Planned.to_string()),
+    ];
+    for (reason, told) in rows {
+        assert_eq!(reason.told(&api, clock), told);
+    }
+    assert!(Reason::Unrunnable.told(&api, clock).ends_with("; to try now: `remora heal api`"));
 }
 
 #[test]
@@ -251,8 +292,8 @@ fn what_was_not_tried_does_not_count() {
     record.end(Ended::Unrunnable, &spec(), 0.0, now);
     let mut edited = record.clone();
     edited.reconsider();
-    assert!(record.has_given_up() && !edited.has_given_up(), "an edit of the file is a new chance");
-    assert_eq!(word(&decide(&record, &spec(), &view(start), now + secs(60))), "GaveUp");
+    assert!(record.is_unrunnable() && !edited.is_unrunnable(), "an edit of the file is a new chance");
+    assert_eq!(word(&decide(&record, &spec(), &view(start), now + secs(60))), "Unrunnable");
 }
 
 #[test]
@@ -263,7 +304,52 @@ fn old_ladders_are_forgotten() {
         record.begin(now - secs(ago));
     }
     record.trim(&spec(), now);
-    assert_eq!(record.ladders_since(None), 1);
+    let place = |count| record.place_in(&Budget { count, window: secs(3600) }, now);
+    assert_eq!((place(1), place(2)), (Some(secs(3590)), None), "one is left");
+}
+
+#[test]
+fn what_falls_together_has_one_cause() {
+    let start = Instant::now();
+    let names: Vec<UpstreamName> =
+        ["backend", "database"].iter().map(|text| UpstreamName::parse(text).unwrap()).collect();
+    let asks = [names[0].clone()];
+    let (lives, silent) = (Symptoms { answers: true, routed: true }, Symptoms { answers: false, routed: true });
+    let database = Symptoms { answers: false, routed: false };
+    // Replicas of the backend, how many are sick, seconds when the first and the last fell, how it fails; the database.
+    #[rustfmt::skip]
+    let rows = [
+        ("it says 503, the database is dead",       (3, 3, 50, 51, lives),  (1, 1, 53, 53, database), true),
+        ("the database fell first",                 (3, 3, 50, 51, lives),  (1, 1, 40, 40, database), true),
+        ("it hangs, the database is dead",          (3, 3, 50, 51, silent), (1, 1, 53, 53, database), true),
+        ("one of its replicas is well",             (3, 2, 50, 51, lives),  (1, 1, 53, 53, database), false),
+        ("one replica fell long before",            (3, 3, 20, 51, lives),  (1, 1, 53, 53, database), false),
+        ("the database is well",                    (3, 3, 50, 51, lives),  (1, 0, 0, 0, database),   false),
+        ("one of two databases is well",            (3, 3, 50, 51, lives),  (2, 1, 53, 53, database), false),
+        ("the database fell long before",           (3, 3, 50, 51, lives),  (1, 1, 20, 20, database), false),
+        ("the database fell long after",            (3, 3, 50, 51, lives),  (1, 1, 67, 67, database), false),
+        ("both answer",                             (3, 3, 50, 51, lives),  (1, 1, 53, 53, Symptoms { answers: true, routed: false }), false),
+        ("both are silent, and clients ask both",   (3, 3, 50, 51, silent), (1, 1, 53, 53, silent),   false),
+        ("nobody checks the other",                 (3, 3, 50, 51, lives),  (0, 0, 0, 0, database),   false),
+    ];
+    let view = |place: usize, (checked, sick, first, last, symptoms): (usize, usize, u64, u64, Symptoms)| PoolView {
+        name: &names[place],
+        needs: &[],
+        checked,
+        sick,
+        fell: (sick != 0).then(|| (start + secs(first), start + secs(last))),
+        symptoms,
+    };
+    for (case, backend, other, expected) in rows {
+        let pools = [view(0, backend), view(1, other)];
+        assert_eq!(cause_of(&pools[0], &pools), expected.then_some(&names[1]), "{case}");
+        assert_eq!(cause_of(&pools[1], &pools), None, "{case}: never the other way round");
+    }
+    let pools = [view(0, (1, 1, 50, 50, lives)), PoolView { needs: &asks, ..view(1, (1, 1, 50, 50, database)) }];
+    assert_eq!(cause_of(&pools[0], &pools), None, "what needs it is not its cause");
+    // With everything sick, one that answers shows that the way to it works.
+    let both = |symptoms| [view(0, (3, 3, 50, 51, symptoms)), view(1, (1, 1, 53, 53, database))];
+    assert_eq!((everything_sick(&both(lives)), everything_sick(&both(silent))), (None, Some(start + secs(53))));
 }
 
 #[test]
@@ -296,7 +382,8 @@ fn everything_at_once_is_nobodys_sickness() {
                 needs: if name.as_str() == "backend" { &needs } else { &[] },
                 checked,
                 sick,
-                since: (sick != 0).then(|| start + secs(at)),
+                fell: (sick != 0).then(|| (start + secs(at), start + secs(at))),
+                symptoms: Symptoms { answers: false, routed: name.as_str() != "database" },
             })
             .collect();
         assert_eq!(everything_sick(&pools), expected.map(|at| start + secs(at)), "{case}");

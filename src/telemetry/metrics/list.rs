@@ -131,7 +131,7 @@ impl UpstreamList {
             resolve_failures: counters(on, "remora_upstream_resolve_failures_total", "Server names that could not be resolved.", &["upstream"])?,
             heals: counters(on, "remora_heal_total", "Heal steps by step and result.", &["upstream", "step", "result"])?,
             heal_duration: histograms(on, "remora_heal_duration_seconds", "Heals, from taking a backend out of rotation to their end, by result.", &["upstream", "result"], &HEAL_SECONDS)?,
-            gave_up: counters(on, "remora_heal_gave_up_total", "Times healing a backend stopped: its budget was used, or no step can run in its container.", &["upstream"])?,
+            gave_up: counters(on, "remora_heal_gave_up_total", "Times a sick backend was not healed soon: its budget was used, or no step can run in its container.", &["upstream"])?,
         })
     }
 }

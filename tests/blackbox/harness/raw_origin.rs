@@ -72,7 +72,16 @@ impl RawOrigin {
         F: Fn(Peer) -> S + Send + 'static,
         S: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::serving_at(0, script).await
+    }
+
+    /// The same on a port of loopback, for one that comes up late.
+    pub async fn serving_at<F, S>(port: u16, script: F) -> Self
+    where
+        F: Fn(Peer) -> S + Send + 'static,
+        S: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (record, scripts) = (Record::default(), Arc::new(Mutex::new(Vec::new())));
         let (kept, running) = (Arc::clone(&record), Arc::clone(&scripts));
