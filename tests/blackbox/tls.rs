@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::harness::{Certificate, Origin, PATIENCE, TestEdge, eventually, free_port, put, trusting};
+use crate::harness::{Certificate, Origin, PATIENCE, TestEdge, eventually, free_port, put, trusting, trusting_with};
 
 const HOST: &str = "a.example";
 
@@ -209,6 +209,46 @@ async fn plain_http_on_the_tls_port_is_refused_at_once() {
     assert!(answer.is_empty() || alert || text.starts_with("HTTP/1.1 400 "), "{text}");
     assert_eq!(secured.origin.count(), 0);
     assert_eq!(secured.client("h2").get(HOST).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_server_chooses_the_cipher_and_not_the_order_of_the_client() {
+    let secured = Secured::start("").await;
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let mut chosen = Vec::new();
+        for is_reversed in [false, true] {
+            let mut provider = rustls::crypto::ring::default_provider();
+            if is_reversed {
+                provider.cipher_suites.reverse();
+            }
+            let config = trusting_with(provider, &[version]);
+            let stream = TcpStream::connect(secured.address).await.unwrap();
+            let host = ServerName::try_from(HOST).unwrap();
+            let tls = TlsConnector::from(Arc::new(config)).connect(host, stream).await.unwrap();
+            chosen.push(tls.get_ref().1.negotiated_cipher_suite().unwrap().suite());
+        }
+        assert_eq!(chosen[0], chosen[1], "{version:?}");
+    }
+}
+
+#[tokio::test]
+async fn odd_hellos_of_strangers_do_not_fill_the_log() {
+    let secured = Secured::start("").await;
+    let before = secured.edge.log().len();
+    // A name that is an address is one that TLS does not know (RFC 6066, section 3), and rustls says so.
+    let mut named = hello();
+    let at = named.windows(HOST.len()).position(|bytes| bytes == HOST.as_bytes()).unwrap();
+    named[at..at + HOST.len()].copy_from_slice(b"127.0.0.1");
+    for _ in 0..50 {
+        for bytes in [&named[..], b"\x16\x03\x01\0\x04\x14\0\0\0", b"\0", b"GET / HTTP/1.1\r\n\r\n"] {
+            let mut stream = TcpStream::connect(secured.address).await.unwrap();
+            let _ = stream.write_all(bytes).await;
+        }
+    }
+    eventually("all are counted", || async { secured.edge.metrics().await.contains("\"tls_handshake\"} 200") }).await;
+    assert_eq!(secured.client("h2").get(HOST).await.status, 200);
+    let lines = secured.edge.log()[before..].to_vec();
+    assert!(lines.len() <= 5, "{lines:#?}");
 }
 
 /// What a client says first.

@@ -43,6 +43,8 @@ impl TlsAcceptor {
             .map_err(TlsError::Setup)?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&certificates) as _);
+        // The strongest that both know, and not what a client happens to name first.
+        config.ignore_client_order = true;
         config.alpn_protocols = ALPN.map(<[u8]>::to_vec).into();
         // Clients keep their sessions, in TLS 1.2 and 1.3, under keys that change every 6 h; nothing is kept here.
         config.ticketer = ring::Ticketer::new().map_err(TlsError::Setup)?;
