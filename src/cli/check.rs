@@ -24,7 +24,7 @@ pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     let file = file::choose(arguments.file.as_deref())?;
-    match file::load(&FileLoader::new(file.clone())) {
+    match file::load_with_certificates(&FileLoader::new(file.clone())) {
         Ok(loaded) => {
             let site = &loaded.config.site;
             let count = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });

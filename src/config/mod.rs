@@ -8,6 +8,7 @@ pub mod model;
 mod outline;
 mod place;
 mod problem;
+mod proof;
 mod raw;
 mod read;
 mod report;
@@ -19,6 +20,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use load::{LoadedFiles, load, load_text};
+pub use load::{LoadedFiles, load, load_proving, load_text};
+pub use proof::{CertificateFault, Prove, unproven};
 pub use report::{Report, Warning};
 pub use schema::schema;

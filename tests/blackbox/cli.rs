@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use crate::harness::{Client, Origin, Running, TestEdge, eventually};
+use crate::harness::{Certificate, Client, Origin, Running, TestEdge, eventually};
 
 fn remora(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_remora")).args(arguments).output().unwrap()
@@ -68,6 +68,10 @@ fn what_the_documents_show_is_right() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("remora.yaml");
         std::fs::write(&file, &yaml).unwrap();
+        std::fs::create_dir(folder.path().join("tls")).unwrap();
+        let certificate =
+            Certificate { pem: folder.path().join("tls/fullchain.pem"), key: folder.path().join("tls/privkey.pem") };
+        certificate.renew("a.example");
         let checked = remora(&["check", file.to_str().unwrap()]);
         assert_eq!(checked.status.code(), Some(0), "{document}:\n{yaml}\n{}", text(&checked.stderr));
     }
