@@ -22,7 +22,7 @@
 //!
 //! Who writes what: `probing` asks and `health_update` takes the answers into `health` (new, up, down); requests write
 //! `evidence`, which `health_update` and `stall_monitor` turn into ejections; `held_out` marks healing and held;
-//! `resolving` changes the members of the `pool`, which makes a new `rotation` of all of it. `upstream` is what others hold.
+//! `resolving` changes the members of the `pool` (of the family that `family` finds served), which makes a new `rotation` of all of it. `upstream` is what others hold.
 
 mod backend;
 mod budget;
@@ -30,6 +30,7 @@ mod connect;
 mod discovery;
 mod dns;
 mod evidence;
+mod family;
 mod greeting;
 mod health;
 mod health_update;
@@ -57,6 +58,7 @@ mod waits;
 pub use backend::{Backend, BackendState, CheckRecord, moves};
 pub use connect::{failure_of, is_late, not_connected};
 pub use discovery::{Resolve, SystemResolver};
+pub use family::resolve_served;
 pub use health::{CheckState, Failure};
 pub use held_out::{HeldOut, Pretence};
 pub use lease::Lease;

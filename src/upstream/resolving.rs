@@ -12,6 +12,7 @@ use crate::config::model::ServerSpec;
 use crate::types::ServerAddress;
 
 use super::backend::BackendState;
+use super::family::{self, FamilyInUse};
 use super::lookup::{Lookup, LookupError};
 use super::pool::{BackendPool, Known};
 use super::probing::start_probes;
@@ -41,8 +42,10 @@ async fn follow(pool: &Weak<BackendPool>, server: &ServerAddress, names: &Mutex<
         let mut look = pool.names.subscribe();
         // Asked for without holding on to the pool, which may end meanwhile.
         let (resolver, weak) = (Arc::clone(&pool.tools.resolver), pool.downgrade());
+        let in_use = family_in_use(&pool, server);
         drop(pool);
         let answer = resolver.resolve(server).await;
+        let answer = family::served(&*resolver, server, answer, in_use).await;
         let Some(pool) = weak.upgrade() else { return };
         note(&pool, server, answer, names, std::mem::take(&mut is_first));
         drop(pool);
@@ -51,6 +54,15 @@ async fn follow(pool: &Weak<BackendPool>, server: &ServerAddress, names: &Mutex<
         // Either way the name is looked up next.
         let _ = tokio::time::timeout(rest, look.changed()).await;
     }
+}
+
+fn family_in_use(pool: &BackendPool, server: &ServerAddress) -> FamilyInUse {
+    let mut in_use = FamilyInUse::default();
+    for backend in pool.present().iter().filter(|backend| backend.server().address == *server) {
+        in_use.is_ipv6 |= backend.address().is_ipv6();
+        in_use.is_served |= matches!(backend.state(), BackendState::Up | BackendState::Healing | BackendState::Held);
+    }
+    in_use
 }
 
 /// Makes the members of a pool what this answer and the last ones of its other servers say.
