@@ -37,12 +37,14 @@ struct ResolvedNames {
 }
 
 async fn follow(pool: &Weak<BackendPool>, server: &ServerAddress, names: &Mutex<ResolvedNames>) {
-    let mut is_first = true;
+    let (mut is_first, mut has_failed) = (true, false);
     while let Some(pool) = pool.upgrade() {
         let mut look = pool.names.subscribe();
         // Asked for without holding on to the pool, which may end meanwhile.
         let (resolver, weak) = (Arc::clone(&pool.tools.resolver), pool.downgrade());
-        let in_use = family_in_use(&pool, server);
+        let mut in_use = family_in_use(&pool, server);
+        // Without a check nobody else says that they no longer serve.
+        in_use.is_served &= !has_failed;
         drop(pool);
         let answer = resolver.resolve(server).await;
         let answer = family::served(&*resolver, server, answer, in_use).await;
@@ -52,7 +54,7 @@ async fn follow(pool: &Weak<BackendPool>, server: &ServerAddress, names: &Mutex<
         tokio::time::sleep(PAUSE_MIN).await;
         let rest = RESOLVE_EVERY.saturating_sub(PAUSE_MIN);
         // Either way the name is looked up next.
-        let _ = tokio::time::timeout(rest, look.changed()).await;
+        has_failed = tokio::time::timeout(rest, look.changed()).await.is_ok();
     }
 }
 
