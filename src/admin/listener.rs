@@ -14,6 +14,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::telemetry::Limiter;
+
 use super::routes;
 use super::source::AdminSource;
 
@@ -96,16 +98,24 @@ pub async fn serve(listener: AdminListener, source: Arc<dyn AdminSource>) {
             return;
         }
     };
-    let mut connections = JoinSet::new();
+    let (mut connections, closed) = (JoinSet::new(), Limiter::default());
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if connections.len() < CONNECTIONS_MOST => {
                     connections.spawn(converse(stream, access, Arc::clone(&source)));
                 }
-                Ok(_) => log::warn!("{key} connection closed: more than {CONNECTIONS_MOST} at a time"),
+                Ok(_) => {
+                    if let Some(more) = closed.admit() {
+                        log::warn!(
+                            "{key} connection closed: more than {CONNECTIONS_MOST} at a time; {more} similar suppressed"
+                        );
+                    }
+                }
                 Err(error) => {
-                    log::warn!("cannot accept {key} connections: {error}");
+                    if let Some(more) = closed.admit() {
+                        log::warn!("cannot accept {key} connections: {error}; {more} similar suppressed");
+                    }
                     sleep(Duration::from_millis(100)).await;
                 }
             },

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::{self, LoadedFiles, Report};
+use crate::front::tls;
 
 use super::exit::Exit;
 use super::{file, terminal};
@@ -55,10 +56,10 @@ fn load(named: Option<&Path>) -> Result<(PathBuf, Result<LoadedFiles, Report>), 
     let env = |name: &str| std::env::var(name).ok();
     if named == Some(Path::new("-")) {
         let file = PathBuf::from(STANDARD_INPUT);
-        let loaded = config::load_from_reader(&file, io::stdin().lock(), &env);
+        let loaded = config::load_from_reader(&file, io::stdin().lock(), &env, &tls::prove);
         return Ok((file, loaded));
     }
     let file = file::choose(named)?;
-    let loaded = config::load(&file, &env);
+    let loaded = config::load_proving(&file, &env, &tls::prove);
     Ok((file, loaded))
 }

@@ -15,7 +15,7 @@ use crate::heal::{Feasibility, StepFinding, check_steps};
 use crate::reload::{FileLoader, SINGLE_FILE, single_files};
 use crate::sidecar::Sidecar;
 use crate::telemetry::one_line;
-use crate::upstream::{Lookup, Resolve as _, SystemResolver};
+use crate::upstream::{Lookup, SystemResolver, resolve_served};
 
 use super::exit::Exit;
 use super::{file, terminal};
@@ -169,7 +169,7 @@ async fn look_at_server(
 ) -> Vec<BackendFindings> {
     let row = |backend, container, findings| row_of(upstream, backend, container, findings);
     let written = server.address.to_string();
-    let addresses = match SystemResolver::default().resolve(&server.address).await {
+    let addresses = match resolve_served(&SystemResolver::default(), &server.address).await {
         Ok(Lookup::Found(addresses) | Lookup::HalfFound(addresses)) => addresses,
         Ok(Lookup::Gone) => {
             return vec![row(written, None, vec![broken("name", "does not resolve: there is no such name")])];

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::config::{self, Prove};
+use crate::front::tls;
 use crate::reload::{FileLoader, LoadedConfig};
 
 use super::terminal;
@@ -24,8 +26,20 @@ pub(super) fn choose(named: Option<&Path>) -> Result<PathBuf, NoFile> {
 /// # Errors
 /// With the whole report, for a person to read.
 pub(super) fn load(loader: &FileLoader) -> Result<LoadedConfig, String> {
+    load_proving(loader, &config::unproven)
+}
+
+/// The same for a process that will listen: with a look into the files of certificates.
+///
+/// # Errors
+/// As [`load`].
+pub(super) fn load_with_certificates(loader: &FileLoader) -> Result<LoadedConfig, String> {
+    load_proving(loader, &tls::prove)
+}
+
+fn load_proving(loader: &FileLoader, prove: Prove<'_>) -> Result<LoadedConfig, String> {
     let colour = terminal::stderr_has_colour();
-    let (loaded, warnings) = loader.read().map_err(|report| report.render(colour))?;
+    let (loaded, warnings) = loader.read_proving(prove).map_err(|report| report.render(colour))?;
     for warning in warnings {
         terminal::complain(&warning.to_string());
     }

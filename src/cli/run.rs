@@ -21,7 +21,7 @@ pub(super) struct RunArguments {
 pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<Exit> {
     let file = file::choose(arguments.file.as_deref())?;
     let loader = FileLoader::new(file.clone());
-    match file::load(&loader) {
+    match file::load_with_certificates(&loader) {
         Ok(loaded) => {
             let source = FileSource { file, loader: Box::new(loader), watch: loaded.watch };
             server::run(Start { config: loaded.config, source: Some(source) }, |_| {})?;

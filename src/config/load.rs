@@ -13,6 +13,7 @@ use super::model::Config;
 use super::outline::{NoOutline, Outline};
 use super::place::{FileId, Place, TextSpan};
 use super::problem::{Problem, Problems};
+use super::proof::{Prove, unproven};
 use super::raw::{RawFile, RawFragment};
 use super::read::{Item, expand_all, field, one_or_many, open, text};
 use super::report::{Report, Warning};
@@ -41,7 +42,19 @@ pub struct LoadedFiles {
 /// # Errors
 /// With every problem of every file at once. A name that does not resolve is none: it may appear later.
 pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<LoadedFiles, Report> {
-    load_from(path, None, env)
+    load_from(path, None, env, &unproven)
+}
+
+/// Like [`load`], and has somebody look into the files of certificates, as the process will when it starts.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_proving(
+    path: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+    prove: Prove<'_>,
+) -> Result<LoadedFiles, Report> {
+    load_from(path, None, env, prove)
 }
 
 /// Like [`load`], for a text that is not in a file; `path` is what reports call it, and what `include:` is relative to.
@@ -49,7 +62,7 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<LoadedF
 /// # Errors
 /// As [`load`].
 pub fn load_text(path: &Path, text: String, env: &dyn Fn(&str) -> Option<String>) -> Result<LoadedFiles, Report> {
-    load_from(path, Some(Ok(text)), env)
+    load_from(path, Some(Ok(text)), env, &unproven)
 }
 
 /// Like [`load_text`], for a text that is still to be read, such as standard input.
@@ -60,17 +73,25 @@ pub fn load_from_reader(
     path: &Path,
     reader: impl Read,
     env: &dyn Fn(&str) -> Option<String>,
+    prove: Prove<'_>,
 ) -> Result<LoadedFiles, Report> {
-    load_from(path, Some(read_all(reader)), env)
+    load_from(path, Some(read_all(reader)), env, prove)
 }
 
 fn load_from(
     path: &Path,
     given: Option<Result<String, Unreadable>>,
     env: &dyn Fn(&str) -> Option<String>,
+    prove: Prove<'_>,
 ) -> Result<LoadedFiles, Report> {
-    let mut loading =
-        Loading { sources: Sources::default(), problems: Problems::default(), watch: BTreeSet::new(), given, env };
+    let mut loading = Loading {
+        sources: Sources::default(),
+        problems: Problems::default(),
+        watch: BTreeSet::new(),
+        given,
+        env,
+        prove,
+    };
     let config = loading.config(path);
     let Loading { sources, problems, watch, .. } = loading;
     let watch: Vec<PathBuf> = watch.into_iter().collect();
@@ -93,6 +114,7 @@ struct Loading<'e> {
     /// The main file's text, where it was given.
     given: Option<Result<String, Unreadable>>,
     env: Env<'e>,
+    prove: Prove<'e>,
 }
 
 impl Loading<'_> {
@@ -113,7 +135,7 @@ impl Loading<'_> {
             }
         }
         files.main.0 = raw;
-        check::config(files, &mut self.problems)
+        check::config(files, self.prove, &mut self.problems)
     }
 
     /// Reads every file that one line of `include:` names.

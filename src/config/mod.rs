@@ -11,6 +11,7 @@ pub mod model;
 mod outline;
 mod place;
 mod problem;
+mod proof;
 mod raw;
 mod read;
 mod report;
@@ -22,6 +23,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use load::{LoadedFiles, load, load_from_reader, load_text};
+pub use load::{LoadedFiles, load, load_from_reader, load_proving, load_text};
+pub use proof::{CertificateFault, Prove, unproven};
 pub use report::{Report, Warning};
 pub use schema::schema;

@@ -18,6 +18,14 @@ impl Problem {
         Self { at: at.clone(), message: message.into(), help: None, other: None }
     }
 
+    /// One that is told as a whole: what is wrong, and after the last semicolon what to do.
+    pub(super) fn told(at: &Place, text: &str) -> Self {
+        match text.rsplit_once("; ") {
+            Some((message, help)) => Self::new(at, message).help(help),
+            None => Self::new(at, text),
+        }
+    }
+
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
@@ -68,11 +76,7 @@ impl Problems {
 
     /// Records a problem that a type of `types` tells: what is wrong, and after the last semicolon what to do.
     pub(super) fn tell<T>(&mut self, at: &Place, error: &impl std::fmt::Display) -> Option<T> {
-        let text = error.to_string();
-        self.add(match text.rsplit_once("; ") {
-            Some((message, help)) => Problem::new(at, message).help(help),
-            None => Problem::new(at, text),
-        })
+        self.add(Problem::told(at, &error.to_string()))
     }
 
     /// Records what is allowed but probably not meant.

@@ -59,9 +59,12 @@ pub(super) async fn serve(
         // Large, and over soon: not to be a part of each connection's future.
         Some(tls) => match Box::pin(tokio::time::timeout(worker.limits().header_timeout, tls.accept(socket))).await {
             Ok(Ok(stream)) => Transport::Tls(Box::new(stream)),
-            Ok(Err(_)) | Err(_) => {
+            failed => {
                 worker.shared.relay.metrics.turned_away(Turned::Handshake);
-                log::debug!("the TLS handshake with {address} failed");
+                match failed {
+                    Ok(Err(error)) => log::debug!("the TLS handshake with {address} failed: {error}"),
+                    _ => log::debug!("the TLS handshake with {address} timed out"),
+                }
                 return;
             }
         },

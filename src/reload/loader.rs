@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::{self, Report, Warning};
+use crate::config::{self, Prove, Report, Warning};
 
 use super::load::{LoadConfig, LoadedConfig, Rejected, WatchSet};
 
@@ -23,7 +23,15 @@ impl FileLoader {
     /// # Errors
     /// When anything in it is wrong.
     pub fn read(&self) -> Result<(LoadedConfig, Vec<Warning>), Report> {
-        let loaded = config::load(&self.file, &|name| std::env::var(name).ok())?;
+        self.read_proving(&config::unproven)
+    }
+
+    /// The same, with a look into the files of certificates. A reload has none: there the old certificates stay in use.
+    ///
+    /// # Errors
+    /// When anything in it is wrong.
+    pub fn read_proving(&self, prove: Prove<'_>) -> Result<(LoadedConfig, Vec<Warning>), Report> {
+        let loaded = config::load_proving(&self.file, &|name| std::env::var(name).ok(), prove)?;
         let watch = WatchSet { files: loaded.files.into_iter().collect(), folders: loaded.watch.into_iter().collect() };
         Ok((LoadedConfig { config: loaded.config, watch }, loaded.warnings))
     }

@@ -29,6 +29,7 @@ pub use mounts::{SINGLE_FILE, single_files};
 pub use publish::{NotPublished, Publish, Published};
 pub use request::{ReloadHandle, ReloadOrigin, ReloadRequest, Reloaded};
 pub use run::Parts;
+pub use signal::Hangups;
 
 /// Reloading, while this value lives.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ pub struct Reload {
 
 impl Reload {
     /// Starts the loop, the watcher and the wait for SIGHUP on the current runtime.
-    pub fn start<L: LoadConfig, P: Publish>(parts: Parts<L, P>) -> Self {
+    pub fn start<L: LoadConfig, P: Publish>(parts: Parts<L, P>, hangups: Hangups) -> Self {
         let (handle, inbox) = request::channel();
         let last = Arc::new(LastReload::default());
         let (sets, changed_sets) = tokio::sync::watch::channel(parts.watch.clone());
@@ -48,7 +49,7 @@ impl Reload {
         let tasks = [
             OwnedTask::spawn(reloader.run(inbox)),
             OwnedTask::spawn(watch::run(changed_sets, handle.clone())),
-            OwnedTask::spawn(signal::run(signal::install(), handle.clone())),
+            OwnedTask::spawn(signal::run(hangups, handle.clone())),
         ];
         Self { handle, last, _tasks: tasks }
     }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::*;
 use crate::config::model::{ListenAddress, ListenSpec};
 use crate::reload::testing::{Folder, config, eventually, route, site};
-use crate::reload::{NotPublished, Published, Reload};
+use crate::reload::{Hangups, NotPublished, Published, Reload};
 use crate::types::OwnedTask;
 
 /// What the file says now.
@@ -54,14 +54,17 @@ fn start() -> (Reload, Script, Counting, Arc<Metrics>) {
     let publisher = Counting::default();
     let metrics = Metrics::new().unwrap();
     metrics.config_in_force(1);
-    let reload = Reload::start(Parts {
-        loader: script.clone(),
-        publisher: publisher.clone(),
-        running: config("/"),
-        generation: 1,
-        watch: WatchSet::default(),
-        metrics: Arc::clone(&metrics),
-    });
+    let reload = Reload::start(
+        Parts {
+            loader: script.clone(),
+            publisher: publisher.clone(),
+            running: config("/"),
+            generation: 1,
+            watch: WatchSet::default(),
+            metrics: Arc::clone(&metrics),
+        },
+        Hangups::install(),
+    );
     (reload, script, publisher, metrics)
 }
 
@@ -168,14 +171,17 @@ async fn an_edit_comes_into_force_by_itself_and_a_bad_one_is_shown() {
     let folder = Folder::new();
     let file = folder.write("remora.yaml", "/");
     let publisher = Counting::default();
-    let reload = Reload::start(Parts {
-        loader: OneLine(file.clone()),
-        publisher: publisher.clone(),
-        running: config("/"),
-        generation: 1,
-        watch: WatchSet { files: [file].into(), ..WatchSet::default() },
-        metrics: Metrics::new().unwrap(),
-    });
+    let reload = Reload::start(
+        Parts {
+            loader: OneLine(file.clone()),
+            publisher: publisher.clone(),
+            running: config("/"),
+            generation: 1,
+            watch: WatchSet { files: [file].into(), ..WatchSet::default() },
+            metrics: Metrics::new().unwrap(),
+        },
+        Hangups::install(),
+    );
     folder.write("remora.yaml", "/one");
     eventually("the edit is in force", || publisher.published.load(Ordering::SeqCst) == 1).await;
     folder.write("remora.yaml", "broken");

@@ -4,20 +4,26 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::request::{ReloadHandle, ReloadOrigin};
 
-/// Installs the handler; from now on a SIGHUP is kept until [`run`] takes it.
-pub(super) fn install() -> Option<Signal> {
-    match signal(SignalKind::hangup()) {
-        Ok(hangups) => Some(hangups),
-        Err(error) => {
-            log::error!("cannot receive SIGHUP: {error}; use `remora reload`");
-            None
+/// SIGHUPs, from the moment that this is made; each is kept until [`Reload`](super::Reload) takes it.
+#[derive(Debug)]
+pub struct Hangups(Option<Signal>);
+
+impl Hangups {
+    /// Installs the handler. Needs a runtime around it. Where the system refuses it, that is logged, and none comes.
+    pub fn install() -> Self {
+        match signal(SignalKind::hangup()) {
+            Ok(hangups) => Self(Some(hangups)),
+            Err(error) => {
+                log::error!("cannot receive SIGHUP: {error}; use `remora reload`");
+                Self(None)
+            }
         }
     }
 }
 
 /// Turns every SIGHUP into a request, until dropped.
-pub(super) async fn run(hangups: Option<Signal>, requests: ReloadHandle) {
-    let Some(mut hangups) = hangups else { return };
+pub(super) async fn run(hangups: Hangups, requests: ReloadHandle) {
+    let Some(mut hangups) = hangups.0 else { return };
     while hangups.recv().await.is_some() {
         requests.request(ReloadOrigin::Signal);
     }

@@ -15,7 +15,7 @@ use crate::heal::{HealPool, HealTarget, HealWorld, LadderOutcome, StepResult, Ta
 use crate::snapshot::SnapshotCell;
 use crate::telemetry::Metrics;
 use crate::types::{ServerAddress, UpstreamName};
-use crate::upstream::{Backend, BackendState, CheckState, ProbeFailure, Upstream};
+use crate::upstream::{Backend, BackendState, CheckState, Failure, ProbeFailure, Upstream};
 
 /// Every upstream of the snapshot in force.
 pub(super) struct LiveWorld {
@@ -148,7 +148,11 @@ impl HealTarget for LiveTarget {
     }
 
     fn answers(&self) -> bool {
-        matches!(self.backend.last_failure(), Some(Failure::Status(_)))
+        let failure = self.backend.last_failure();
+        matches!(
+            failure,
+            Some(ProbeFailure::Failed(Failure::Status(_)) | ProbeFailure::Sick(_) | ProbeFailure::Unready(_))
+        )
     }
 
     fn is_leaving(&self) -> bool {

@@ -40,7 +40,7 @@ pub use source::FileSource;
 use heal_world::LiveWorld;
 use publish::Publisher;
 use renew::Renewing;
-use signals::{EndSignals, Ending, LAST_LINES};
+use signals::{EndSignals, Ending, LAST_LINES, Signals};
 use source::start_reload;
 use view::View;
 
@@ -71,22 +71,27 @@ pub fn run(start: Start, ready: impl FnOnce(&[SocketAddr])) -> Result<(), RunErr
     let metrics = Metrics::new()?;
     let process = start.config.process.clone();
     telemetry::log::init(&process.log, metrics.log_lines_dropped("error"))?;
+    // Checks, heals, reloads and the admin listener; clients have workers of their own.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let signals = {
+        let _inside = runtime.enter();
+        Signals::install(start.source.is_some())?
+    };
     let bind = |(address, access): (Option<SocketAddr>, Access)| address.map(|address| admin::bind(address, access));
     let asked = [(process.admin, Access::Full), (process.metrics, Access::ReadOnly)];
     let admin = asked.into_iter().filter_map(bind).collect::<Result<Vec<_>, _>>()?;
     let bound = front::bind(&process.listen)?;
-    // Checks, heals, reloads and the admin listener; clients have workers of their own.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let ended = runtime.block_on(serve(start, metrics, Doors { bound, admin }, ready));
+    let ended = runtime.block_on(serve(start, metrics, Doors { bound, admin, signals }, ready));
     // What is left are connections of clients who were told, or a second signal's haste.
     runtime.shutdown_background();
     ended
 }
 
-/// Everything that listens.
+/// Everything that listens, and what the system asks.
 struct Doors {
     bound: Bound,
     admin: Vec<AdminListener>,
+    signals: Signals,
 }
 
 async fn serve(
@@ -95,7 +100,7 @@ async fn serve(
     doors: Doors,
     ready: impl FnOnce(&[SocketAddr]),
 ) -> Result<(), RunError> {
-    let mut signals = EndSignals::install()?;
+    let Signals { end: mut signals, harmless, hangups } = doors.signals;
     let process = start.config.process.clone();
     let changed = Arc::new(watch::Sender::new(0));
     let tools = UpstreamTools {
@@ -123,11 +128,12 @@ async fn serve(
 
     let file = start.source.as_ref().map(|source| source.file.clone());
     let publisher = Publisher { snapshots: Arc::clone(&snapshots), tools };
-    let reload = start.source.map(|mut source| {
+    let reload = start.source.zip(hangups).map(|(mut source, hangups)| {
         source.loader = Box::new(Renewing { loader: source.loader, certificates });
-        start_reload(source, publisher, start.config, &metrics)
+        start_reload(source, publisher, start.config, &metrics, hangups)
     });
     let journal = Arc::new(open_journal(&process.journal)?);
+    let harmless = OwnedTask::spawn(harmless.run(Some(Arc::clone(&journal))));
     let world = LiveWorld::new(Arc::clone(&snapshots), Arc::clone(&metrics), changed);
     let healer = start_healer(&process.docker, world, &journal);
     let view = View {
@@ -155,7 +161,7 @@ async fn serve(
     ready(&addresses);
 
     end(&mut signals, &active, &connections, &stop, process.shutdown).await;
-    drop((healer, renewals, memory, admin, view));
+    drop((healer, renewals, memory, harmless, admin, view));
     access.flush(LAST_LINES);
     telemetry::log::flush(LAST_LINES);
     Ok(())

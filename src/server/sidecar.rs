@@ -12,9 +12,10 @@ use crate::docker::Docker;
 use crate::reload::{NotPublished, Publish, Published};
 use crate::sidecar::{self, CounterFileError, Rules, Service, SocketError};
 use crate::telemetry::{self, Metrics};
+use crate::types::OwnedTask;
 
 use super::error::RunError;
-use super::signals::{EndSignals, LAST_LINES};
+use super::signals::{LAST_LINES, Signals};
 use super::source::{FileSource, start_reload};
 
 /// How long the end waits for steps that run, below Docker's 10 s.
@@ -67,17 +68,19 @@ pub fn run_sidecar(start: SidecarStart) -> Result<(), SidecarError> {
 }
 
 async fn serve(start: SidecarStart, metrics: Arc<Metrics>) -> Result<(), SidecarError> {
-    let mut signals = EndSignals::install()?;
+    let Signals { mut end, harmless, hangups } = Signals::install(true)?;
+    let harmless = OwnedTask::spawn(harmless.run(None));
     let SidecarStart { config, spec, source, state } = start;
     let bound = sidecar::bind(&spec.path).await?;
     let rules = Arc::new(Rules::new(config.site.clone()));
     let docker = Docker::connect(&spec.daemon());
     let service = Service::start(docker, Arc::clone(&rules), bound, &state)?;
-    let reload = start_reload(source, RulesPublisher { rules, generation: 1.into() }, config, &metrics);
+    let publisher = RulesPublisher { rules, generation: 1.into() };
+    let reload = hangups.map(|hangups| start_reload(source, publisher, config, &metrics, hangups));
     tell(&spec.path, &state);
-    signals.next().await;
+    end.next().await;
     log::info!("ending");
-    drop(reload);
+    drop((reload, harmless));
     service.end(LAST_STEPS).await;
     Ok(())
 }

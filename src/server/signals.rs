@@ -1,14 +1,43 @@
-//! What the operating system asks of the process. As nginx: TERM and QUIT end gracefully, INT at once, HUP reloads.
+//! What the operating system asks of the process. As nginx: TERM and QUIT end gracefully, INT at once, HUP reloads, USR1
+//! opens files anew. What else means something to nginx, HAProxy or a terminal ends nobody.
 //!
-//! Handlers are installed before anything listens, so that they hold for PID 1 too, which ignores unhandled signals.
+//! Handlers are installed before anything listens, so that no signal ends a process that clients can reach already, and so
+//! that they hold for PID 1 too, which ignores unhandled signals.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::heal::Journal;
+use crate::reload::Hangups;
+use crate::telemetry::Limiter;
+
 /// How long the end waits for logs to be written.
 pub(super) const LAST_LINES: Duration = Duration::from_millis(500);
+
+/// Every signal that means something.
+pub(super) struct Signals {
+    pub end: EndSignals,
+    pub harmless: HarmlessSignals,
+    /// Of a process whose configuration can be read again; another one ends by HUP, as when its terminal closes.
+    pub hangups: Option<Hangups>,
+}
+
+impl Signals {
+    /// Installs the handlers. Needs a runtime around it.
+    ///
+    /// # Errors
+    /// When the system refuses a handler.
+    pub fn install(may_reload: bool) -> io::Result<Self> {
+        Ok(Self {
+            end: EndSignals::install()?,
+            harmless: HarmlessSignals::install()?,
+            hangups: may_reload.then(Hangups::install),
+        })
+    }
+}
 
 /// A way to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,11 +56,7 @@ pub struct EndSignals {
 }
 
 impl EndSignals {
-    /// Installs the handlers.
-    ///
-    /// # Errors
-    /// When the system refuses a handler.
-    pub fn install() -> io::Result<Self> {
+    fn install() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             quit: signal(SignalKind::quit())?,
@@ -45,6 +70,51 @@ impl EndSignals {
             _ = self.terminate.recv() => Ending::Graceful,
             _ = self.quit.recv() => Ending::Graceful,
             _ = self.interrupt.recv() => Ending::Fast,
+        }
+    }
+}
+
+/// Signals that would end a process without a word if nobody took them.
+pub(super) struct HarmlessSignals {
+    user1: Signal,
+    user2: Signal,
+    window: Signal,
+}
+
+impl HarmlessSignals {
+    fn install() -> io::Result<Self> {
+        Ok(Self {
+            user1: signal(SignalKind::user_defined1())?,
+            user2: signal(SignalKind::user_defined2())?,
+            window: signal(SignalKind::window_change())?,
+        })
+    }
+
+    /// Answers each with a line at most, until dropped. USR1 has the journal's file opened anew, which a log rotation may
+    /// have moved.
+    pub async fn run(mut self, journal: Option<Arc<Journal>>) {
+        let (lines, windows) = (Limiter::default(), Limiter::default());
+        loop {
+            let (said, limiter) = tokio::select! {
+                _ = self.user1.recv() => (reopen(journal.as_deref()), &lines),
+                _ = self.user2.recv() => {
+                    ("SIGUSR2 ignored: to run another version, start a new process, then stop this one".into(), &lines)
+                }
+                _ = self.window.recv() => ("SIGWINCH ignored: SIGQUIT or SIGTERM ends gracefully".into(), &windows),
+            };
+            if limiter.admit().is_some() {
+                log::info!("{said}");
+            }
+        }
+    }
+}
+
+fn reopen(journal: Option<&Journal>) -> String {
+    match journal.map(Journal::reopen) {
+        Some(Ok(true)) => "SIGUSR1: the heal journal was opened again; logs go to standard output and error".into(),
+        Some(Err(error)) => format!("SIGUSR1: cannot open the heal journal again ({error}); the old file stays in use"),
+        Some(Ok(false)) | None => {
+            "SIGUSR1 ignored: logs go to standard output and error; no file needs to be opened again".into()
         }
     }
 }

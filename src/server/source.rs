@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::model::Config;
-use crate::reload::{LoadConfig, Parts, Publish, Reload, SINGLE_FILE, WatchSet, single_files};
+use crate::reload::{Hangups, LoadConfig, Parts, Publish, Reload, SINGLE_FILE, WatchSet, single_files};
 use crate::telemetry::Metrics;
 
 /// A file that may change.
@@ -23,10 +23,12 @@ pub(super) fn start_reload<P: Publish>(
     publisher: P,
     running: Config,
     metrics: &Arc<Metrics>,
+    hangups: Hangups,
 ) -> Reload {
     let FileSource { loader, watch, .. } = source;
     for file in single_files(&watch.files) {
         log::warn!("{} {SINGLE_FILE}", file.display());
     }
-    Reload::start(Parts { loader, publisher, running, generation: 1, watch, metrics: Arc::clone(metrics) })
+    let parts = Parts { loader, publisher, running, generation: 1, watch, metrics: Arc::clone(metrics) };
+    Reload::start(parts, hangups)
 }

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use env_logger::{Builder, Target, WriteStyle};
-use log::{LevelFilter, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 use prometheus::IntCounter;
 
 use crate::config::model::LogSpec;
 
 use super::escape;
+use super::limiter::Limiter;
 use super::writer::LineWriter;
 
 /// Lines that may wait for a blocked standard error, in bytes.
@@ -53,8 +54,12 @@ pub fn init(spec: &LogSpec, dropped: IntCounter) -> io::Result<()> {
         let level = format!("{style}{:<5}{style:#}", record.level());
         out.write_all(line(Utc::now(), &level, record).as_bytes())
     });
+    let own = Logger { inner: builder.build(), foreign: Limiter::default() };
+    let level = own.inner.filter();
     // Another logger that was set first keeps working; then this one is idle.
-    let _ = builder.try_init();
+    if log::set_boxed_logger(Box::new(own)).is_ok() {
+        log::set_max_level(level);
+    }
     Ok(())
 }
 
@@ -84,8 +89,48 @@ fn filters(level: LevelFilter) -> Vec<(Option<&'static str>, LevelFilter)> {
         filters.push((Some("pingora_core::apps"), LevelFilter::Off));
         filters.push((Some("pingora_core::connectors"), LevelFilter::Off));
         filters.push((Some("h2"), LevelFilter::Off));
+        // What a client's hello is like is counted (`tls_handshake`); for a stranger it is a way to fill the log.
+        filters.push((Some("rustls"), LevelFilter::Off));
     }
     filters
+}
+
+/// Keeps the lines of other crates, whose number nobody here decides, to one a second.
+struct Logger {
+    inner: env_logger::Logger,
+    foreign: Limiter,
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.inner.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.inner.matches(record) {
+            return;
+        }
+        // Who asks for details wants each.
+        let more = if is_own(record.target()) || Level::Info < record.level() { Some(0) } else { self.foreign.admit() };
+        match more {
+            None => {}
+            Some(0) => self.inner.log(record),
+            Some(more) => {
+                let mut said = Record::builder();
+                said.level(record.level()).target(record.target()).module_path(record.module_path());
+                self.inner.log(&said.args(format_args!("{}; {more} similar suppressed", record.args())).build());
+            }
+        }
+    }
+
+    fn flush(&self) {
+        self.inner.flush();
+    }
+}
+
+/// A module of ours, or a part that is named by hand, such as `log`.
+fn is_own(target: &str) -> bool {
+    target == "log" || target.split("::").next() == Some("remora")
 }
 
 /// One line with its line feed.
@@ -124,8 +169,6 @@ impl Write for LogPipe {
 
 #[cfg(test)]
 mod tests {
-    use log::Level;
-
     use super::*;
 
     fn shown(target: &str, message: &str) -> String {
@@ -175,12 +218,41 @@ mod tests {
             (LevelFilter::Info,  "pingora_core::connectors",      LevelFilter::Off),
             (LevelFilter::Info,  "pingora_proxy",                 LevelFilter::Off),
             (LevelFilter::Info,  "h2::codec",                     LevelFilter::Off),
+            (LevelFilter::Info,  "rustls::msgs::handshake",       LevelFilter::Off),
+            (LevelFilter::Debug, "rustls::msgs::handshake",       LevelFilter::Info),
             (LevelFilter::Debug, "pingora_proxy",                 LevelFilter::Info),
             (LevelFilter::Error, "pingora_core::server",          LevelFilter::Error),
             (LevelFilter::Off,   "remora::proxy",                 LevelFilter::Off),
         ];
         for (level, target, expected) in rows {
             assert_eq!(enabled(level, target), expected, "{target} at {level}");
+        }
+    }
+
+    #[test]
+    fn other_crates_get_one_line_a_second() {
+        let written = |target: &str, level: Level| {
+            let (sender, lines) = std::sync::mpsc::channel();
+            let mut builder = Builder::new();
+            builder
+                .filter(None, LevelFilter::Trace)
+                .format(move |_, record| sender.send(record.args().to_string()).map_err(io::Error::other));
+            let logger = Logger { inner: builder.build(), foreign: Limiter::default() };
+            for _ in 0..50 {
+                logger.log(&Record::builder().level(level).target(target).args(format_args!("odd")).build());
+            }
+            lines.try_iter().count()
+        };
+        for (target, level, all) in [
+            ("pingora_core::listeners", Level::Warn, false),
+            ("someone", Level::Info, false),
+            ("someone", Level::Debug, true),
+            ("remora::upstream", Level::Warn, true),
+            ("log", Level::Warn, true),
+        ] {
+            let count = written(target, level);
+            // The second may change meanwhile.
+            assert!(if all { count == 50 } else { count <= 2 }, "{count} lines of {target} at {level}");
         }
     }
 }

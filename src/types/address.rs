@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use super::host::is_host_name;
 
-/// `host:port`, where the host is a name to resolve or an IP address.
+/// `host:port`, where the host is a name to resolve or an IP address. A name may end in a dot: then it is whole, and is
+/// looked for under no domain of `/etc/resolv.conf` (RFC 1034, section 3.1).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServerAddress {
     host: Box<str>,
@@ -41,7 +42,7 @@ impl ServerAddress {
         let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         let valid = match bracketed {
             Some(inner) => inner.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => is_host_name(host),
+            None => is_host_name(host.strip_suffix('.').unwrap_or(host)),
         };
         if !valid {
             return Err(InvalidAddress::NotHostPort(text.into()));
@@ -52,8 +53,13 @@ impl ServerAddress {
         }
     }
 
-    /// The name or address without brackets.
+    /// The name or address without brackets, and without a final dot: what a container is called.
     pub fn host(&self) -> &str {
+        self.host.strip_suffix('.').unwrap_or(&self.host)
+    }
+
+    /// The same with the final dot, if it was written: what is looked up.
+    pub fn full_host(&self) -> &str {
         &self.host
     }
 
@@ -64,7 +70,7 @@ impl ServerAddress {
 
     /// The address itself where nothing needs resolving.
     pub fn ip(&self) -> Option<IpAddr> {
-        self.host.parse().ok()
+        self.host().parse().ok()
     }
 }
 
@@ -84,11 +90,25 @@ mod tests {
 
     #[test]
     fn servers_are_host_and_port() {
-        for text in ["backend:8000", "10.0.0.1:80", "[::1]:8080", "my_app:3000"] {
+        for text in ["backend:8000", "10.0.0.1:80", "[::1]:8080", "my_app:3000", "api.internal.:80"] {
             assert_eq!(ServerAddress::parse(text).unwrap().to_string(), text);
         }
-        for text in ["backend", "backend:", "backend:0", "backend:70000", "http://backend:80", "::1:80", "a b:1", ":80"]
-        {
+        let whole = ServerAddress::parse("API.internal.:80").unwrap();
+        assert_eq!((whole.host(), whole.full_host(), whole.ip()), ("api.internal", "api.internal.", None));
+        assert_ne!(whole, ServerAddress::parse("api.internal:80").unwrap(), "which may be another under a domain");
+        for text in [
+            "backend",
+            "backend:",
+            ".:80",
+            "a..:80",
+            "a.b..:80",
+            "backend:0",
+            "backend:70000",
+            "http://backend:80",
+            "::1:80",
+            "a b:1",
+            ":80",
+        ] {
             assert!(ServerAddress::parse(text).is_err(), "{text}");
         }
     }

@@ -28,6 +28,8 @@ impl HostPattern {
             let valid = inner.is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok());
             return if valid { Ok(Self::Exact(lower.into())) } else { Err(InvalidHost(text.into())) };
         }
+        // The name of the root may be written or not (RFC 3986, section 3.2.2); a request's is not looked at either.
+        let lower = lower.strip_suffix('.').unwrap_or(&lower).to_owned();
         match lower.strip_prefix("*.") {
             Some(rest) if is_host_name(rest) => Ok(Self::Suffix(format!(".{rest}").into())),
             None if is_host_name(&lower) => Ok(Self::Exact(lower.into())),
@@ -85,10 +87,12 @@ mod tests {
             ("*.example.com", "*.example.com"),
             ("[::1]", "[::1]"),
             ("127.0.0.1", "127.0.0.1"),
+            ("app.example.com.", "app.example.com"),
+            ("*.example.com.", "*.example.com"),
         ] {
             assert_eq!(HostPattern::parse(text).unwrap().to_string(), shown);
         }
-        for text in ["", "*", "a:80", "https://a", "a..b", "*.*.com", "a b", "[x]"] {
+        for text in ["", ".", "*", "*.", "a..", "a:80", "https://a", "a..b", "*.*.com", "a b", "[x]"] {
             assert!(HostPattern::parse(text).is_err(), "{text}");
         }
     }

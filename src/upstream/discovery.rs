@@ -3,6 +3,7 @@
 //! That a name is gone is an answer as good as any; that nobody could say is none, and leaves the last one in force.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,6 +26,14 @@ pub trait Resolve: Send + Sync {
     /// # Errors
     /// When nobody could say.
     async fn resolve(&self, server: &ServerAddress) -> Result<Lookup, LookupError>;
+
+    /// The IPv6 addresses of a server that has others too.
+    ///
+    /// # Errors
+    /// When nobody could say.
+    async fn resolve_ipv6(&self, _server: &ServerAddress) -> Result<Lookup, LookupError> {
+        Ok(Lookup::Gone)
+    }
 }
 
 /// `/etc/hosts`, then the name servers of `/etc/resolv.conf` (in Compose: Docker's own, which answers with every replica).
@@ -46,15 +55,9 @@ impl Resolve for SystemResolver {
         if let Some(ip) = server.ip() {
             return Ok(Lookup::Found(vec![SocketAddr::new(ip, server.port())]));
         }
-        // A system without the file has no names in it.
-        let hosts = self.hosts.get(|text| Ok(Hosts::read(text))).unwrap_or_default();
-        let found = match hosts.find(server.host()) {
+        let found = match self.hosts().find(server.full_host()) {
             Some(addresses) => Found::All(addresses),
-            None => {
-                let dns = self.dns.get(Dns::read).map_err(LookupError::Unconfigured)?;
-                let found = tokio::time::timeout(LOOKUP_TIMEOUT, dns.find(server.host())).await;
-                found.map_err(|_| LookupError::TimedOut)??
-            }
+            None => within(self.dns()?.find(server.full_host())).await?,
         };
         let with_port = |found: Vec<IpAddr>| found.into_iter().map(|ip| SocketAddr::new(ip, server.port())).collect();
         Ok(match found {
@@ -63,6 +66,31 @@ impl Resolve for SystemResolver {
             Found::Nothing => Lookup::Gone,
         })
     }
+
+    async fn resolve_ipv6(&self, server: &ServerAddress) -> Result<Lookup, LookupError> {
+        let mut found = match self.hosts().find(server.full_host()) {
+            Some(addresses) => addresses,
+            None => within(self.dns()?.find_ipv6(server.full_host())).await?,
+        };
+        found.retain(IpAddr::is_ipv6);
+        let found: Vec<_> = found.into_iter().map(|ip| SocketAddr::new(ip, server.port())).collect();
+        Ok(if found.is_empty() { Lookup::Gone } else { Lookup::Found(one_family(found)) })
+    }
+}
+
+impl SystemResolver {
+    /// A system without the file has no names in it.
+    fn hosts(&self) -> Arc<Hosts> {
+        self.hosts.get(|text| Ok(Hosts::read(text))).unwrap_or_default()
+    }
+
+    fn dns(&self) -> Result<Arc<Dns>, LookupError> {
+        self.dns.get(Dns::read).map_err(LookupError::Unconfigured)
+    }
+}
+
+async fn within<T>(lookup: impl Future<Output = Result<T, LookupError>>) -> Result<T, LookupError> {
+    tokio::time::timeout(LOOKUP_TIMEOUT, lookup).await.unwrap_or(Err(LookupError::TimedOut))
 }
 
 /// Sorted, without duplicates, and of one family: a replica with an IPv4 and an IPv6 address is one backend, not two.
@@ -86,6 +114,21 @@ mod tests {
         let found = one_family(parse(&["[::1]:80", "127.0.0.2:80", "127.0.0.1:80", "127.0.0.1:80"]));
         assert_eq!(found, parse(&["127.0.0.1:80", "127.0.0.2:80"]));
         assert_eq!(one_family(parse(&["[::1]:80"])), parse(&["[::1]:80"]));
+    }
+
+    #[tokio::test]
+    async fn both_families_of_a_line_are_known_and_ipv6_only_when_asked_for() {
+        let hosts = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(hosts.path(), "127.0.0.1 api.test\n::1 api.test\n127.0.0.2 old.test\n").unwrap();
+        let known = SystemResolver { hosts: Kept::new(hosts.path()), dns: Kept::new("/no/such/file") };
+        let found = |address: &str| Lookup::Found(vec![address.parse().unwrap()]);
+        for name in ["api.test:80", "API.test.:80"] {
+            let server = ServerAddress::parse(name).unwrap();
+            assert_eq!(known.resolve(&server).await.unwrap(), found("127.0.0.1:80"), "{name}");
+            assert_eq!(known.resolve_ipv6(&server).await.unwrap(), found("[::1]:80"), "{name}");
+        }
+        let old = ServerAddress::parse("old.test:80").unwrap();
+        assert_eq!(known.resolve_ipv6(&old).await.unwrap(), Lookup::Gone);
     }
 
     #[tokio::test]

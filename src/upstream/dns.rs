@@ -87,6 +87,23 @@ impl Dns {
         failed.map_or(Ok(Found::Nothing), Err)
     }
 
+    /// The IPv6 addresses of a name that has others.
+    ///
+    /// # Errors
+    /// When a name server that has to be asked does not say.
+    pub async fn find_ipv6(&self, host: &str) -> Result<Vec<IpAddr>, LookupError> {
+        let name = Name::from_ascii(host).map_err(|_| LookupError::BadName)?;
+        for name in self.candidates(&name) {
+            match self.ask(&name, RecordType::AAAA).await? {
+                Answer::Addresses(addresses) => return Ok(addresses),
+                // What IPv4 was found of is this name, and no later one.
+                Answer::NoneOfThatKind => return Ok(Vec::new()),
+                Answer::NoName => {}
+            }
+        }
+        Ok(Vec::new())
+    }
+
     /// The full names that a name may mean, in order (resolv.conf(5), `search` and `ndots`).
     fn candidates(&self, name: &Name) -> Vec<Name> {
         let mut itself = name.clone();

@@ -126,6 +126,22 @@ async fn a_name_that_is_gone_is_told_from_one_that_nobody_answers_for() {
 }
 
 #[tokio::test]
+async fn ipv6_is_found_by_itself_where_ipv4_is_there_too() {
+    use Says::{Here, NoData, NoName};
+    let server = server([
+        ("both.one.test", (Here(1), Here(2))),
+        ("old.one.test", (Here(1), NoData)),
+        ("old.two.test", (NoName, Here(3))),
+    ])
+    .await;
+    let dns = dns(&[&server], &["one.test", "two.test"]);
+    let found = async |host: &str| dns.find_ipv6(host).await.unwrap().iter().map(IpAddr::to_string).collect::<Vec<_>>();
+    assert_eq!(found("both").await, ["fd00::2"]);
+    assert_eq!(found("old").await, [] as [String; 0], "another name of the search list is another service");
+    assert_eq!(found("none").await, [] as [String; 0]);
+}
+
+#[tokio::test]
 async fn nothing_is_remembered_from_one_lookup_to_the_next() {
     let before = server([("api.test", (Says::Here(1), Says::NoData))]).await;
     let dns = dns(&[&before], &[]);

@@ -22,7 +22,7 @@
 //!
 //! Who writes what: `probing` asks and `health_update` takes the answers into `health` (new, up, down); requests write
 //! `evidence`, which `health_update` and `stall_monitor` turn into ejections; `held_out` marks healing and held;
-//! `resolving` changes the members of the `pool`, which makes a new `rotation` of all of it. `upstream` is what others hold.
+//! `resolving` changes the members of the `pool` (of the family that `family` finds served), which makes a new `rotation` of all of it. `upstream` is what others hold.
 
 mod backend;
 mod budget;
@@ -31,6 +31,7 @@ mod discovery;
 mod dns;
 mod evidence;
 mod failure;
+mod family;
 mod first_words;
 mod greeting;
 mod health;
@@ -63,6 +64,7 @@ pub use backend::{Backend, BackendState, CheckRecord, moves};
 pub use connect::{failure_of, is_late, not_connected};
 pub use discovery::{Resolve, SystemResolver};
 pub use failure::Failure;
+pub use family::resolve_served;
 pub use health::CheckState;
 pub use held_out::{HeldOut, Pretence};
 pub use lease::Lease;

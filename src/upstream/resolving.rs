@@ -12,6 +12,7 @@ use crate::config::model::ServerSpec;
 use crate::types::ServerAddress;
 
 use super::backend::BackendState;
+use super::family::{self, FamilyInUse};
 use super::lookup::{Lookup, LookupError};
 use super::pool::{BackendPool, Known};
 use super::probing::start_probes;
@@ -36,21 +37,34 @@ struct ResolvedNames {
 }
 
 async fn follow(pool: &Weak<BackendPool>, server: &ServerAddress, names: &Mutex<ResolvedNames>) {
-    let mut is_first = true;
+    let (mut is_first, mut has_failed) = (true, false);
     while let Some(pool) = pool.upgrade() {
         let mut look = pool.names.subscribe();
         // Asked for without holding on to the pool, which may end meanwhile.
         let (resolver, weak) = (Arc::clone(&pool.tools.resolver), pool.downgrade());
+        let mut in_use = family_in_use(&pool, server);
+        // Without a check nobody else says that they no longer serve.
+        in_use.is_served &= !has_failed;
         drop(pool);
         let answer = resolver.resolve(server).await;
+        let answer = family::served(&*resolver, server, answer, in_use).await;
         let Some(pool) = weak.upgrade() else { return };
         note(&pool, server, answer, names, std::mem::take(&mut is_first));
         drop(pool);
         tokio::time::sleep(PAUSE_MIN).await;
         let rest = RESOLVE_EVERY.saturating_sub(PAUSE_MIN);
         // Either way the name is looked up next.
-        let _ = tokio::time::timeout(rest, look.changed()).await;
+        has_failed = tokio::time::timeout(rest, look.changed()).await.is_ok();
     }
+}
+
+fn family_in_use(pool: &BackendPool, server: &ServerAddress) -> FamilyInUse {
+    let mut in_use = FamilyInUse::default();
+    for backend in pool.present().iter().filter(|backend| backend.server().address == *server) {
+        in_use.is_ipv6 |= backend.address().is_ipv6();
+        in_use.is_served |= matches!(backend.state(), BackendState::Up | BackendState::Healing | BackendState::Held);
+    }
+    in_use
 }
 
 /// Makes the members of a pool what this answer and the last ones of its other servers say.

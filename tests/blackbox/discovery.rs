@@ -216,3 +216,21 @@ async fn the_address_of_a_name_that_is_gone_gets_nothing_more_whoever_has_it_now
         drop(three);
     }
 }
+
+/// As `localhost` often is: both families are in the file, and the service listens on one of them. The name has a final dot.
+#[tokio::test]
+async fn a_service_that_listens_on_one_family_alone_is_found_and_followed_to_the_other() {
+    for check in ["check: off", CHECK] {
+        let six = Origin::at("6", "[::1]:0".parse().unwrap()).await;
+        let port = six.address.port();
+        let site = format!("routes:\n  /: api\nupstreams:\n  api: {{ servers: \"api.test.:{port}\", {check} }}\n");
+        let named = Named::start("127.0.0.1 api.test\n::1 api.test\n", &site).await;
+        assert_eq!(named.answers(3).await, ["6".into()].into(), "{check}");
+        drop(six);
+        let four = Origin::at("4", format!("127.0.0.1:{port}").parse().unwrap()).await;
+        let client = named.edge.client();
+        eventually("it is found where it is now", || async { client.get("/").await.body == "4" }).await;
+        assert_eq!(named.edge.states("api").await.len(), 1, "{check}: a replica of two addresses is one backend");
+        drop(four);
+    }
+}

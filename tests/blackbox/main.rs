@@ -23,6 +23,7 @@ mod harness;
 mod heads;
 mod health;
 mod http2;
+mod listen;
 mod load;
 mod malformed;
 mod networks;

@@ -66,6 +66,45 @@ async fn a_second_term_does_not_wait() {
 }
 
 #[tokio::test]
+async fn signals_of_log_rotation_and_upgrades_end_nobody_and_are_answered_by_a_line() {
+    let api = Origin::named("api").await;
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, moved) = (folder.path().join("heals.jsonl"), folder.path().join("rotated"));
+    let site = format!("routes:\n  /: a\nupstreams:\n  a: {{ servers: {}, check: off }}\n", api.server());
+    let edge = TestEdge::start_with(&format!("journal: {}\n", journal.display()), &site).await;
+    std::fs::rename(&journal, moved).unwrap();
+    edge.signal("USR1");
+    eventually("the journal is begun anew", || async { journal.exists() }).await;
+    assert!(edge.told("SIGUSR1: the heal journal was opened again"));
+    for (signal, said) in [("USR2", "SIGUSR2 ignored"), ("WINCH", "SIGWINCH ignored")] {
+        // Lines that come often are kept to one a second.
+        eventually("it is answered", || async {
+            edge.signal(signal);
+            edge.told(said)
+        })
+        .await;
+    }
+    assert_eq!(edge.client().get("/").await.status, 200);
+}
+
+#[tokio::test]
+async fn no_signal_ends_an_edge_that_listens_already_and_still_waits_for_its_first_checks() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("remora.yaml");
+    let (port, server) = (free_port(), silent.local_addr().unwrap());
+    let site = format!("routes: {{ /: a }}\nupstreams: {{ a: {{ servers: \"{server}\", check: /health }} }}\n");
+    std::fs::write(&file, format!("listen: \"127.0.0.1:{port}\"\nadmin: off\ndocker: off\n{site}")).unwrap();
+    let mut edge = Command::new(env!("CARGO_BIN_EXE_remora")).arg("run").arg(&file).spawn().unwrap();
+    eventually("it listens", || async { tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() }).await;
+    for signal in ["HUP", "USR1", "USR2", "WINCH"] {
+        assert!(Command::new("kill").arg(format!("-{signal}")).arg(edge.id().to_string()).status().unwrap().success());
+    }
+    assert!(Command::new("kill").arg("-INT").arg(edge.id().to_string()).status().unwrap().success());
+    assert_eq!(edge.wait().unwrap().code(), Some(0), "it ends as INT says, and not by a signal before");
+}
+
+#[tokio::test]
 async fn a_port_that_is_taken_is_an_immediate_clear_exit() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let folder = tempfile::tempdir().unwrap();

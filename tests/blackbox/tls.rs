@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::harness::{Certificate, Origin, PATIENCE, TestEdge, eventually, free_port, put, trusting};
+use crate::harness::{Certificate, Origin, PATIENCE, TestEdge, eventually, free_port, put, trusting, trusting_with};
 
 const HOST: &str = "a.example";
 
@@ -211,6 +211,46 @@ async fn plain_http_on_the_tls_port_is_refused_at_once() {
     assert_eq!(secured.client("h2").get(HOST).await.status, 200);
 }
 
+#[tokio::test]
+async fn the_server_chooses_the_cipher_and_not_the_order_of_the_client() {
+    let secured = Secured::start("").await;
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let mut chosen = Vec::new();
+        for is_reversed in [false, true] {
+            let mut provider = rustls::crypto::ring::default_provider();
+            if is_reversed {
+                provider.cipher_suites.reverse();
+            }
+            let config = trusting_with(provider, &[version]);
+            let stream = TcpStream::connect(secured.address).await.unwrap();
+            let host = ServerName::try_from(HOST).unwrap();
+            let tls = TlsConnector::from(Arc::new(config)).connect(host, stream).await.unwrap();
+            chosen.push(tls.get_ref().1.negotiated_cipher_suite().unwrap().suite());
+        }
+        assert_eq!(chosen[0], chosen[1], "{version:?}");
+    }
+}
+
+#[tokio::test]
+async fn odd_hellos_of_strangers_do_not_fill_the_log() {
+    let secured = Secured::start("").await;
+    let before = secured.edge.log().len();
+    // A name that is an address is one that TLS does not know (RFC 6066, section 3), and rustls says so.
+    let mut named = hello();
+    let at = named.windows(HOST.len()).position(|bytes| bytes == HOST.as_bytes()).unwrap();
+    named[at..at + HOST.len()].copy_from_slice(b"127.0.0.1");
+    for _ in 0..50 {
+        for bytes in [&named[..], b"\x16\x03\x01\0\x04\x14\0\0\0", b"\0", b"GET / HTTP/1.1\r\n\r\n"] {
+            let mut stream = TcpStream::connect(secured.address).await.unwrap();
+            let _ = stream.write_all(bytes).await;
+        }
+    }
+    eventually("all are counted", || async { secured.edge.metrics().await.contains("\"tls_handshake\"} 200") }).await;
+    assert_eq!(secured.client("h2").get(HOST).await.status, 200);
+    let lines = secured.edge.log()[before..].to_vec();
+    assert!(lines.len() <= 5, "{lines:#?}");
+}
+
 /// What a client says first.
 fn hello() -> Vec<u8> {
     let config = Arc::clone(&Https::new(SocketAddr::from(([127, 0, 0, 1], 9)), "h2").config);
@@ -327,34 +367,79 @@ async fn files_that_change_are_found_without_a_signal() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_cannot_be_used_is_an_immediate_clear_exit() {
+async fn check_and_run_say_the_same_of_certificates_and_keys() {
     let folder = tempfile::tempdir().unwrap();
     let certificate = Certificate::in_folder(folder.path(), "a");
     let file = folder.path().join("remora.yaml");
     let (plain, secured) = (free_port(), free_port());
     let text = format!(
-        "listen: [{plain}, {{ address: {secured}, tls: {{ certificate: a.pem, key: a.key }} }}]\nadmin: off\ndocker: off\n\
-         routes: {{ /: a }}\nupstreams: {{ a: {{ servers: \"127.0.0.1:9\" }} }}\n"
+        "listen:\n  - {plain}\n  - address: {secured}\n    tls:\n      certificate: a.pem\n      key: a.key\nadmin: off\n\
+         docker: off\nroutes: {{ /: a }}\nupstreams: {{ a: {{ servers: \"127.0.0.1:9\" }} }}\n"
     );
     std::fs::write(&file, text).unwrap();
     type Harm = fn(&Certificate);
-    let rows: [(Harm, &str); 4] = [
-        (|_| {}, "cannot read the certificate"),
-        (|made| put(&made.pem, "not a certificate"), "no certificate in"),
-        (|made| std::fs::remove_file(&made.key).unwrap(), "cannot read the key"),
-        (|made| put(&made.key, &KeyPair::generate().unwrap().serialize_pem()), "does not match the first certificate"),
+    const LOCKED: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let (pem, key) = ("remora.yaml:5:20", "remora.yaml:6:12");
+    let rows: [(Harm, &str, &str); 9] = [
+        (|made| std::fs::remove_file(&made.pem).unwrap(), "cannot read the certificate", pem),
+        (|made| std::fs::remove_file(&made.key).unwrap(), "cannot read the key", key),
+        (|made| to_folder(&made.key), "it is not a regular file", key),
+        (|made| put(&made.pem, "not a certificate"), "no certificate in", pem),
+        (|made| put(&made.key, "not a key"), "no private key in", key),
+        (|made| put(&made.pem, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "cannot use", pem),
+        (|made| put(&made.key, &KeyPair::generate().unwrap().serialize_pem()), "does not match the first", key),
+        (|made| put(&made.key, LOCKED), "has a passphrase", key),
+        (|made| put(&made.key, "-----BEGIN PRIVATE KEY-----\nAAAA"), "cannot use the key", key),
     ];
-    for (index, (harm, expected)) in rows.into_iter().enumerate() {
-        if index != 0 {
-            certificate.renew(HOST);
-        }
+    for (harm, expected, place) in rows {
+        let _ = std::fs::remove_dir(&certificate.key);
+        certificate.renew(HOST);
         harm(&certificate);
-        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_remora"));
-        let child = command.arg("run").arg(&file).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        let ended = tokio::time::timeout(PATIENCE, child.output()).await.unwrap().unwrap();
-        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-        assert_eq!(ended.status.code(), Some(1), "{said}");
-        assert!(said.contains(expected) && said.contains(folder.path().to_str().unwrap()), "{said}");
-        assert!(!said.contains("listening on"), "{said}");
+        let (checked, ran) = (said("check", &file).await, said("run", &file).await);
+        assert_eq!((checked.0, checked.1.as_str()), (Some(2), ran.1.as_str()), "{expected}");
+        assert_eq!(ran.0, Some(2), "{}", ran.1);
+        for part in [expected, place, "= help: ", folder.path().to_str().unwrap()] {
+            assert!(ran.1.contains(part), "{part} is not in {}", ran.1);
+        }
     }
+    let _ = std::fs::remove_dir(&certificate.key);
+    certificate.renew(HOST);
+    assert_eq!(said("check", &file).await, (Some(0), String::new()));
+}
+
+/// Puts an empty folder in a file's place.
+fn to_folder(file: &std::path::Path) {
+    std::fs::remove_file(file).unwrap();
+    std::fs::create_dir(file).unwrap();
+}
+
+/// How a command ends that is given this file, and what it says on standard error.
+async fn said(command: &str, file: &std::path::Path) -> (Option<i32>, String) {
+    let mut remora = tokio::process::Command::new(env!("CARGO_BIN_EXE_remora"));
+    let child = remora.arg(command).arg(file).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let ended = tokio::time::timeout(PATIENCE, child.output()).await.unwrap().unwrap();
+    (ended.status.code(), String::from_utf8_lossy(&ended.stderr).into_owned())
+}
+
+#[tokio::test]
+async fn an_expired_certificate_is_a_warning_of_check_and_of_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificate = Certificate::in_folder(folder.path(), "a");
+    let key = KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec![HOST.to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+    put(&certificate.pem, &params.self_signed(&key).unwrap().pem());
+    put(&certificate.key, &key.serialize_pem());
+    let origin = Origin::named("api").await;
+    let secured = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let listen = |plain| format!("[\"{plain}\", {{ address: \"{secured}\", tls: {} }}]", certificate.yaml());
+    let edge = TestEdge::start_listening(listen, "", &site(&origin)).await;
+    assert!(edge.told("expired on 2021-01-01"));
+    assert_eq!(Https::new(secured, "h2").get(HOST).await.status, 200);
+    let (code, said) = said("check", &edge.file()).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("expired on 2021-01-01") && said.contains("renew it") && said.contains("remora.yaml:1:"),
+        "{said}"
+    );
 }

@@ -1,10 +1,11 @@
-//! Where it listens, in plain or with TLS. Certificates are named here and read when the process starts.
+//! Where it listens, in plain or with TLS. Certificates are named here; whoever loads the file says who looks into them.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use super::super::model::{CertificateSpec, ListenAddress, ListenSpec, TlsSpec, TlsVersion};
+use super::super::model::{CertificatePart, CertificateSpec, ListenAddress, ListenSpec, TlsSpec, TlsVersion};
 use super::super::problem::{Problem, Problems};
+use super::super::proof::{CertificateFault, Prove};
 use super::super::raw::{RawCertificate, RawListen, RawTls};
 use super::super::read::{Form, Item, choice, field, one_or_many, open, text};
 use super::super::words::quoted;
@@ -14,36 +15,72 @@ const FORMS: &str = "a port such as `80`, an address such as `127.0.0.1:8080` or
 const LONG_FORM: &str = "`{ address: 443, tls: { certificate: fullchain.pem, key: key.pem } }`";
 const TLS_FORMS: &str = "`{ certificate: fullchain.pem, key: key.pem }`, or a list of them";
 
-/// The listeners. Paths of certificates are relative to `folder`.
-pub(super) fn listen(item: Option<Item>, folder: &Path, problems: &mut Problems) -> Option<Vec<ListenSpec>> {
+/// The files of certificates: where they are, and who looks into them.
+#[derive(Clone, Copy)]
+pub(super) struct PemFiles<'a> {
+    /// To which paths are relative.
+    pub folder: &'a Path,
+    pub prove: Prove<'a>,
+}
+
+/// The listeners, none of which may be where `admin` is.
+pub(super) fn listen(
+    item: Option<Item>,
+    admin: Option<SocketAddr>,
+    files: PemFiles<'_>,
+    problems: &mut Problems,
+) -> Option<Vec<ListenSpec>> {
     let Some(item) = item else { return Some(vec![ListenSpec::plain(ListenAddress::Port(80))]) };
     let items = one_or_many(&item);
     if items.is_empty() {
         return problems.add(Problem::new(&item.place, "`listen` is an empty list").help(format!("write {FORMS}")));
     }
-    let found: Vec<_> = items.iter().map(|item| listener(item, folder, problems)).collect();
+    let found: Vec<_> = items.iter().map(|item| listener(item, files, problems)).collect();
     for (index, spec) in found.iter().enumerate() {
-        let same = found.iter().take(index).position(|earlier| overlap(earlier.as_ref(), spec.as_ref()));
-        if let (Some(first), Some(item)) = (same.and_then(|first| items.get(first)), items.get(index)) {
-            let problem = Problem::new(&item.place, "this address is listed twice");
+        let (Some(spec), Some(item)) = (spec, items.get(index)) else { continue };
+        let other = found.iter().zip(&items).take(index).find_map(|(earlier, item)| {
+            earlier
+                .as_ref()
+                .filter(|earlier| earlier.address.overlaps(spec.address))
+                .map(|earlier| (earlier.address, item))
+        });
+        if let Some((address, first)) = other {
+            let problem = Problem::new(&item.place, listed_twice(address, spec.address));
             problems.add::<()>(problem.other("first listed", &first.place).help("remove one of the two"));
+        }
+        if let Some(admin) = admin.filter(|admin| takes(spec.address, *admin)) {
+            let problem = Problem::new(&item.place, format!("the admin address {admin} is here too"));
+            problems.add::<()>(problem.help("use another port, or move the other with `admin: 127.0.0.1:9902`"));
         }
     }
     all(found)
 }
 
-/// A bare port takes every address; port 0 is a different free one each time.
-fn overlap(a: Option<&ListenSpec>, b: Option<&ListenSpec>) -> bool {
-    let (Some(a), Some(b)) = (a, b) else { return false };
-    match (a.address, b.address) {
-        (ListenAddress::Port(a), ListenAddress::Port(b)) => a == b,
+fn listed_twice(first: ListenAddress, second: ListenAddress) -> String {
+    let is_same = |ip: IpAddr| ip == IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    match (first, second) {
         (ListenAddress::Port(port), ListenAddress::Address(address))
-        | (ListenAddress::Address(address), ListenAddress::Port(port)) => port == address.port(),
-        (ListenAddress::Address(a), ListenAddress::Address(b)) => a == b && a.port() != 0,
+        | (ListenAddress::Address(address), ListenAddress::Port(port))
+            if !is_same(address.ip()) =>
+        {
+            format!("`{address}` is taken by `{port}`, which means every address")
+        }
+        (ListenAddress::Address(a), ListenAddress::Address(b)) if a != b => {
+            let (every, one) = if a.ip().is_unspecified() { (a, b) } else { (b, a) };
+            format!("`{one}` is taken by `{every}`, which means every address of its kind")
+        }
+        _ => "this address is listed twice".into(),
     }
 }
 
-fn listener(item: &Item, folder: &Path, problems: &mut Problems) -> Option<ListenSpec> {
+/// True when a listener would take what the admin listener has. One of `[::]` takes IPv4 too, or may.
+fn takes(listen: ListenAddress, admin: SocketAddr) -> bool {
+    let is_every_ipv6 = matches!(listen, ListenAddress::Address(address) if address.ip() == Ipv6Addr::UNSPECIFIED);
+    let is_port = is_every_ipv6 && listen.port() == admin.port() && admin.port() != 0;
+    is_port || listen.overlaps(ListenAddress::Address(admin))
+}
+
+fn listener(item: &Item, files: PemFiles<'_>, problems: &mut Problems) -> Option<ListenSpec> {
     match item.form() {
         Form::Text(text) => address(item, &text, problems).map(ListenSpec::plain),
         Form::Map => {
@@ -51,7 +88,7 @@ fn listener(item: &Item, folder: &Path, problems: &mut Problems) -> Option<Liste
             let address = required(field!(raw.address, item), "address", item, "`address: 443`", problems)
                 .and_then(|at| text(&at, problems).and_then(|text| address(&at, &text, problems)));
             let tls = match field!(raw.tls, item) {
-                Some(item) => tls(&item, folder, problems).map(Some),
+                Some(item) => tls(&item, files, problems).map(Some),
                 None => Some(None),
             };
             Some(ListenSpec { address: address?, tls: tls? })
@@ -72,7 +109,8 @@ fn address(item: &Item, text: &str, problems: &mut Problems) -> Option<ListenAdd
         };
     }
     match text.parse::<SocketAddr>() {
-        Ok(address) => Some(ListenAddress::Address(address)),
+        // An IPv4 address written as one of IPv6 (RFC 4291, section 2.5.5.2) is what it stands for.
+        Ok(address) => Some(ListenAddress::Address(SocketAddr::new(address.ip().to_canonical(), address.port()))),
         Err(_) => {
             let message = format!("{} is not an address to listen on", quoted(text));
             problems.add(Problem::new(&item.place, message).help(address_help(text)))
@@ -92,9 +130,9 @@ fn address_help(text: &str) -> String {
     }
 }
 
-fn tls(item: &Item, folder: &Path, problems: &mut Problems) -> Option<TlsSpec> {
+fn tls(item: &Item, files: PemFiles<'_>, problems: &mut Problems) -> Option<TlsSpec> {
     if matches!(item.form(), Form::List(_)) {
-        return Some(TlsSpec { certificates: certificates(item, folder, problems)?, min: TlsVersion::Tls12 });
+        return Some(TlsSpec { certificates: certificates(item, files, problems)?, min: TlsVersion::Tls12 });
     }
     let mut raw: RawTls = open(item, TLS_FORMS, problems)?;
     let min = match field!(raw.min, item) {
@@ -112,37 +150,53 @@ fn tls(item: &Item, folder: &Path, problems: &mut Problems) -> Option<TlsSpec> {
                 );
                 problems.add::<()>(problem.help("move this certificate and its key into the list"));
             }
-            certificates(&several, folder, problems)
+            certificates(&several, files, problems)
         }
-        None => pair(certificate, key, item, folder, problems).map(|pair| vec![pair]),
+        None => pair(certificate, key, item, 0, files, problems).map(|pair| vec![pair]),
     };
     Some(TlsSpec { certificates: certificates?, min: min? })
 }
 
-fn certificates(item: &Item, folder: &Path, problems: &mut Problems) -> Option<Vec<CertificateSpec>> {
+fn certificates(item: &Item, files: PemFiles<'_>, problems: &mut Problems) -> Option<Vec<CertificateSpec>> {
     let items = one_or_many(item);
     if items.is_empty() {
         let problem = Problem::new(&item.place, "this list is empty");
         return problems.add(problem.help(format!("write {TLS_FORMS}")));
     }
-    let read = |item: &Item| {
+    let read = |(index, item): (usize, &Item)| {
         let mut raw: RawCertificate = open(item, TLS_FORMS, problems)?;
-        pair(field!(raw.certificate, item), field!(raw.key, item), item, folder, problems)
+        pair(field!(raw.certificate, item), field!(raw.key, item), item, index, files, problems)
     };
-    all(items.iter().map(read).collect())
+    all(items.iter().enumerate().map(read).collect())
 }
 
 fn pair(
     certificate: Option<Item>,
     key: Option<Item>,
     of: &Item,
-    folder: &Path,
+    index: usize,
+    files: PemFiles<'_>,
     problems: &mut Problems,
 ) -> Option<CertificateSpec> {
-    let certificate = required(certificate, "certificate", of, "`certificate: fullchain.pem`", problems)
-        .and_then(|item| file(&item, folder, problems));
-    let key = required(key, "key", of, "`key: key.pem`", problems).and_then(|item| file(&item, folder, problems));
-    Some(CertificateSpec { certificate: certificate?, key: key? })
+    let certificate = required(certificate, "certificate", of, "`certificate: fullchain.pem`", problems);
+    let key = required(key, "key", of, "`key: key.pem`", problems);
+    let mut file = |item: Item| Some((file(&item, files.folder, problems)?, item.place));
+    let (certificate, key) = (certificate.and_then(&mut file), key.and_then(&mut file));
+    let ((certificate, certificate_place), (key, key_place)) = (certificate?, key?);
+    let spec = CertificateSpec { certificate, key };
+    let place = |fault: &CertificateFault| match fault.part {
+        CertificatePart::Certificate => &certificate_place,
+        CertificatePart::Key => &key_place,
+    };
+    match (files.prove)(&spec, index) {
+        Ok(doubts) => {
+            for doubt in doubts {
+                problems.warn(Problem::told(place(&doubt), &doubt.text));
+            }
+            Some(spec)
+        }
+        Err(fault) => problems.add(Problem::told(place(&fault), &fault.text)),
+    }
 }
 
 /// The path of a PEM file.

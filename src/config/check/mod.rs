@@ -23,10 +23,12 @@ use std::sync::Arc;
 
 use super::model::{Config, Site};
 use super::problem::{Problem, Problems};
+use super::proof::Prove;
 use super::raw::{RawFile, RawFragment};
 use super::read::{Item, field};
 
 use declared::Declared;
+use listen::PemFiles;
 
 /// What was read: the main file and those it includes.
 pub(super) struct Files {
@@ -41,9 +43,9 @@ pub(super) struct Files {
 }
 
 /// Decides what the files mean; `None` when there is a problem.
-pub(super) fn config(files: Files, problems: &mut Problems) -> Option<Config> {
+pub(super) fn config(files: Files, prove: Prove<'_>, problems: &mut Problems) -> Option<Config> {
     let (mut raw, at) = files.main;
-    let process = process::process(&mut raw, &at, &files.folder, problems);
+    let process = process::process(&mut raw, &at, PemFiles { folder: &files.folder, prove }, problems);
     let trusted_proxies = process::trusted_proxies(field!(raw.trusted_proxies, at), problems);
 
     let mut upstream_maps: Vec<Item> = field!(raw.upstreams, at).into_iter().collect();

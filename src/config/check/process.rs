@@ -1,7 +1,7 @@
 //! The process half of the file: its threads, how it logs, who is trusted.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -15,17 +15,22 @@ use super::super::words::quoted;
 use super::journal::journal;
 use super::leaf::{HOUR, all, auto_or, duration};
 use super::limits::limits;
-use super::listen::listen;
+use super::listen::{PemFiles, listen};
 
 const DOCKER_FORMS: &str = "`auto`, `off`, `{ socket: /var/run/docker.sock }` or `{ sidecar: /run/remora/heal.sock }`";
 /// What fits into a socket's address on Linux (unix(7)), with its closing NUL.
 const SOCKET_PATH_MAX: usize = 107;
 
-/// Takes the process half out of a file; paths in it are relative to `folder`.
-pub(super) fn process(raw: &mut RawFile, at: &Item, folder: &Path, problems: &mut Problems) -> Option<ProcessSpec> {
-    let listen = listen(field!(raw.listen, at), folder, problems);
+/// Takes the process half out of a file.
+pub(super) fn process(
+    raw: &mut RawFile,
+    at: &Item,
+    files: PemFiles<'_>,
+    problems: &mut Problems,
+) -> Option<ProcessSpec> {
     let threads = threads(field!(raw.threads, at), problems);
     let admin = admin(field!(raw.admin, at), problems);
+    let listen = listen(field!(raw.listen, at), admin.flatten(), files, problems);
     let metrics = metrics(field!(raw.metrics, at), problems);
     let log = log(field!(raw.log, at), problems);
     let docker = docker(field!(raw.docker, at), problems);

@@ -9,7 +9,7 @@ mod site;
 mod upstream;
 
 pub use heal::{Budget, HealSpec, Preset, Signal, Step};
-pub use listen::{CertificateSpec, ListenAddress, ListenSpec, TlsSpec, TlsVersion};
+pub use listen::{CertificatePart, CertificateSpec, ListenAddress, ListenSpec, TakenAddresses, TlsSpec, TlsVersion};
 pub use process::{
     AccessLog, DockerSpec, JournalFile, JournalSpec, LaneChoice, LimitsSpec, LogSpec, ProcessSpec, SidecarSpec, Threads,
 };

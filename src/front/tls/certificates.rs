@@ -13,7 +13,8 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::config::model::CertificateSpec;
+use crate::config::CertificateFault;
+use crate::config::model::{CertificatePart, CertificateSpec};
 
 use super::pair::{Contents, Pair, TlsError};
 
@@ -167,9 +168,16 @@ impl Loaded {
         let file = self.spec.certificate.display();
         log::info!("certificate {file} for {}, valid until {valid_until}", self.pair.shown_names());
         self.warn_of_time();
-        if needs_name && self.pair.names.is_empty() {
-            log::warn!("certificate {file} names no host, so it is never used; put it first or remove it");
+        if needs_name && let Some(text) = self.is_never_used() {
+            log::warn!("{text}");
         }
+    }
+
+    /// Said of one that is not the first and names no host.
+    fn is_never_used(&self) -> Option<String> {
+        let file = self.spec.certificate.display();
+        let said = || format!("certificate {file} names no host, so it is never used; put it first or remove it");
+        self.pair.names.is_empty().then(said)
     }
 
     fn warn_of_time(&self) {
@@ -190,6 +198,31 @@ impl Loaded {
             self.told = Some(text);
         }
     }
+}
+
+/// Reads a certificate and its key as a listener does that starts with them: what a start would warn of, or why it would
+/// fail. `index` is its place among those of its listener.
+///
+/// # Errors
+/// When the two cannot be used.
+pub fn prove(spec: &CertificateSpec, index: usize) -> Result<Vec<CertificateFault>, CertificateFault> {
+    let fault = |error: &TlsError| CertificateFault { part: error.part(), text: error.to_string() };
+    let loaded = Loaded::first(spec).map_err(|error| fault(&error))?;
+    let mut doubts = Vec::new();
+    match loaded.pair.check_time(spec, Utc::now()) {
+        Ok(()) => {}
+        Err(error @ TlsError::Expired { .. }) => {
+            let text = format!("{error}, and clients will not trust it; renew it");
+            doubts.push(CertificateFault { part: CertificatePart::Certificate, text });
+        }
+        Err(error) => doubts.push(fault(&error)),
+    }
+    if index != 0
+        && let Some(text) = loaded.is_never_used()
+    {
+        doubts.push(CertificateFault { part: CertificatePart::Certificate, text });
+    }
+    Ok(doubts)
 }
 
 /// Which certificate a client is shown.

@@ -140,3 +140,29 @@ async fn changed_files_are_found_and_a_bad_pair_is_told_once() {
     shown_within(&acceptor, &last.der, look).await;
     assert_eq!(told(&certificates), None);
 }
+
+#[test]
+fn what_a_start_would_say_is_known_before_it() {
+    let files = Files::new();
+    let part = |spec: &CertificateSpec| prove(spec, 0).unwrap_err().part;
+    let good = files.put_pair("good", &made(&["a.example"]));
+    assert_eq!(prove(&good, 0), Ok(Vec::new()));
+    let missing = files.path("missing.pem");
+    assert_eq!(part(&CertificateSpec { key: missing.clone(), ..good.clone() }), CertificatePart::Key);
+    assert_eq!(part(&CertificateSpec { certificate: missing, ..good.clone() }), CertificatePart::Certificate);
+    let other = files.put_pair("other", &made(&["b.example"]));
+    let mixed = prove(&CertificateSpec { key: other.key, ..good }, 0).unwrap_err();
+    assert!(mixed.part == CertificatePart::Key && mixed.text.contains("does not match"), "{mixed:?}");
+
+    let said = |spec: &CertificateSpec, index| {
+        let doubts = prove(spec, index).unwrap();
+        doubts.into_iter().map(|doubt| doubt.text).collect::<Vec<_>>().join("\n")
+    };
+    let old = files.put_pair("old", &made_until(&["a.example"], 2021));
+    assert!(said(&old, 0).contains("expired on 2021-01-01 00:00 UTC, and clients will not trust it; renew it"));
+    let early = files.put_pair("early", &made_from(&["a.example"], 2990));
+    assert!(said(&early, 0).contains("is not valid before 2990-01-01 00:00 UTC; check the clock"));
+    let nameless = files.put_pair("nameless", &made(&[]));
+    assert_eq!(said(&nameless, 0), "");
+    assert!(said(&nameless, 1).contains("names no host"));
+}

@@ -13,8 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::config::model::{TlsSpec, TlsVersion};
 
-pub use certificates::Certificates;
-pub use pair::{Part, TlsError};
+pub use certificates::{Certificates, prove};
+pub use pair::TlsError;
 
 /// What is offered above TLS, the best first (RFC 7301). A client that names neither is refused; one that names nothing
 /// gets HTTP/1.1.
@@ -43,6 +43,8 @@ impl TlsAcceptor {
             .map_err(TlsError::Setup)?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&certificates) as _);
+        // The strongest that both know, and not what a client happens to name first.
+        config.ignore_client_order = true;
         config.alpn_protocols = ALPN.map(<[u8]>::to_vec).into();
         // Clients keep their sessions, in TLS 1.2 and 1.3, under keys that change every 6 h; nothing is kept here.
         config.ticketer = ring::Ticketer::new().map_err(TlsError::Setup)?;

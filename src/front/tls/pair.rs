@@ -18,30 +18,12 @@ use x509_parser::parse_x509_certificate;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Version;
 
-use crate::config::model::CertificateSpec;
+use crate::config::model::{CertificatePart, CertificateSpec};
 
 /// Largest file in bytes; a chain has some thousands.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Host names that are shown before the rest is only counted.
 const NAMES_SHOWN: usize = 3;
-
-/// Which of the two files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// The certificate, with those that lead to a root.
-    Certificate,
-    /// Its key.
-    Key,
-}
-
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Certificate => "certificate",
-            Self::Key => "key",
-        })
-    }
-}
 
 /// Why TLS cannot be spoken with these files.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +32,7 @@ pub enum TlsError {
     #[error("cannot read the {part} {}: {why}", .file.display())]
     Unreadable {
         /// Which of the two.
-        part: Part,
+        part: CertificatePart,
         /// Where.
         file: PathBuf,
         /// Why, and what to do where that is known.
@@ -63,7 +45,7 @@ pub enum TlsError {
     #[error("cannot use the {part} {}: {why}", .file.display())]
     Unusable {
         /// Which of the two.
-        part: Part,
+        part: CertificatePart,
         /// Where.
         file: PathBuf,
         /// What is wrong with it.
@@ -114,6 +96,21 @@ pub enum TlsError {
     Setup(#[source] Error),
 }
 
+impl TlsError {
+    /// The file that it is about.
+    pub(super) fn part(&self) -> CertificatePart {
+        match self {
+            Self::Unreadable { part, .. } | Self::Unusable { part, .. } => *part,
+            Self::NoKey(_) | Self::EncryptedKey(_) | Self::UnsupportedKey(_) | Self::Mismatch { .. } => {
+                CertificatePart::Key
+            }
+            Self::NoCertificate(_) | Self::Expired { .. } | Self::NotYetValid { .. } | Self::Setup(_) => {
+                CertificatePart::Certificate
+            }
+        }
+    }
+}
+
 /// A moment, written to the minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(DateTime<Utc>);
@@ -138,7 +135,10 @@ pub(super) struct Contents {
 
 impl Contents {
     pub(super) fn read(spec: &CertificateSpec) -> Result<Self, TlsError> {
-        Ok(Self { certificate: read(Part::Certificate, &spec.certificate)?, key: read(Part::Key, &spec.key)? })
+        Ok(Self {
+            certificate: read(CertificatePart::Certificate, &spec.certificate)?,
+            key: read(CertificatePart::Key, &spec.key)?,
+        })
     }
 
     /// Equal for equal files.
@@ -149,24 +149,24 @@ impl Contents {
     }
 }
 
-fn read(part: Part, file: &Path) -> Result<Vec<u8>, TlsError> {
+fn read(part: CertificatePart, file: &Path) -> Result<Vec<u8>, TlsError> {
     let unreadable = |why: String| TlsError::Unreadable { part, file: file.to_owned(), why };
     let failed = |error: io::Error| unreadable(brief(&error));
     // A pipe or a device would make the reader wait for ever.
     if !std::fs::metadata(file).map_err(failed)?.is_file() {
-        return Err(unreadable("it is not a regular file".into()));
+        return Err(unreadable("it is not a regular file; give the path of a PEM file".into()));
     }
     let mut bytes = Vec::new();
     File::open(file).map_err(failed)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
     if FILE_BYTES_MAX < bytes.len() as u64 {
-        return Err(unreadable("it is larger than 1MiB".into()));
+        return Err(unreadable("it is larger than 1MiB; give the path of a PEM file".into()));
     }
     Ok(bytes)
 }
 
 fn brief(error: &io::Error) -> String {
     match error.kind() {
-        ErrorKind::NotFound => "it does not exist".into(),
+        ErrorKind::NotFound => "it does not exist; correct the path, or mount its folder".into(),
         ErrorKind::PermissionDenied => "permission denied; let the user that runs Remora read it".into(),
         // The operating system's own words end in `(os error 40)`.
         _ => error.to_string().split(" (os error").next().unwrap_or_default().to_lowercase(),
@@ -186,10 +186,14 @@ impl Pair {
     /// Proves that the key is of the certificate, and reads what the certificate says.
     pub(super) fn parse(contents: &Contents, spec: &CertificateSpec) -> Result<Self, TlsError> {
         let chain = chain(&contents.certificate, &spec.certificate)?;
-        let unusable =
-            |why: String| TlsError::Unusable { part: Part::Certificate, file: spec.certificate.clone(), why };
+        let unusable = |why: String| TlsError::Unusable {
+            part: CertificatePart::Certificate,
+            file: spec.certificate.clone(),
+            why,
+        };
         let own = chain.first().ok_or_else(|| TlsError::NoCertificate(spec.certificate.clone()))?.clone();
-        let (_, parsed) = parse_x509_certificate(&own).map_err(|error| unusable(error.to_string()))?;
+        let (_, parsed) =
+            parse_x509_certificate(&own).map_err(|error| unusable(format!("{error}; export it again in PEM form")))?;
         if parsed.version() != X509Version::V3 {
             let version = parsed.version().0 + 1;
             let why =
@@ -244,13 +248,15 @@ fn certified(
     match key.keys_match() {
         Ok(()) => Ok(key),
         Err(Error::InconsistentKeys(_)) => Err(TlsError::Mismatch { certificate, key: key_file }),
-        Err(error) => Err(TlsError::Unusable { part: Part::Certificate, file: certificate, why: error.to_string() }),
+        Err(error) => {
+            Err(TlsError::Unusable { part: CertificatePart::Certificate, file: certificate, why: error.to_string() })
+        }
     }
 }
 
 fn chain(text: &[u8], file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let chain = CertificateDer::pem_slice_iter(text).collect::<Result<Vec<_>, _>>();
-    let chain = chain.map_err(|error| unusable(Part::Certificate, file, &error))?;
+    let chain = chain.map_err(|error| unusable(CertificatePart::Certificate, file, &error))?;
     if chain.is_empty() { Err(TlsError::NoCertificate(file.to_owned())) } else { Ok(chain) }
 }
 
@@ -261,10 +267,10 @@ fn private_key(text: &[u8], file: &Path) -> Result<PrivateKeyDer<'static>, TlsEr
     }
     PrivateKeyDer::from_pem_slice(text).map_err(|error| match error {
         pem::Error::NoItemsFound => TlsError::NoKey(file.to_owned()),
-        error => unusable(Part::Key, file, &error),
+        error => unusable(CertificatePart::Key, file, &error),
     })
 }
 
-fn unusable(part: Part, file: &Path, error: &pem::Error) -> TlsError {
-    TlsError::Unusable { part, file: file.to_owned(), why: error.to_string() }
+fn unusable(part: CertificatePart, file: &Path, error: &pem::Error) -> TlsError {
+    TlsError::Unusable { part, file: file.to_owned(), why: format!("{error}; export it again in PEM form") }
 }

@@ -200,10 +200,10 @@ fn a_file_that_cannot_be_read_is_named_and_never_waited_for() {
     let pipe = files.path("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     for (file, why) in [
-        (missing, "it does not exist"),
-        (folder, "it is not a regular file"),
-        (large, "it is larger than 1MiB"),
-        (pipe, "it is not a regular file"),
+        (missing, "it does not exist; correct the path, or mount its folder"),
+        (folder, "it is not a regular file; give the path of a PEM file"),
+        (large, "it is larger than 1MiB; give the path of a PEM file"),
+        (pipe, "it is not a regular file; give the path of a PEM file"),
     ] {
         let shown = file.display().to_string();
         let certificate = CertificateSpec { certificate: file.clone(), ..pair.clone() };

@@ -77,6 +77,14 @@ impl LineFile {
         turned
     }
 
+    /// Goes on in the file that now has the name.
+    pub(super) fn reopen(&mut self) -> io::Result<()> {
+        let file = open(&self.path)?;
+        self.size = file.metadata()?.len();
+        self.file = file;
+        Ok(())
+    }
+
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)?;
         self.size += bytes.len() as u64;
@@ -149,6 +157,19 @@ mod tests {
         let lines = LineFile::open(&path).unwrap().1;
         assert_eq!(lines.last(), Some(&pause(count - 1)));
         assert!(lines.len() < count, "the oldest are gone");
+    }
+
+    #[test]
+    fn a_file_that_was_moved_is_begun_anew_when_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, moved) = (folder.path().join("heals.jsonl"), folder.path().join("rotated"));
+        let (mut file, _) = LineFile::open(&path).unwrap();
+        file.append(&pause(1));
+        std::fs::rename(&path, &moved).unwrap();
+        file.append(&pause(2));
+        file.reopen().unwrap();
+        file.append(&pause(3));
+        assert_eq!((read(&moved), read(&path)), (vec![pause(1), pause(2)], vec![pause(3)]));
     }
 
     #[test]

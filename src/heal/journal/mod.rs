@@ -96,6 +96,14 @@ impl Journal {
         Ok(Self(Mutex::new(pages)))
     }
 
+    /// Opens the file by its name again, which somebody may have moved; false where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be opened; lines go where they went.
+    pub fn reopen(&self) -> io::Result<bool> {
+        self.0.lock().file.as_mut().map_or(Ok(false), |file| file.reopen().map(|()| true))
+    }
+
     /// Opens an entry and returns its id.
     pub fn open(
         &self,

@@ -17,7 +17,7 @@ pub use edge::{Lines, Running, TestEdge, free_port, is_full_lane, lane};
 pub use link::{Link, Weather};
 pub use origin::Origin;
 pub use raw_origin::{OK, Peer, RawOrigin, RawRequest};
-pub use secure::{Certificate, put, trusting};
+pub use secure::{Certificate, put, trusting, trusting_with};
 pub use wire::Wire;
 
 /// Longest wait for anything that should happen.
