@@ -32,6 +32,7 @@ impl Missing {
 #[derive(Debug, Clone, Copy)]
 enum Beside {
     Anything,
+    AnythingButCheck,
     File,
     Upstream,
     Route,
@@ -44,6 +45,7 @@ impl Beside {
     fn is(self, known: &[&str]) -> bool {
         match self {
             Self::Anything => true,
+            Self::AnythingButCheck => !Self::Check.is(known),
             Self::File => known.contains(&"upstreams"),
             Self::Upstream => known.contains(&"balance"),
             Self::Route => known.contains(&"strip"),
@@ -69,10 +71,10 @@ const SOCKETS: Missing = Missing {
 };
 const MATCHES: Missing = Missing {
     what: "Exact, regular-expression or method matches in routes",
-    keys: &[(
-        Beside::Anything,
-        &["regex", "exact", "method", "methods", "match", "matches", "path_regex", "path_regexp", "priority"],
-    )],
+    keys: &[
+        (Beside::Anything, &["regex", "exact", "match", "matches", "path_regex", "path_regexp", "priority"]),
+        (Beside::AnythingButCheck, &["method", "methods"]),
+    ],
     instead: "a route matches a host, `*.host` and a path on whole segments; let the application tell the rest apart",
 };
 const BALANCES: Missing = Missing {
@@ -116,7 +118,8 @@ pub(super) const MISSING: &[Missing] = &[
     REDIRECTS,
     Missing {
         what: "Adding, changing or removing headers",
-        keys: &[(Beside::Anything, &["headers", "header", "add_header", "set_header", "proxy_set_header", "proxy_hide_header",
+        keys: &[(Beside::AnythingButCheck, &["headers"]),
+                (Beside::Anything, &["header", "add_header", "set_header", "proxy_set_header", "proxy_hide_header",
                                      "header_up", "header_down", "request_headers", "response_headers", "custom_headers", "hsts"])],
         instead: "set them in the application; `X-Forwarded-*`, `X-Real-IP`, `X-Request-Id` and CORS (`cors:`) are built in",
     },
