@@ -9,6 +9,25 @@ use http::header::{HOST, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 
+/// What may be asked at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everything, by programs of this machine alone: `admin`.
+    Full,
+    /// Metrics and status, by whoever reaches it: `metrics`.
+    ReadOnly,
+}
+
+impl Access {
+    /// The key of the file that names such an address.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::Full => "admin",
+            Self::ReadOnly => "metrics",
+        }
+    }
+}
+
 /// Why a request is not answered.
 pub(super) fn refusal(head: &Parts) -> Option<&'static str> {
     let host = host(&head.headers);

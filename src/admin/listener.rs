@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::telemetry::Limiter;
 
+use super::guard::Access;
 use super::routes;
 use super::source::AdminSource;
 
@@ -41,25 +42,6 @@ pub enum AdminError {
         /// What the system said.
         cause: io::Error,
     },
-}
-
-/// What may be asked at an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// Everything, by programs of this machine alone: `admin`.
-    Full,
-    /// Metrics and status, by whoever reaches it: `metrics`.
-    ReadOnly,
-}
-
-impl Access {
-    /// The key of the file that names such an address.
-    fn key(self) -> &'static str {
-        match self {
-            Self::Full => "admin",
-            Self::ReadOnly => "metrics",
-        }
-    }
 }
 
 /// A bound socket that nobody serves yet.

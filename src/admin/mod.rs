@@ -8,6 +8,7 @@ mod source;
 pub mod status;
 
 pub use command::AdminCommand;
-pub use listener::{Access, AdminError, AdminListener, bind, serve};
+pub use guard::Access;
+pub use listener::{AdminError, AdminListener, bind, serve};
 pub use source::AdminSource;
 pub use status::Status;

@@ -13,8 +13,7 @@ use serde_json::json;
 use crate::telemetry::metrics::MEDIA_TYPE;
 
 use super::command::{AdminCommand, Query};
-use super::guard;
-use super::listener::Access;
+use super::guard::{self, Access};
 use super::source::AdminSource;
 use super::status::ReloadAnswer;
 

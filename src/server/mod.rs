@@ -136,7 +136,7 @@ async fn serve(
     let harmless = OwnedTask::spawn(harmless.run(Some(Arc::clone(&journal))));
     let world = LiveWorld::new(Arc::clone(&snapshots), Arc::clone(&metrics), changed);
     let healer = start_healer(&process.docker, world, &journal);
-    let view = View {
+    let view = Arc::new(View {
         snapshots,
         metrics,
         journal,
@@ -149,15 +149,12 @@ async fn serve(
         in_flight: Arc::clone(&active),
         connections: Arc::clone(&connections),
         lane: process.lane,
-    };
-    let view = Arc::new(view);
+    });
     let serve = |listener| OwnedTask::spawn(admin::serve(listener, Arc::clone(&view) as _));
     let admin: Vec<_> = doors.admin.into_iter().map(serve).collect();
     // Last: clients may take every file there is.
     front::start(threads, &shared, doors.bound.into_endpoints(), &stopped)?;
-    for address in &addresses {
-        log::info!("listening on {address}");
-    }
+    addresses.iter().for_each(|address| log::info!("listening on {address}"));
     ready(&addresses);
 
     end(&mut signals, &active, &connections, &stop, process.shutdown).await;
