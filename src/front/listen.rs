@@ -11,8 +11,9 @@ use crate::config::model::{ListenAddress, ListenSpec, TakenAddresses};
 
 use super::tls::{Certificates, TlsAcceptor, TlsError};
 
-/// Connections that may wait to be taken; the system's own limit, `net.core.somaxconn`, is usually less or as much.
-const WAITING: i32 = 4096;
+/// Connections that may wait to be taken, as the standard library asks for. With more, a burst of clients is only passed on
+/// to services that cannot take it.
+const WAITING: i32 = 128;
 
 /// One listening socket.
 pub struct Endpoint {
