@@ -17,6 +17,7 @@
 mod cases;
 mod edge;
 mod faults;
+mod first_lines;
 mod host;
 #[path = "../support/load.rs"]
 #[allow(dead_code, reason = "shared")]
@@ -77,6 +78,7 @@ async fn what_healing_costs() {
             tolerant(name, &mut report, async |report| case.run(name, report).await).await;
         }
     }
+    tolerant("first-lines", &mut report, async |report| first_lines::run(|name| wanted.has(name), report).await).await;
     if wanted.has("faults") {
         faults::run(&mut report).await;
     }

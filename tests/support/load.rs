@@ -181,6 +181,14 @@ impl Outcome {
         self.samples.iter().filter(|sample| sample.outcome.is_ok() && limit < sample.took).count()
     }
 
+    /// How long the quickest so many of 100 requests took that were sent between two moments, however they ended.
+    pub fn percentile(&self, share: usize, from: Instant, to: Instant) -> Duration {
+        let meant = self.samples.iter().filter(|one| from <= one.sent && one.sent <= to);
+        let mut times: Vec<_> = meant.map(|one| one.took).collect();
+        times.sort();
+        times.get((times.len() * share / 100).min(times.len().saturating_sub(1))).copied().unwrap_or_default()
+    }
+
     /// How long the quickest 99 of 100 failures took, and the slowest.
     pub fn failures_took(&self) -> (Duration, Duration) {
         let mut times: Vec<_> = self.samples.iter().filter(|one| one.outcome.is_err()).map(|one| one.took).collect();
@@ -205,13 +213,17 @@ impl Outcome {
         self.start
     }
 
-    /// When somebody answered again after the longest silence that began after `since`; any server if `who` is empty.
+    /// When somebody answered again after the longest silence that began after `since`, or for the first time; any server if
+    /// `who` is empty.
     pub fn serves_again(&self, who: &str, since: Instant) -> Option<Duration> {
         let is_his = |sample: &&Sample| sample.outcome.as_ref().is_ok_and(|served| who.is_empty() || served == who);
         let mut answered: Vec<Instant> =
             self.samples.iter().filter(is_his).map(|sample| sample.sent + sample.took).collect();
         answered.sort();
         let after = answered.partition_point(|at| *at < since);
+        if after == 0 {
+            return answered.first().map(|first| first.saturating_duration_since(since));
+        }
         let times = answered.get(after.saturating_sub(1)..)?;
         let longest = times.windows(2).max_by_key(|pair| pair[1] - pair[0])?;
         Some(longest[1].saturating_duration_since(since))
