@@ -153,18 +153,10 @@ impl HealState {
 /// asked as well, for what falls sick together has one cause. One that is silent may be it; where all are, it is the network.
 pub(super) async fn ask(driver: &dyn ContainerDriver, target: &dyn HealTarget, around: &Around) -> Findings {
     let Around { needs, siblings, others, symptoms } = around;
-    let mut sick_need = None;
-    for need in needs.iter().filter(|need| need.spec.check.is_some()) {
-        let mut answers = false;
-        for one in need.targets.iter().filter(|one| one.is_up()) {
-            answers = answers || one.probe().await;
-        }
-        if !answers {
-            sick_need = Some(need.spec.name.clone());
-            break;
-        }
-    }
-    let sibling_passes = any_passes(siblings).await;
+    let backend = target.backend_ref();
+    // Each takes a moment, and the heal waits for all of them.
+    let (sick_need, sibling_passes, container) =
+        tokio::join!(sick_need(needs), any_passes(siblings), driver.find(&backend));
     let (mut everyone_fails, mut fell_with) = (false, None);
     if !sibling_passes {
         let asked = others.iter().filter(|pool| !pool.targets.is_empty());
@@ -184,8 +176,17 @@ pub(super) async fn ask(driver: &dyn ContainerDriver, target: &dyn HealTarget, a
             && answers.iter().all(|(_, _, passes)| !passes)
             && !(symptoms.answers && fell_with.is_some());
     }
-    let container = driver.find(&target.backend_ref()).await;
     Findings { container, sick_need, sibling_passes, everyone_fails, fell_with }
+}
+
+/// The first of these upstreams, in the file's order, of which no backend passes a probe.
+async fn sick_need(needs: &[HealPool]) -> Option<UpstreamName> {
+    let checked = needs.iter().filter(|need| need.spec.check.is_some());
+    let asked = checked.map(async |need| {
+        let up: Vec<_> = need.targets.iter().filter(|one| one.is_up()).cloned().collect();
+        (!any_passes(&up).await).then(|| need.spec.name.clone())
+    });
+    join_all(asked).await.into_iter().flatten().next()
 }
 
 /// One that hangs is not waited for where another answers.

@@ -234,10 +234,12 @@ impl Ladder {
                 return AfterStep::Stop(LadderOutcome::Left);
             }
             // The result is counted by the check; whether it is up then is what counts.
-            if self.target.probe().await && self.target.is_up() {
+            let passes = self.target.probe().await;
+            if passes && self.target.is_up() {
                 return AfterStep::Passed(started.elapsed());
             }
-            tokio::time::sleep(PROBE_EVERY).await;
+            // One that passes is asked again at once: it is as many passes as `rise` says away from serving.
+            tokio::time::sleep(if passes { LOOK_EVERY } else { PROBE_EVERY }).await;
         }
         // A database that starts or recovers takes the time it takes: a further step would have it begin anew.
         if self.target.unready().is_some() { AfterStep::Stop(LadderOutcome::Postponed) } else { AfterStep::Fails }

@@ -146,12 +146,19 @@ impl Load {
     }
 
     /// Stops, and waits for what is under way.
-    pub async fn end(self) -> Outcome {
+    pub async fn end(mut self) -> Outcome {
         self.stop.notify_one();
-        self.task.await.unwrap();
+        (&mut self.task).await.unwrap();
         let mut samples = std::mem::take(&mut *self.samples.lock().unwrap());
         samples.sort_by_key(|sample| sample.sent);
         Outcome { start: self.start, samples }
+    }
+}
+
+/// No load outlives the test that failed under it.
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 

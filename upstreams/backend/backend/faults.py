@@ -7,21 +7,15 @@ from django.conf import settings
 from django.http import HttpResponseNotAllowed, JsonResponse
 
 SICK_UNTIL = "/tmp/sick-until"  # a file, because every worker of this replica must see it
-STARTED = time.time()  # this worker's
 
 
 def sick(request):
-    """POST …/_fault/sick?seconds=N: /health answers 500 for N seconds (0: well again).
-
-    With &until=reload only from the workers that run now, as after a bad import or a leak.
-    """
+    """POST …/_fault/sick?seconds=N: /health answers 500 for N seconds (0: well again)."""
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     seconds = _seconds(request, default=60)
-    now = time.time()
-    started_before = now if request.GET.get("until") == "reload" else now + seconds
     with open(SICK_UNTIL + ".new", "w") as file:
-        file.write(f"{now + seconds} {started_before}")
+        file.write(str(time.time() + seconds))
     os.replace(SICK_UNTIL + ".new", SICK_UNTIL)
     return JsonResponse({"sick_for_seconds": seconds})
 
@@ -40,8 +34,7 @@ def is_sick():
         return False
     try:
         with open(SICK_UNTIL) as file:
-            until, started_before = map(float, file.read().split())
-            return time.time() < until and STARTED < started_before
+            return time.time() < float(file.read())
     except (OSError, ValueError):
         return False
 

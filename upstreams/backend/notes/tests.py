@@ -1,5 +1,4 @@
 import os
-import time
 from unittest import mock
 
 from django.db import OperationalError
@@ -76,7 +75,3 @@ class HealthTest(TestCase):
         self.assertEqual(self.client.get("/health").status_code, 500)
         self.client.post("/api/_fault/sick?seconds=0")
         self.assertEqual(self.client.get("/health").status_code, 200)
-        self.client.post("/_fault/sick?seconds=60&until=reload")
-        self.assertEqual(self.client.get("/health").status_code, 500)
-        with mock.patch("backend.faults.STARTED", time.time()):
-            self.assertEqual(self.client.get("/health").status_code, 200)
