@@ -71,6 +71,21 @@ impl BackendPool {
         }
     }
 
+    /// Of all backends only one is up: a moment ago there was none.
+    fn is_first_up(&self) -> bool {
+        self.present().iter().filter(|backend| backend.check_state() == CheckState::Up).count() == 1
+    }
+
+    /// Has the checks of everybody who is down look at once: what falls with an upstream comes back with it.
+    fn look_who_comes_back(&self) {
+        let all = Arc::clone(&self.all.lock());
+        for other in all.iter().filter_map(Weak::upgrade).filter(|other| !std::ptr::eq(&**other, self)) {
+            for backend in other.present().iter().filter(|backend| backend.check_state() == CheckState::Down) {
+                backend.lasting().probe_now.notify_one();
+            }
+        }
+    }
+
     /// Who needs this upstream is sick: it may be the reason, and then one failed probe is not the first sign of it.
     fn doubt(&self) {
         let now = Instant::now();
@@ -149,6 +164,8 @@ impl BackendPool {
         if flipped && after == CheckState::Down {
             lasting.evict();
             self.look_for_a_cause();
+        } else if flipped && before == CheckState::Down && self.is_first_up() {
+            self.look_who_comes_back();
         } else if was_ejected && failure.is_some() && evidence.may_evict() {
             lasting.evict();
         }

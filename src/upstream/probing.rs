@@ -28,6 +28,8 @@ pub(super) fn start_probes(pool: &Arc<BackendPool>, backend: &Arc<Backend>) -> O
 
 async fn probe_on(pool: Weak<BackendPool>, backend: Arc<Backend>, probe: Probe, check: CheckSpec) {
     let lasting = backend.lasting();
+    // This probe was asked for, or follows one that was and passed.
+    let mut is_asked = false;
     loop {
         let start = Instant::now();
         let Some(deadline) = pool.upgrade().map(|pool| deadline(&pool, &backend, check.timeout, start)) else { return };
@@ -62,7 +64,8 @@ async fn probe_on(pool: Weak<BackendPool>, backend: Arc<Backend>, probe: Probe, 
         }
         drop(pool);
         let ended = Instant::now();
-        let due = if asked_again || is_in_doubt(&backend, ended) {
+        let comes_back = is_asked && is_coming_back(&backend);
+        let due = if asked_again || comes_back || is_in_doubt(&backend, ended) {
             ended + PAUSE_MIN
         } else {
             next_probe(ended, pause(&check, is_pressing(&backend)))
@@ -72,12 +75,19 @@ async fn probe_on(pool: Weak<BackendPool>, backend: Arc<Backend>, probe: Probe, 
             // At once, but not over and over.
             tokio::time::sleep_until((ended + PAUSE_MIN).min(due).into()).await;
         }
+        is_asked = asked_again || comes_back || asked.is_ok();
     }
 }
 
 /// True while requests say that a backend is sick and its check has not decided.
 fn is_in_doubt(backend: &Backend, now: Instant) -> bool {
     backend.check_state() == CheckState::Up && backend.lasting().evidence.is_doubted(now)
+}
+
+/// True while a backend that was down passes, and has to pass more often to be up.
+fn is_coming_back(backend: &Backend) -> bool {
+    let health = backend.lasting().health.lock();
+    health.is_wavering() && health.check_state() == CheckState::Down
 }
 
 fn deadline(pool: &BackendPool, backend: &Backend, usual: Duration, now: Instant) -> Duration {

@@ -358,6 +358,38 @@ async fn what_a_sick_upstream_needs_is_probed_at_once() {
 }
 
 #[tokio::test]
+async fn what_fell_with_an_upstream_comes_back_with_it() {
+    let app = Origin::named("app").await;
+    let port = free_port();
+    let database = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    let slow = "{ http: /health, every: 60s, timeout: 2s, fall: 1, rise: 3 }";
+    let edge = TestEdge::start(&format!(
+        "routes:\n  /: pool\nupstreams:\n  pool: {{ servers: {}, check: {slow} }}\n  \
+         database: {{ servers: \"127.0.0.1:{port}\", check: {{ tcp: true, every: 200ms, fall: 1, rise: 1 }} }}\n",
+        app.server()
+    ))
+    .await;
+    all_up(&edge).await;
+    eventually("the database is up", || async { edge.states("database").await == ["up"] }).await;
+    drop(database);
+    app.answer_with(500);
+    app.answer_probes_with(500);
+    eventually("both are down", || async {
+        edge.client().get("/").await;
+        edge.states("database").await == ["down"] && edge.states("pool").await == ["down"]
+    })
+    .await;
+    app.answer_with(200);
+    app.answer_probes_with(200);
+    let _database = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    eventually("the database is up again", || async { edge.states("database").await == ["up"] }).await;
+    let start = Instant::now();
+    // Three passes, of which the check alone would take 15 s each.
+    eventually("the other is up with it", || async { edge.states("pool").await == ["up"] }).await;
+    assert!(start.elapsed() < Duration::from_secs(2), "after {:?}", start.elapsed());
+}
+
+#[tokio::test]
 async fn what_falls_with_a_whole_upstream_is_found_at_once_without_needs() {
     let apps = [Origin::named("app").await, Origin::named("app").await];
     let port = free_port();
