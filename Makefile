@@ -10,10 +10,10 @@ endif
 .DEFAULT_GOAL := help
 # The benchmark suite is a package of its own.
 PEERS_CRATE := --manifest-path benches/peers/Cargo.toml --target-dir target/bench/build
-.PHONY: help demo install test test-all lint unit corpora attacks fuzz docker stack stacks compose2 healing images setup bench micro
+.PHONY: help demo install test test-all lint unit corpora attacks fuzz docker stack stacks compose2 docker-newer healing images setup bench micro
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what the build needs and the machine lacks
 	@scripts/setup.sh
@@ -57,6 +57,12 @@ docker: setup ## each way Docker can fail, in real Docker
 	@QUICK_EDGE=1 scripts/images.sh
 	cargo test --locked --test docker -- --ignored --test-threads=1
 
+docker-newer: setup ## the same and the manager stack with a newer Docker engine, where this machine's is older
+	@scripts/docker-up.sh
+	@QUICK_EDGE=1 scripts/images.sh
+	@scripts/docker-newer.sh --already || { cargo test --locked --no-run --test docker --test stack && \
+		scripts/docker-newer.sh cargo test --locked --test docker --test stack -- --ignored --nocapture --test-threads=1; }
+
 STACKS ?= assignment fullstack kubernetes patterns shop swarm tutorial
 stacks: setup ## the other stacks of deploy/, in real Docker and a real browser; STACKS='shop swarm' for these alone, COMPOSE=2
 	@scripts/setup.sh node python chromium
@@ -93,7 +99,7 @@ compose2: setup ## the stacks again with Compose 2, where docker-compose is the 
 	@scripts/compose2.sh --already || $(MAKE) --no-print-directory COMPOSE=2 \
 		STACKS='assignment fullstack patterns shop tutorial' stack stacks
 
-test-all: test stacks compose2 ## all tests: every stack, both Composes, HTTP/2 and TLS in every black-box test, forced sicknesses
+test-all: test stacks compose2 docker-newer ## all tests: every stack, both Composes, two Docker engines, HTTP/2 and TLS in every black-box test, forced sicknesses
 	for client in http2 tls; do REMORA_TEST_CLIENT=$$client cargo test --locked --test blackbox || exit 1; done
 	$(MAKE) --no-print-directory healing
 
