@@ -2,13 +2,18 @@
 SHELL := /bin/bash
 # scripts/docker-up.sh puts a docker-compose there where Docker has only its plugin.
 export PATH := $(PATH):$(CURDIR)/target/bin
+# COMPOSE=2: with Compose 2 where docker-compose is the first; scripts/docker-up.sh has it put there.
+ifeq ($(COMPOSE),2)
+export PATH := $(CURDIR)/target/compose2:$(PATH)
+export COMPOSE
+endif
 .DEFAULT_GOAL := help
 # The benchmark suite is a package of its own.
 PEERS_CRATE := --manifest-path benches/peers/Cargo.toml --target-dir target/bench/build
-.PHONY: help demo install test test-all lint unit corpora attacks fuzz docker stack stacks healing images setup bench micro
+.PHONY: help demo install test test-all lint unit corpora attacks fuzz docker stack stacks compose2 docker-newer healing images setup bench micro
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what the build needs and the machine lacks
 	@scripts/setup.sh
@@ -41,7 +46,7 @@ corpora: ## fetch the request corpora of gunicorn and llhttp
 images: ## build every image of the stacks, bases included where they cannot be pulled
 	@scripts/images.sh
 
-stack: setup ## end to end in real Docker, on the manager stack
+stack: setup ## end to end in real Docker, on the manager stack; COMPOSE=2 with Compose 2
 	@scripts/docker-up.sh
 	@QUICK_EDGE=1 scripts/images.sh
 	cargo test --locked --test stack -- --ignored --nocapture
@@ -52,8 +57,14 @@ docker: setup ## each way Docker can fail, in real Docker
 	@QUICK_EDGE=1 scripts/images.sh
 	cargo test --locked --test docker -- --ignored --test-threads=1
 
+docker-newer: setup ## the same and the manager stack with a newer Docker engine, where this machine's is older
+	@scripts/docker-up.sh
+	@QUICK_EDGE=1 scripts/images.sh
+	@scripts/docker-newer.sh --already || { cargo test --locked --no-run --test docker --test stack && \
+		scripts/docker-newer.sh cargo test --locked --test docker --test stack -- --ignored --nocapture --test-threads=1; }
+
 STACKS ?= assignment fullstack kubernetes patterns shop swarm tutorial
-stacks: setup ## the other stacks of deploy/, in real Docker and a real browser; STACKS='shop swarm' for these alone
+stacks: setup ## the other stacks of deploy/, in real Docker and a real browser; STACKS='shop swarm' for these alone, COMPOSE=2
 	@scripts/setup.sh node python chromium
 	@scripts/docker-up.sh
 	@QUICK_EDGE=1 scripts/images.sh
@@ -83,7 +94,12 @@ attacks: setup ## slowhttptest, HTTP/2 floods and WebSocket cases against the ed
 test: lint unit attacks stack docker ## all tests but those that take longer: see test-all
 	$(MAKE) --no-print-directory stacks STACKS='tutorial fullstack'
 
-test-all: test stacks ## all tests: every stack, HTTP/2 and TLS in every black-box test, forced sicknesses
+compose2: setup ## the stacks again with Compose 2, where docker-compose is the first
+	@scripts/docker-up.sh
+	@scripts/compose2.sh --already || $(MAKE) --no-print-directory COMPOSE=2 \
+		STACKS='assignment fullstack patterns shop tutorial' stack stacks
+
+test-all: test stacks compose2 docker-newer ## all tests: every stack, both Composes, two Docker engines, HTTP/2 and TLS in every black-box test, forced sicknesses
 	for client in http2 tls; do REMORA_TEST_CLIENT=$$client cargo test --locked --test blackbox || exit 1; done
 	$(MAKE) --no-print-directory healing
 

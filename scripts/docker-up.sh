@@ -3,6 +3,7 @@
 # and waits for it. Safe to run any number of times; does nothing where Docker already works. Needs root (or sudo).
 #
 #   scripts/docker-up.sh            then: docker ps, docker-compose up, scripts/images.sh
+#   COMPOSE=2 scripts/docker-up.sh  has Compose 2 in target/compose2 as well: see scripts/compose2.sh
 set -eu
 wait_seconds=${DOCKER_UP_WAIT:-60}
 log=${DOCKER_UP_LOG:-/var/log/dockerd.log}
@@ -55,4 +56,5 @@ if ! have docker-compose; then
     printf '#!/bin/sh\nexec docker compose "$@"\n' >"${0%/*}/../target/bin/docker-compose"
     chmod +x "${0%/*}/../target/bin/docker-compose"
 fi
+[ "${COMPOSE:-}" != 2 ] || "${0%/*}/compose2.sh"
 say "docker $(docker version --format '{{.Server.Version}}') answers"

@@ -122,7 +122,7 @@ async fn ask_sidecar(spec: &SidecarSpec) -> BackendFindings {
         Err(error) => broken("sidecar", &error.to_string()),
     };
     let elsewhere =
-        "from here, where there is no Docker socket; run this too: docker-compose exec sidecar remora doctor";
+        "from here, where there is no Docker socket; run this too: docker compose exec sidecar remora doctor";
     let inside = StepFinding {
         about: "containers".to_owned(),
         verdict: Feasibility::Doubtful,

@@ -205,7 +205,7 @@ pub(super) const MISSING: &[Missing] = &[
     Missing {
         what: "Scaling services",
         keys: &[(Beside::Anything, &["replicas", "scale", "autoscale", "deploy"])],
-        instead: "`docker-compose up -d --scale NAME=N`; new replicas are found without a reload",
+        instead: "`docker compose up -d --scale NAME=N`; new replicas are found without a reload",
     },
 ];
 

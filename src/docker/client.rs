@@ -8,7 +8,6 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use bollard::errors::Error as Bollard;
-use bollard::{API_DEFAULT_VERSION, ClientVersion};
 use parking_lot::Mutex;
 use serde::Serialize;
 
@@ -18,6 +17,7 @@ use super::breaker::{Breaker, Change};
 use super::container::ContainerId;
 use super::error::DockerError;
 use super::overdue::Overdue;
+use super::version;
 
 /// Where the socket is unless the file or `DOCKER_HOST` says otherwise.
 const USUAL_SOCKET: &str = "/var/run/docker.sock";
@@ -25,8 +25,6 @@ const USUAL_SOCKET: &str = "/var/run/docker.sock";
 pub(super) const CALL_LIMIT: Duration = Duration::from_secs(4);
 /// bollard's own deadline, for the head of an answer; ours are tighter except for restarts.
 const CLIENT_TIMEOUT_SECONDS: u64 = 300;
-/// Spoken where a daemon refuses ours without naming its own: Docker 20.10.
-const OLDEST_VERSION: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
 
 /// The Docker daemon, reached or not.
 #[derive(Debug)]
@@ -149,7 +147,7 @@ impl Docker {
         if let Some(client) = self.client.lock().as_ref() {
             return Ok(client.clone());
         }
-        let client = match tokio::time::timeout(CALL_LIMIT, negotiate(path)).await {
+        let client = match tokio::time::timeout(CALL_LIMIT, version::agree(path, CLIENT_TIMEOUT_SECONDS)).await {
             Ok(answer) => answer.map_err(|error| DockerError::from_bollard(&error, path))?,
             Err(_) => return Err(DockerError::Silent(format!("timed out after {CALL_LIMIT:?}"))),
         };
@@ -196,40 +194,9 @@ fn usual_place(docker_host: Option<&str>) -> DaemonSocket {
     }
 }
 
-/// bollard's negotiation asks for the version under a versioned path, which an older daemon refuses while naming its own.
-async fn negotiate(path: &Path) -> Result<bollard::Docker, Bollard> {
-    let connect = |version: &ClientVersion| {
-        let path = path.to_string_lossy();
-        bollard::Docker::connect_with_unix(&path, CLIENT_TIMEOUT_SECONDS, version)
-    };
-    match connect(API_DEFAULT_VERSION)?.negotiate_version().await {
-        Err(Bollard::DockerResponseServerError { status_code: 400, message }) => {
-            let version = newest_supported(&message).unwrap_or(OLDEST_VERSION);
-            connect(&version)?.negotiate_version().await
-        }
-        other => other,
-    }
-}
-
-/// From "client version 1.53 is too new. Maximum supported API version is 1.41".
-fn newest_supported(message: &str) -> Option<ClientVersion> {
-    let (_, version) = message.rsplit_once("supported API version is ")?;
-    let (major, minor) = version.trim().trim_end_matches('.').split_once('.')?;
-    Some(ClientVersion { major_version: major.parse().ok()?, minor_version: minor.parse().ok()? })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_older_daemon_names_its_version() {
-        let said = "client version 1.53 is too new. Maximum supported API version is 1.41";
-        assert_eq!(newest_supported(said), Some(OLDEST_VERSION));
-        for text in ["", "supported API version is ", "supported API version is x.y", "page not found"] {
-            assert_eq!(newest_supported(text), None, "{text}");
-        }
-    }
 
     #[test]
     fn the_socket_is_in_the_usual_place_or_where_docker_host_says() {

@@ -17,6 +17,7 @@ mod member;
 mod output;
 mod overdue;
 mod signal;
+mod version;
 
 pub use breaker::{Breaker, Change};
 pub use client::{Docker, DockerStatus};

@@ -56,7 +56,7 @@ impl HealState {
                 known.seen = now;
                 // Of a container that is being replaced, what its check said last is about another.
                 if !self.planned_stops.has(&key(target)) {
-                    known.record.observe(target.is_up(), now);
+                    known.record.observe(target.is_up(), target.last_pass(), now);
                 }
                 if let Some(spec) = &pool.spec.heal {
                     known.record.trim(spec, now);

@@ -155,6 +155,9 @@ impl HealTarget for FakeTarget {
     fn has_passed(&self) -> bool {
         self.passed.load(Ordering::SeqCst)
     }
+    fn last_pass(&self) -> Option<Instant> {
+        self.is_up().then(Instant::now)
+    }
     fn serves(&self) -> bool {
         false
     }

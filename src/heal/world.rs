@@ -31,6 +31,8 @@ pub trait HealTarget: Send + Sync {
     fn is_sick(&self) -> bool;
     /// A probe has passed since its upstream is defined as it is now.
     fn has_passed(&self) -> bool;
+    /// When a probe last passed.
+    fn last_pass(&self) -> Option<Instant>;
     /// Requests are answered well although the check fails.
     fn serves(&self) -> bool;
     /// Its check got an answer the last time that it failed, if the wrong one: it lives.

@@ -83,7 +83,7 @@ pub(super) fn restart_report(changes: &[String]) -> String {
     for change in changes {
         let _ = writeln!(report, "{change}");
     }
-    report.push_str("This needs a restart, for example: docker-compose restart manager");
+    report.push_str("This needs a restart, for example: docker compose restart manager");
     report
 }
 

@@ -109,7 +109,7 @@ async fn a_changed_process_setting_is_refused_by_name() {
     script.says(Ok(next));
     let report = reload.handle().ask(ReloadOrigin::Admin).await.unwrap_err();
     assert!(report.starts_with("listen: changed from 80 to 8080\n"), "{report}");
-    assert!(report.contains("docker-compose restart"), "{report}");
+    assert!(report.contains("docker compose restart"), "{report}");
     assert_eq!(publisher.published.load(Ordering::SeqCst), 0);
 }
 

@@ -143,6 +143,10 @@ impl HealTarget for LiveTarget {
         self.backend.has_passed()
     }
 
+    fn last_pass(&self) -> Option<Instant> {
+        self.backend.last_pass()
+    }
+
     fn serves(&self) -> bool {
         self.backend.serves()
     }

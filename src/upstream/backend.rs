@@ -226,6 +226,11 @@ impl Backend {
         self.lasting.health.lock().since()
     }
 
+    /// When a probe last passed.
+    pub fn last_pass(&self) -> Option<Instant> {
+        self.lasting.health.lock().last_pass()
+    }
+
     /// The latest failed probe's reason, kept after recovery.
     pub fn last_failure(&self) -> Option<ProbeFailure> {
         self.lasting.health.lock().last_failure().cloned()

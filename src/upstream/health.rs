@@ -23,6 +23,7 @@ pub struct Health {
     /// Consecutive probes that disagree with the state.
     against: u32,
     since: Instant,
+    last_pass: Option<Instant>,
     last_failure: Option<ProbeFailure>,
 }
 
@@ -47,7 +48,7 @@ impl Thresholds {
 impl Health {
     /// A backend nobody has looked at.
     pub fn new(now: Instant) -> Self {
-        Self { state: CheckState::New, against: 0, since: now, last_failure: None }
+        Self { state: CheckState::New, against: 0, since: now, last_pass: None, last_failure: None }
     }
 
     /// A backend without a check: up until evidence says otherwise.
@@ -57,8 +58,9 @@ impl Health {
 
     /// Takes one probe's result into account; true when the state changed.
     pub fn observe(&mut self, result: &ProbeResult, limits: Thresholds, now: Instant) -> bool {
-        if let Err(failure) = result {
-            self.last_failure = Some(failure.clone());
+        match result {
+            Ok(_) => self.last_pass = Some(now),
+            Err(failure) => self.last_failure = Some(failure.clone()),
         }
         let (next, needed) = match (self.state, result.is_ok()) {
             (CheckState::Up, true) | (CheckState::Down, false) => {
@@ -95,6 +97,11 @@ impl Health {
         self.since
     }
 
+    /// When a probe last passed.
+    pub fn last_pass(&self) -> Option<Instant> {
+        self.last_pass
+    }
+
     /// The latest failure, kept after recovery.
     pub fn last_failure(&self) -> Option<&ProbeFailure> {
         self.last_failure.as_ref()
@@ -115,6 +122,16 @@ mod tests {
             health.observe(&result, limits, now);
         }
         health.check_state()
+    }
+
+    #[test]
+    fn the_last_pass_is_a_probe_s_and_no_verdict_s() {
+        let (first, later) = (Instant::now(), Instant::now() + std::time::Duration::from_secs(9));
+        let mut health = Health::new(first);
+        assert_eq!(health.last_pass(), None);
+        health.observe(&Ok(None), LIMITS, first);
+        health.observe(&Err(Failure::Timeout.into()), LIMITS, later);
+        assert_eq!((health.check_state(), health.last_pass()), (CheckState::Up, Some(first)));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::Command as Process;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use remora::config::model::DockerSpec;
@@ -57,6 +58,57 @@ async fn nonsense_is_an_error_and_opens_the_breaker() {
         );
         assert!(matches!(docker.status(), DockerStatus::Fails(_)), "{name}");
         assert!(started.elapsed() < Duration::from_secs(5), "{name}");
+    }
+}
+
+/// An engine that speaks versions 1.`oldest` to 1.`newest` of the API and refuses others in Docker's words; the paths that
+/// it is asked for come out of the channel.
+fn engine(oldest: u32, newest: u32) -> (PathBuf, Receiver<String>) {
+    let path = std::env::temp_dir().join(format!("remora-engine-{oldest}-{newest}-{}.sock", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).unwrap();
+    let (told, asked) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = [0; 4096];
+            let length = stream.read(&mut head).unwrap();
+            let path = String::from_utf8_lossy(&head[..length]).split(' ').nth(1).unwrap().to_owned();
+            let refused = |why: &str| (400, format!("{{\"message\":\"client version is too {why}\"}}"));
+            let (status, body) = match minor(&path) {
+                Some(version) if newest < version => refused("new"),
+                Some(version) if version < oldest => refused("old"),
+                None if path == "/version" => {
+                    (200, format!("{{\"ApiVersion\":\"1.{newest}\",\"MinAPIVersion\":\"1.{oldest}\"}}"))
+                }
+                _ => (200, "OK".to_owned()),
+            };
+            let head = format!("HTTP/1.1 {status} Told\r\nContent-Type: application/json\r\nConnection: close\r\n");
+            let _ = told.send(path);
+            write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        }
+    });
+    (path, asked)
+}
+
+/// 41 of `/v1.41/info`.
+fn minor(path: &str) -> Option<u32> {
+    path.strip_prefix("/v1.")?.split('/').next()?.parse().ok()
+}
+
+#[tokio::test]
+async fn the_newest_version_that_both_know_is_spoken() {
+    // Docker 20.10, 24, 26.1, 28; one whose newest is newer than ours; and one that has given ours up.
+    let ours = u32::try_from(bollard::API_DEFAULT_VERSION.minor_version).unwrap();
+    let engines = [(12, 41, 41), (12, 43, 43), (24, 45, 45), (24, 51, 51), (44, 99, ours), (98, 99, 98)];
+    for (oldest, newest, spoken) in engines {
+        let (socket, asked) = engine(oldest, newest);
+        let docker = Docker::connect(&DockerSpec::Socket(socket));
+        assert_eq!(docker.ping().await, Ok(()), "1.{oldest} to 1.{newest}");
+        assert_eq!(docker.ping().await, Ok(()), "1.{oldest} to 1.{newest}");
+        let asked: Vec<String> = asked.try_iter().collect();
+        let ping = format!("/v1.{spoken}/_ping");
+        assert_eq!(asked, ["/version", &ping, &ping], "1.{oldest} to 1.{newest}");
     }
 }
 

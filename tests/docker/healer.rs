@@ -58,6 +58,10 @@ impl HealTarget for Probed {
     fn has_passed(&self) -> bool {
         true
     }
+    /// It is looked at all the time.
+    fn last_pass(&self) -> Option<Instant> {
+        self.is_up().then(Instant::now)
+    }
     fn serves(&self) -> bool {
         false
     }

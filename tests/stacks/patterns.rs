@@ -245,7 +245,10 @@ async fn to_three_tier(project: &Project, place: &Path) {
     })
     .await;
     project.compose(&["up", "-d", "--no-build", "--remove-orphans"]);
-    assert!(docker(&["ps", "-q", "--filter", &format!("name={}_app", project.name())]).is_empty(), "the app is gone");
+    // By its labels: the two Composes name containers differently.
+    let label = |name: &str, value: &str| format!("label=com.docker.compose.{name}={value}");
+    let (ours, app) = (label("project", project.name()), label("service", "app"));
+    assert_eq!(docker(&["ps", "-aq", "--filter", &ours, "--filter", &app]), "", "the app is gone");
 }
 
 async fn to_manager(project: &Project, place: &Path) {

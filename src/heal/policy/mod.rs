@@ -194,7 +194,7 @@ fn container_reason(record: &HealRecord, view: &BackendView<'_>, now: Instant) -
     }
     let was_up = |age: Duration| {
         let started = now.checked_sub(age);
-        record.last_up().is_some_and(|up| started.is_none_or(|started| started < up))
+        record.last_pass().is_some_and(|pass| started.is_none_or(|started| started < pass))
     };
     let grace = start_period.max(START_GRACE);
     age.filter(|age| *age < grace && !was_up(*age)).map(|age| Reason::ContainerStarting(age, grace))

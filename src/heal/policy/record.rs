@@ -19,7 +19,8 @@ pub struct HealRecord {
     failures: u32,
     not_before: Option<Instant>,
     up_since: Option<Instant>,
-    last_up: Option<Instant>,
+    /// When a probe of it passed that had it up.
+    last_pass: Option<Instant>,
     unrunnable: bool,
 }
 
@@ -37,13 +38,14 @@ pub enum Ended {
 }
 
 impl HealRecord {
-    /// Takes note of the check's verdict.
-    pub fn observe(&mut self, is_up: bool, now: Instant) {
+    /// Takes note of the check's verdict, and of when a probe last passed: an address may be another container's by now, of
+    /// which the verdict does not know yet.
+    pub fn observe(&mut self, is_up: bool, last_pass: Option<Instant>, now: Instant) {
         if !is_up {
             self.up_since = None;
             return;
         }
-        self.last_up = Some(now);
+        self.last_pass = last_pass.or(self.last_pass);
         let since = *self.up_since.get_or_insert(now);
         if STABLE <= now.saturating_duration_since(since) {
             self.failures = 0;
@@ -56,9 +58,9 @@ impl HealRecord {
         self.not_before.map(|end| end.saturating_duration_since(now)).filter(|pause| !pause.is_zero())
     }
 
-    /// When it was last seen up.
-    pub(super) fn last_up(&self) -> Option<Instant> {
-        self.last_up
+    /// When a probe last passed of those that had it up.
+    pub(super) fn last_pass(&self) -> Option<Instant> {
+        self.last_pass
     }
 
     /// A ladder begins.

@@ -182,9 +182,12 @@ fn a_young_container_that_was_already_up_is_healed() {
         ..view(start)
     };
     let mut record = HealRecord::default();
-    record.observe(true, now - secs(40));
+    record.observe(true, Some(now - secs(40)), now - secs(40));
     assert_eq!(word(&decide(&record, &spec(), &young, now)), "ContainerStarting", "it was up before this start");
-    record.observe(true, now - secs(10));
+    // Another container had the address, and nobody has looked since.
+    record.observe(true, Some(now - secs(40)), now - secs(19));
+    assert_eq!(word(&decide(&record, &spec(), &young, now)), "ContainerStarting", "no probe passed since this start");
+    record.observe(true, Some(now - secs(10)), now - secs(10));
     assert_eq!(decide(&record, &spec(), &young, now), Decision::Heal);
 }
 
@@ -230,9 +233,9 @@ fn a_budget_is_a_rate_whether_ladders_help_or_not() {
             assert_eq!(wait(&record, at), left, "{ended:?} at {at} s");
         }
         // A short recovery or a stable one gives none of them back.
-        record.observe(true, start + secs(500));
-        record.observe(true, start + secs(570));
-        record.observe(false, start + secs(571));
+        record.observe(true, None, start + secs(500));
+        record.observe(true, None, start + secs(570));
+        record.observe(false, None, start + secs(571));
         assert_eq!(wait(&record, 571), 129, "{ended:?}");
         record.trim(&spec(), start + secs(700));
         record.begin(start + secs(700));
