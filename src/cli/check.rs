@@ -38,6 +38,7 @@ pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<Exit> {
             for warning in loaded.warnings {
                 terminal::complain(&warning.to_string());
             }
+            file::doubts(&loaded.config).iter().for_each(|doubt| terminal::complain(doubt));
             let site = &loaded.config.site;
             let count = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
             let (routes, upstreams) =

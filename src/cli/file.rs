@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::config::model::Config;
 use crate::config::{self, Prove};
 use crate::front::tls;
+use crate::heal::journal_doubt;
 use crate::reload::{FileLoader, LoadedConfig};
 
 use super::terminal;
@@ -35,6 +37,11 @@ pub(super) fn load(loader: &FileLoader) -> Result<LoadedConfig, String> {
 /// As [`load`].
 pub(super) fn load_with_certificates(loader: &FileLoader) -> Result<LoadedConfig, String> {
     load_proving(loader, &tls::prove)
+}
+
+/// What a process that runs this file would do without, on this machine.
+pub(super) fn doubts(config: &Config) -> Option<String> {
+    journal_doubt(&config.process.journal)
 }
 
 fn load_proving(loader: &FileLoader, prove: Prove<'_>) -> Result<LoadedConfig, String> {

@@ -34,6 +34,7 @@ pub use drill::DrillReport;
 pub use healer::Healer;
 pub use journal::{
     AskedBy, ENTRIES_MAX, IdleReason, Journal, JournalEntry, LadderOutcome, StepEntry, StepResult, Totals,
+    journal_doubt, journal_folder, journal_name, journal_path,
 };
 pub use step_check::{Feasibility, StepFinding, check_steps};
 pub use tools::{AtWork, HealTools};

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::config::model::{
-    AccessLog, CertificateSpec, DockerSpec, JournalFile, JournalSpec, LaneChoice, LimitsSpec, ListenSpec, LogSpec,
+    AccessLog, AlertSpec, CertificateSpec, DockerSpec, JournalFile, LaneChoice, LimitsSpec, ListenSpec, LogSpec,
     ProcessSpec, Route, SidecarSpec, Site, TlsSpec, TlsVersion,
 };
 
@@ -15,7 +15,7 @@ const NAMED_MOST: usize = 5;
 /// What of the process half changed, one line each: `listen: changed from 80 to 8080`. Empty when nothing did.
 pub fn process_changes(old: &ProcessSpec, new: &ProcessSpec) -> Vec<String> {
     // Taken apart without `..` so that a new setting is compared too.
-    let ProcessSpec { listen, threads, admin, metrics, log, docker, journal, limits, lane, shutdown } = old;
+    let ProcessSpec { listen, threads, admin, metrics, log, docker, journal, alerts, limits, lane, shutdown } = old;
     let LogSpec { access, level } = log;
     let off = |address: Option<std::net::SocketAddr>| address.map_or("off".to_owned(), |address| address.to_string());
     let mut rows = vec![
@@ -28,17 +28,17 @@ pub fn process_changes(old: &ProcessSpec, new: &ProcessSpec) -> Vec<String> {
         ("docker", docker_access(docker), docker_access(&new.docker)),
         ("journal", journal_file(journal), journal_file(&new.journal)),
         // An address may be a secret.
-        ("journal.webhook", hook(journal), hook(&new.journal)),
+        ("alerts", webhook(alerts.as_ref()), webhook(new.alerts.as_ref())),
         ("lane", way(*lane).to_owned(), way(new.lane).to_owned()),
         ("shutdown", format!("{shutdown:?}"), format!("{:?}", new.shutdown)),
     ];
-    let is_hook_other = matches!((&journal.webhook, &new.journal.webhook), (Some(old), Some(new)) if old != new);
+    let is_hook_other = matches!((alerts, &new.alerts), (Some(old), Some(new)) if old.webhook != new.webhook);
     let (old, new) = (limit_values(limits), limit_values(&new.limits));
     rows.extend(old.into_iter().zip(new).map(|((name, old), (_, new))| (name, old, new)));
     let changed = rows.into_iter().filter(|(_, old, new)| old != new);
     let mut lines: Vec<_> = changed.map(|(name, old, new)| format!("{name}: changed from {old} to {new}")).collect();
     if is_hook_other {
-        lines.push("journal.webhook: changed to another URL".to_owned());
+        lines.push("alerts: changed to another URL".to_owned());
     }
     lines
 }
@@ -132,16 +132,16 @@ fn docker_access(docker: &DockerSpec) -> String {
     }
 }
 
-fn journal_file(journal: &JournalSpec) -> String {
-    match &journal.file {
+fn journal_file(journal: &JournalFile) -> String {
+    match journal {
         JournalFile::Auto => "auto".to_owned(),
         JournalFile::At(path) => path.display().to_string(),
         JournalFile::Off => "off".to_owned(),
     }
 }
 
-fn hook(journal: &JournalSpec) -> String {
-    if journal.webhook.is_some() { "a URL".to_owned() } else { "none".to_owned() }
+fn webhook(alerts: Option<&AlertSpec>) -> String {
+    alerts.map_or("off".to_owned(), |alerts| format!("a URL ({})", alerts.format.as_str()))
 }
 
 /// What of the site half changed: `1 upstream changed (backend), 1 route added (/x)`; `nothing changed` when equal.
@@ -197,7 +197,7 @@ fn listed(names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::{ListenAddress, Threads};
+    use crate::config::model::{AlertFormat, ListenAddress, Threads};
     use crate::reload::testing::{config, route, site, upstream};
     use crate::types::ByteSize;
 
@@ -207,6 +207,10 @@ mod tests {
             key: format!("{name}.key").into(),
         };
         TlsSpec { certificates: vec![pair("a"), pair("b")], min: TlsVersion::Tls13 }
+    }
+
+    fn hook(webhook: &str) -> Option<AlertSpec> {
+        Some(AlertSpec { webhook: webhook.to_owned(), format: AlertFormat::Json })
     }
 
     #[test]
@@ -228,8 +232,8 @@ mod tests {
             (|new| new.log.access = AccessLog::Json, "log.access: changed from combined to json"),
             (|new| new.log.level = log::LevelFilter::Debug, "log.level: changed from info to debug"),
             (|new| new.docker = DockerSpec::Off, "docker: changed from auto to off"),
-            (|new| new.journal.file = JournalFile::Off, "journal: changed from auto to off"),
-            (|new| new.journal.webhook = Some("http://a".into()), "journal.webhook: changed from none to a URL"),
+            (|new| new.journal = JournalFile::Off, "journal: changed from auto to off"),
+            (|new| new.alerts = hook("http://a"), "alerts: changed from off to a URL (json)"),
             (|new| new.lane = LaneChoice::Full, "lane: changed from auto to full"),
             (|new| new.limits.body = ByteSize(1 << 20), "limits.body: changed from 10MiB to 1MiB"),
             (|new| new.limits.keepalive *= 2, "limits.keepalive: changed from 75s to 150s"),
@@ -252,8 +256,8 @@ mod tests {
         }
         // Which one it was stays a secret.
         let (mut one, mut other) = (old.clone(), old.clone());
-        (one.journal.webhook, other.journal.webhook) = (Some("https://a/x".into()), Some("https://a/y".into()));
-        assert_eq!(process_changes(&one, &other), ["journal.webhook: changed to another URL"]);
+        (one.alerts, other.alerts) = (hook("https://a/x"), hook("https://a/y"));
+        assert_eq!(process_changes(&one, &other), ["alerts: changed to another URL"]);
     }
 
     #[test]

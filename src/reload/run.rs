@@ -1,5 +1,6 @@
 //! The loop that takes requests one at a time: load, compare, publish, tell. Never leaves half a configuration in force.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -7,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use crate::config::model::Config;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Alert, AlertKind, Alerts, Metrics};
 
 use super::diff;
 use super::last::{LastReload, ReloadOutcome};
@@ -37,6 +38,10 @@ pub struct Parts<L, P> {
     pub watch: WatchSet,
     /// Where reloads are counted.
     pub metrics: Arc<Metrics>,
+    /// Who is told of one that is refused.
+    pub alerts: Alerts,
+    /// The file, for those who are told.
+    pub file: PathBuf,
 }
 
 /// What runs, and how it is replaced.
@@ -47,6 +52,8 @@ pub(super) struct Reloader<L, P> {
     generation: u64,
     watch: WatchSet,
     metrics: Arc<Metrics>,
+    alerts: Alerts,
+    file: PathBuf,
     last: Arc<LastReload>,
     sets: watch::Sender<WatchSet>,
 }
@@ -59,8 +66,8 @@ enum Accepted {
 
 impl<L: LoadConfig, P: Publish> Reloader<L, P> {
     pub(super) fn new(parts: Parts<L, P>, last: Arc<LastReload>, sets: watch::Sender<WatchSet>) -> Self {
-        let Parts { loader, publisher, running, generation, watch, metrics } = parts;
-        Self { loader: Arc::new(loader), publisher, running, generation, watch, metrics, last, sets }
+        let Parts { loader, publisher, running, generation, watch, metrics, alerts, file } = parts;
+        Self { loader: Arc::new(loader), publisher, running, generation, watch, metrics, alerts, file, last, sets }
     }
 
     /// Answers requests until nobody can ask any more.
@@ -159,6 +166,7 @@ impl<L: LoadConfig, P: Publish> Reloader<L, P> {
     }
 
     fn tell_accepted(&self, origin: ReloadOrigin, accepted: &Accepted, reloaded: &Reloaded) {
+        self.alerts.end(AlertKind::ReloadRefused, "");
         match accepted {
             Accepted::Changed(_) => {
                 self.metrics.config_in_force(self.generation);
@@ -185,6 +193,11 @@ impl<L: LoadConfig, P: Publish> Reloader<L, P> {
         for line in report.lines().filter(|line| !line.trim().is_empty()) {
             log::error!("{line}");
         }
+        self.alerts.begin(&Alert::ReloadRefused {
+            file: self.file.display().to_string(),
+            report: report.to_owned(),
+            generation: self.generation,
+        });
     }
 }
 

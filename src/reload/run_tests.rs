@@ -62,6 +62,8 @@ fn start() -> (Reload, Script, Counting, Arc<Metrics>) {
             generation: 1,
             watch: WatchSet::default(),
             metrics: Arc::clone(&metrics),
+            alerts: Alerts::default(),
+            file: "remora.yaml".into(),
         },
         Hangups::install(),
     );
@@ -179,6 +181,8 @@ async fn an_edit_comes_into_force_by_itself_and_a_bad_one_is_shown() {
             generation: 1,
             watch: WatchSet { files: [file].into(), ..WatchSet::default() },
             metrics: Metrics::new().unwrap(),
+            alerts: Alerts::default(),
+            file: "remora.yaml".into(),
         },
         Hangups::install(),
     );

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::config::model::{
-    AccessLog, Balance, Config, Content, DockerSpec, JournalSpec, LaneChoice, LimitsSpec, ListenAddress, ListenSpec,
+    AccessLog, Balance, Config, Content, DockerSpec, JournalFile, LaneChoice, LimitsSpec, ListenAddress, ListenSpec,
     LogSpec, ProcessSpec, Proxy, RetryOn, RetrySpec, Route, ServerSpec, Site, Threads, Timeouts, UpstreamSpec, UriRule,
 };
 use crate::types::{ByteSize, PathPrefix, Percent, ServerAddress, UpstreamName, Weight};
@@ -20,7 +20,8 @@ pub(crate) fn config(path: &str) -> Config {
         admin: Some("127.0.0.1:9901".parse().unwrap()),
         log: LogSpec { access: AccessLog::Combined, level: log::LevelFilter::Info },
         docker: DockerSpec::Auto,
-        journal: JournalSpec::default(),
+        journal: JournalFile::default(),
+        alerts: None,
         limits: LimitsSpec::default(),
         lane: LaneChoice::Auto,
         shutdown: Duration::from_secs(8),

@@ -1,7 +1,6 @@
 //! Why the edge did not run.
 
 use std::io;
-use std::path::PathBuf;
 
 use crate::admin::AdminError;
 use crate::front::BindError;
@@ -18,14 +17,6 @@ pub enum RunError {
     /// Two metrics have the same name.
     #[error("cannot set up the metrics")]
     Metrics(#[from] prometheus::Error),
-    /// The journal of heals cannot be written.
-    #[error("cannot write the journal `{}`: {cause}; change `journal:` or the folder's owner", path.display())]
-    Journal {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        cause: io::Error,
-    },
     /// The system refused threads, signal handlers or a log.
     #[error("cannot start")]
     System(#[from] io::Error),

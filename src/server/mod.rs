@@ -1,8 +1,10 @@
 //! The composition root: builds every part, starts it in order, and ends it in order. Reads like a list.
 
+mod alert_watch;
 mod error;
 mod heal_world;
 mod memory;
+mod outages;
 mod publish;
 mod renew;
 mod sidecar;
@@ -13,7 +15,7 @@ mod view;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,15 +23,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 
 use crate::admin::{self, Access, AdminListener};
-use crate::config::model::{Config, DockerSpec, JournalFile, JournalSpec, ProcessSpec, Threads};
+use crate::config::model::{Config, DockerSpec, JournalFile, ProcessSpec, Threads};
 use crate::docker::Docker;
+use crate::front::tls::Certificates;
 use crate::front::{self, Bound, Guard};
-use crate::heal::{AtWork, ContainerDriver, HealTools, Healer, Journal};
+use crate::heal::{AtWork, ContainerDriver, HealTools, Healer, Journal, journal_folder, journal_name, journal_path};
 use crate::proxy::Edge;
 use crate::relay;
 use crate::sidecar::Sidecar;
 use crate::snapshot::{Snapshot, SnapshotCell};
-use crate::telemetry::{self, AccessLogger, Metrics, Webhook};
+use crate::telemetry::{self, AccessLogger, Alert, Alerts, Metrics};
 use crate::types::{Active, OwnedTask};
 use crate::upstream::{SystemResolver, UpstreamTools};
 
@@ -37,6 +40,7 @@ pub use error::RunError;
 pub use sidecar::{SidecarError, SidecarStart, run_sidecar};
 pub use source::FileSource;
 
+use alert_watch::AlertWatch;
 use heal_world::LiveWorld;
 use publish::Publisher;
 use renew::Renewing;
@@ -52,8 +56,6 @@ const THREADS_MAX: usize = 256;
 const FIRST_PROBES: Duration = Duration::from_millis(1500);
 /// How long the end waits for connections once no request is left.
 const LAST_BYTES: Duration = Duration::from_secs(1);
-/// Where the journal of heals is kept unless the file says otherwise, if the folder is there.
-const USUAL_JOURNAL: &str = "/var/lib/remora/heals.jsonl";
 
 /// What an edge is started with.
 pub struct Start {
@@ -122,17 +124,16 @@ async fn serve(
     let shared = lanes(&process, threads, &snapshots, &clerk, &connections, &stopped);
     let addresses = doors.bound.addresses();
     let certificates = doors.bound.certificates();
-    let renewals: Vec<_> = certificates.iter().map(|c| OwnedTask::spawn(Arc::clone(c).watch())).collect();
-
-    let memory = OwnedTask::spawn(memory::give_back());
+    let alerts = Alerts::start(process.alerts.as_ref())?;
 
     let file = start.source.as_ref().map(|source| source.file.clone());
     let publisher = Publisher { snapshots: Arc::clone(&snapshots), tools };
     let reload = start.source.zip(hangups).map(|(mut source, hangups)| {
-        source.loader = Box::new(Renewing { loader: source.loader, certificates });
-        start_reload(source, publisher, start.config, &metrics, hangups)
+        source.loader = Box::new(Renewing { loader: source.loader, certificates: certificates.clone() });
+        start_reload(source, publisher, start.config, &metrics, &alerts, hangups)
     });
-    let journal = Arc::new(open_journal(&process.journal)?);
+    let journal = Arc::new(open_journal(&process.journal, &alerts));
+    let tasks = background(&process, alerts, &snapshots, &access, &certificates);
     let harmless = OwnedTask::spawn(harmless.run(Some(Arc::clone(&journal))));
     let world = LiveWorld::new(Arc::clone(&snapshots), Arc::clone(&metrics), changed);
     let healer = start_healer(&process.docker, world, &journal);
@@ -149,6 +150,7 @@ async fn serve(
         in_flight: Arc::clone(&active),
         connections: Arc::clone(&connections),
         lane: process.lane,
+        certificates,
     });
     let serve = |listener| OwnedTask::spawn(admin::serve(listener, Arc::clone(&view) as _));
     let admin: Vec<_> = doors.admin.into_iter().map(serve).collect();
@@ -158,30 +160,45 @@ async fn serve(
     ready(&addresses);
 
     end(&mut signals, &active, &connections, &stop, process.shutdown).await;
-    drop((healer, renewals, memory, harmless, admin, view));
+    drop((healer, tasks, harmless, admin, view));
     access.flush(LAST_LINES);
     telemetry::log::flush(LAST_LINES);
     Ok(())
 }
 
-/// Where heals are written down: where none is asked for, the usual place is used if it is there.
-fn open_journal(spec: &JournalSpec) -> Result<Journal, RunError> {
-    let journal = match &spec.file {
-        JournalFile::Off => Journal::default(),
-        JournalFile::At(path) => {
-            Journal::in_file(path).map_err(|cause| RunError::Journal { path: path.clone(), cause })?
-        }
-        JournalFile::Auto => Journal::in_file(Path::new(USUAL_JOURNAL)).unwrap_or_else(|error| {
-            if error.kind() != io::ErrorKind::NotFound {
-                log::warn!("heal history in memory only: {USUAL_JOURNAL}: {error}");
+/// What goes on beside requests: certificates are read again, memory is given back, and what needs an operator is told.
+fn background(
+    process: &ProcessSpec,
+    alerts: Alerts,
+    snapshots: &Arc<SnapshotCell>,
+    access: &Arc<AccessLogger>,
+    certificates: &[Arc<Certificates>],
+) -> Vec<OwnedTask> {
+    let watch = AlertWatch {
+        alerts,
+        snapshots: Arc::clone(snapshots),
+        access: Arc::clone(access),
+        certificates: certificates.to_vec(),
+        folders: journal_folder(&process.journal).into_iter().chain([PathBuf::from("/")]).collect(),
+    };
+    let mut tasks: Vec<_> = certificates.iter().map(|one| OwnedTask::spawn(Arc::clone(one).watch())).collect();
+    tasks.extend([OwnedTask::spawn(watch.run()), OwnedTask::spawn(memory::give_back())]);
+    tasks
+}
+
+/// Where heals are written down. An edge that cannot write them serves all the same, and says so.
+fn open_journal(file: &JournalFile, alerts: &Alerts) -> Journal {
+    let journal = journal_path(file).map_or_else(Journal::default, |path| {
+        Journal::in_file(path).unwrap_or_else(|error| {
+            if *file != JournalFile::Auto || error.kind() != io::ErrorKind::NotFound {
+                let cause = format!("{error}; heals are kept in memory until a restart");
+                alerts.begin(&Alert::CannotWrite { what: journal_name(path), cause });
             }
             Journal::default()
-        }),
-    };
-    if let Some(address) = &spec.webhook {
-        journal.tell(Webhook::start(address.clone())?);
-    }
-    Ok(journal)
+        })
+    });
+    journal.tell(alerts.clone());
+    journal
 }
 
 /// Starts healing, unless the file says there is no Docker.

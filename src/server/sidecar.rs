@@ -11,7 +11,7 @@ use crate::config::model::{Config, SidecarSpec};
 use crate::docker::Docker;
 use crate::reload::{NotPublished, Publish, Published};
 use crate::sidecar::{self, CounterFileError, Rules, Service, SocketError};
-use crate::telemetry::{self, Metrics};
+use crate::telemetry::{self, Alerts, Metrics};
 use crate::types::OwnedTask;
 
 use super::error::RunError;
@@ -76,7 +76,7 @@ async fn serve(start: SidecarStart, metrics: Arc<Metrics>) -> Result<(), Sidecar
     let docker = Docker::connect(&spec.daemon());
     let service = Service::start(docker, Arc::clone(&rules), bound, &state)?;
     let publisher = RulesPublisher { rules, generation: 1.into() };
-    let reload = hangups.map(|hangups| start_reload(source, publisher, config, &metrics, hangups));
+    let reload = hangups.map(|hangups| start_reload(source, publisher, config, &metrics, &Alerts::default(), hangups));
     tell(&spec.path, &state);
     end.next().await;
     log::info!("ending");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::config::model::Config;
 use crate::reload::{Hangups, LoadConfig, Parts, Publish, Reload, SINGLE_FILE, WatchSet, single_files};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Alerts, Metrics};
 
 /// A file that may change.
 pub struct FileSource {
@@ -23,12 +23,22 @@ pub(super) fn start_reload<P: Publish>(
     publisher: P,
     running: Config,
     metrics: &Arc<Metrics>,
+    alerts: &Alerts,
     hangups: Hangups,
 ) -> Reload {
-    let FileSource { loader, watch, .. } = source;
+    let FileSource { file, loader, watch } = source;
     for file in single_files(&watch.files) {
         log::warn!("{} {SINGLE_FILE}", file.display());
     }
-    let parts = Parts { loader, publisher, running, generation: 1, watch, metrics: Arc::clone(metrics) };
+    let parts = Parts {
+        loader,
+        publisher,
+        running,
+        generation: 1,
+        watch,
+        metrics: Arc::clone(metrics),
+        alerts: alerts.clone(),
+        file,
+    };
     Reload::start(parts, hangups)
 }

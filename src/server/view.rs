@@ -13,6 +13,7 @@ use crate::admin::status::{
 };
 use crate::admin::{AdminCommand, AdminSource, Status};
 use crate::config::model::{LaneChoice, Route};
+use crate::front::tls::Certificates;
 use crate::heal::{ContainerNames, HealHandle, Journal};
 use crate::reload::{Reload, ReloadOrigin, Reloaded};
 use crate::snapshot::SnapshotCell;
@@ -35,6 +36,7 @@ pub(super) struct View {
     pub in_flight: Arc<Active>,
     pub connections: Arc<Active>,
     pub lane: LaneChoice,
+    pub certificates: Vec<Arc<Certificates>>,
 }
 
 #[async_trait]
@@ -90,6 +92,10 @@ impl AdminSource for View {
         self.snapshots.current().upstreams.values().for_each(|upstream| upstream.gauge());
         self.metrics.requests_in_flight().set(i64::try_from(self.in_flight.count()).unwrap_or(i64::MAX));
         self.metrics.connections().set(i64::try_from(self.connections.count()).unwrap_or(i64::MAX));
+        let now = SystemTime::now();
+        let expiries = self.certificates.iter().flat_map(|one| one.expiries());
+        let days = expiries.map(|one| (one.file.display().to_string(), one.names, one.until.days_after(now)));
+        self.metrics.certificates(days);
         self.metrics.render()
     }
 

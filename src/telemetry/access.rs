@@ -12,7 +12,7 @@ use prometheus::IntCounter;
 use crate::config::model::AccessLog;
 
 use super::entry::AccessEntry;
-use super::writer::{LineWriter, Submitted};
+use super::writer::{LineWriter, Losses, Submitted};
 
 /// Lines that may wait for a blocked standard output, in bytes.
 const QUEUE_BYTES: usize = 4 * 1024 * 1024;
@@ -71,6 +71,11 @@ impl AccessLogger {
     /// False when no line would be written: build no entry then.
     pub fn is_on(&self) -> bool {
         self.form != AccessLog::Off
+    }
+
+    /// Lines that were lost so far.
+    pub fn losses(&self) -> Losses {
+        self.writer.as_ref().map(LineWriter::losses).unwrap_or_default()
     }
 
     /// Writes one line, without waiting for the sink.

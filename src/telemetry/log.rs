@@ -16,7 +16,7 @@ use crate::config::model::LogSpec;
 
 use super::escape;
 use super::limiter::Limiter;
-use super::writer::LineWriter;
+use super::writer::{LineWriter, Losses};
 
 /// Lines that may wait for a blocked standard error, in bytes.
 const QUEUE_BYTES: usize = 1024 * 1024;
@@ -66,6 +66,11 @@ pub fn init(spec: &LogSpec, dropped: IntCounter) -> io::Result<()> {
 /// Waits until what was logged so far was written; false when `deadline` passed first. For use before an exit.
 pub fn flush(deadline: Duration) -> bool {
     WRITER.get().is_none_or(|writer| writer.flush(deadline))
+}
+
+/// Lines of the error log that were lost so far.
+pub fn losses() -> Losses {
+    WRITER.get().map(LineWriter::losses).unwrap_or_default()
 }
 
 /// Which modules speak at which level. Ours at the level asked for; Pingora's per-request lines repeat what the access

@@ -1,6 +1,7 @@
-//! What happened, told outward: error log, access log and metrics. Decides nothing and never makes a request wait.
+//! What happened, told outward: error log, access log, metrics and alerts. Decides nothing and never makes a request wait.
 
 pub mod access;
+mod alert;
 mod entry;
 mod escape;
 mod limiter;
@@ -8,15 +9,14 @@ pub mod log;
 pub mod metrics;
 mod reason;
 mod stamp;
-mod webhook;
 mod writer;
 
 pub use access::AccessLogger;
+pub use alert::{Alert, AlertKind, Alerts};
 pub use entry::AccessEntry;
 pub use escape::one_line;
 pub use limiter::Limiter;
 pub use metrics::{BackendMetrics, Metrics, RouteMetrics, UpstreamMetrics};
 pub use reason::{CheckResult, ErrorReason, FailureKind};
 pub use stamp::rfc3339;
-pub use webhook::Webhook;
-pub use writer::{LineWriter, Submitted};
+pub use writer::{LineWriter, Losses, Submitted};

@@ -38,6 +38,15 @@ pub enum Submitted {
     },
 }
 
+/// Lines that were lost so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// How many.
+    pub lines: u64,
+    /// Why the last of them was.
+    pub cause: String,
+}
+
 struct WriterShared {
     state: Mutex<WriterState>,
     work: Condvar,
@@ -54,6 +63,8 @@ struct WriterState {
     hurry: bool,
     stop: bool,
     blocked: bool,
+    /// Why lines were lost last.
+    cause: String,
 }
 
 impl WriterShared {
@@ -92,6 +103,9 @@ impl LineWriter {
         if self.shared.capacity < before + text.len() {
             let first = !state.blocked;
             state.blocked = true;
+            if first {
+                state.cause = "its output is blocked: nobody reads it".to_owned();
+            }
             self.shared.dropped.inc_by(lines);
             return Submitted::Dropped { first };
         }
@@ -104,6 +118,11 @@ impl LineWriter {
             self.shared.work.notify_one();
         }
         Submitted::Queued
+    }
+
+    /// What was lost so far.
+    pub fn losses(&self) -> Losses {
+        Losses { lines: self.shared.dropped.get(), cause: self.shared.lock().cause.clone() }
     }
 
     /// Waits until everything submitted so far was handed to the sink; false when `deadline` passed first.
@@ -137,7 +156,8 @@ fn run(name: &str, mut sink: impl Write, shared: &WriterShared) {
     let mut report = LossReport { told: shared.dropped.get(), at: None };
     while let Some(upto) = next_batch(shared, &mut batch, report.is_due(shared)) {
         if !batch.is_empty() {
-            if write_all(&mut sink, &batch).is_err() {
+            if let Err(error) = write_all(&mut sink, &batch) {
+                shared.lock().cause = error.to_string();
                 let lost = batch.split(|byte| *byte == b'\n').count().saturating_sub(1);
                 shared.dropped.inc_by(lost as u64);
             }
@@ -292,6 +312,17 @@ mod tests {
         reader.read_exact(&mut got).unwrap();
         assert_eq!(&got, b"line\n");
         assert!(writer.flush(Duration::from_secs(5)), "with nothing to do");
+    }
+
+    #[test]
+    fn a_full_disk_is_named() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let writer = LineWriter::start("test", full, 1 << 20, counter()).unwrap();
+        assert_eq!(writer.losses(), Losses::default());
+        writer.submit(b"line\n", 1);
+        assert!(writer.flush(Duration::from_secs(5)));
+        let losses = writer.losses();
+        assert!(losses.lines == 1 && losses.cause.starts_with("No space left on device"), "{losses:?}");
     }
 
     #[test]

@@ -1,24 +1,26 @@
-//! Where heals are written down and who is told of them.
+//! Where heals are written down.
 
 use std::path::PathBuf;
 
-use super::super::model::{JournalFile, JournalSpec};
+use super::super::model::JournalFile;
 use super::super::problem::{Problem, Problems};
 use super::super::raw::RawJournal;
 use super::super::read::{Form, Item, field, open, text};
 use super::super::words::quoted;
 
-const FORMS: &str = "`auto`, `off`, an absolute path, or `{ file: /var/lib/remora/heals.jsonl, webhook: https://... }`";
+const FORMS: &str = "`auto`, `off`, an absolute path, or `{ file: /var/lib/remora/heals.jsonl }`";
 
-pub(super) fn journal(item: Option<Item>, problems: &mut Problems) -> Option<JournalSpec> {
-    let Some(item) = item else { return Some(JournalSpec::default()) };
+/// The file, and what the older key `webhook` says, which `alerts` decides about.
+pub(super) fn journal(item: Option<Item>, problems: &mut Problems) -> Option<(JournalFile, Option<Item>)> {
+    let Some(item) = item else { return Some((JournalFile::default(), None)) };
     if matches!(item.form(), Form::Text(_)) {
-        return Some(JournalSpec { file: file(&item, problems)?, webhook: None });
+        return Some((file(&item, problems)?, None));
     }
     let mut raw: RawJournal = open(&item, FORMS, problems)?;
+    let webhook = field!(raw.webhook, item);
+    // Where the file cannot be had, the webhook is checked all the same.
     let file = field!(raw.file, item).map_or(Some(JournalFile::Auto), |item| file(&item, problems));
-    let webhook = field!(raw.webhook, item).map_or(Some(None), |item| webhook(&item, problems).map(Some));
-    Some(JournalSpec { file: file?, webhook: webhook? })
+    Some((file.unwrap_or_default(), webhook))
 }
 
 fn file(item: &Item, problems: &mut Problems) -> Option<JournalFile> {
@@ -32,17 +34,4 @@ fn file(item: &Item, problems: &mut Problems) -> Option<JournalFile> {
             problems.add(problem.help(format!("write {FORMS}")))
         }
     }
-}
-
-fn webhook(item: &Item, problems: &mut Problems) -> Option<String> {
-    let text = text(item, problems)?;
-    let is_address = text.parse::<http::Uri>().is_ok_and(|uri| {
-        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())
-    });
-    if is_address {
-        return Some(text);
-    }
-    // Not the text itself: it is often a secret.
-    let problem = Problem::new(&item.place, "`webhook` is not an HTTP URL");
-    problems.add(problem.help("give the full URL, such as `https://hooks.example.com/remora`"))
 }

@@ -1,5 +1,6 @@
 //! Raw maps → model: every value parsed, bounded and linked to the others. Async never, the clock never.
 
+mod alerts;
 mod auth;
 mod check_headers;
 mod cors;

@@ -12,6 +12,7 @@ use super::super::problem::{Problem, Problems};
 use super::super::raw::{RawDocker, RawFile, RawLog};
 use super::super::read::{Form, Item, choice, field, one_or_many, open, text};
 use super::super::words::quoted;
+use super::alerts::alerts;
 use super::journal::journal;
 use super::leaf::{HOUR, all, auto_or, duration};
 use super::limits::limits;
@@ -34,7 +35,9 @@ pub(super) fn process(
     let metrics = metrics(field!(raw.metrics, at), problems);
     let log = log(field!(raw.log, at), problems);
     let docker = docker(field!(raw.docker, at), problems);
-    let journal = journal(field!(raw.journal, at), problems);
+    let (journal, older) =
+        journal(field!(raw.journal, at), problems).map_or((None, None), |(file, hook)| (Some(file), hook));
+    let alerts = alerts(field!(raw.alerts, at), older, problems);
     let limits = limits(field!(raw.limits, at), problems);
     let shutdown = duration(field!(raw.shutdown, at), 0..=HOUR, Duration::from_secs(8), problems);
     let lane = lane(field!(raw.lane, at), problems);
@@ -46,6 +49,7 @@ pub(super) fn process(
         log: log?,
         docker: docker?,
         journal: journal?,
+        alerts: alerts?,
         limits: limits?,
         lane: lane?,
         shutdown: shutdown?,

@@ -26,8 +26,10 @@ pub struct ProcessSpec {
     pub log: LogSpec,
     /// Where the Docker daemon is reached.
     pub docker: DockerSpec,
-    /// Where heals are written down and who is told of them.
-    pub journal: JournalSpec,
+    /// Where heals are written down.
+    pub journal: JournalFile,
+    /// Who is told of alerts and heals. Default nobody but the log.
+    pub alerts: Option<AlertSpec>,
     /// What a client may take and send.
     pub limits: LimitsSpec,
     /// Which way requests take. Default `auto`.
@@ -147,25 +149,53 @@ pub enum AccessLog {
     Off,
 }
 
-/// Where heals are written down and who is told of them.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct JournalSpec {
-    /// The file that survives the process.
-    pub file: JournalFile,
-    /// Every heal that ended, and everyone given up, is posted there as JSON. Default none.
-    pub webhook: Option<String>,
-}
-
-/// A journal's file.
+/// Where heals are written down.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum JournalFile {
     /// `/var/lib/remora/heals.jsonl`, where that folder is there (default).
     #[default]
     Auto,
-    /// One that must be writable.
+    /// This one. Where it cannot be written, heals are kept in memory, and that is said.
     At(PathBuf),
     /// None: heals are forgotten at the end of the process.
     Off,
+}
+
+/// Who is told of alerts and heals.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AlertSpec {
+    /// An HTTP URL with a host and without a user. It is often a secret.
+    pub webhook: String,
+    /// What is posted there.
+    pub format: AlertFormat,
+}
+
+impl fmt::Debug for AlertSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AlertSpec").field("format", &self.format).finish_non_exhaustive()
+    }
+}
+
+/// The shape of what is posted. Default: that of the URL's host, or `json`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlertFormat {
+    /// One JSON object with every field.
+    Json,
+    /// A message for Slack's incoming webhooks, and for those that take the same.
+    Slack,
+    /// A message for Discord's webhooks.
+    Discord,
+}
+
+impl AlertFormat {
+    /// As it is written in the file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Slack => "slack",
+            Self::Discord => "discord",
+        }
+    }
 }
 
 /// Where the Docker daemon is reached.

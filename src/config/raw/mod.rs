@@ -45,9 +45,12 @@ pub(super) struct RawFile {
     /// How to reach the Docker daemon: `auto` (default), `off`, a socket, or a sidecar.
     #[schemars(with = "form::Docker")]
     pub docker: Option<Value>,
-    /// Where heals are recorded and posted: `auto` (default), `off`, a file, or the long form.
+    /// Where heals are recorded: `auto` (default), `off`, a file, or the long form.
     #[schemars(with = "form::Journal")]
     pub journal: Option<Value>,
+    /// URL to which alerts and heals are posted, in the format of its host: Slack, Discord, else JSON; or the long form.
+    #[schemars(with = "form::Alerts")]
+    pub alerts: Option<Value>,
     /// Limits for clients.
     #[schemars(with = "RawLimits")]
     pub limits: Option<Value>,
@@ -134,7 +137,7 @@ pub(super) struct RawLog {
     pub level: Option<Value>,
 }
 
-/// Where heals are recorded and posted.
+/// Where heals are recorded.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "JournalLong")]
@@ -142,9 +145,22 @@ pub(super) struct RawJournal {
     /// `auto` (default: `/var/lib/remora/heals.jsonl`, if that folder exists), `off`, or an absolute path.
     #[schemars(with = "form::Text")]
     pub file: Option<Value>,
-    /// URL to which each heal that ended, and each backend on which healing stopped, is posted as JSON. Default none.
+    /// The older name of `alerts:` at the top.
     #[schemars(with = "form::Text")]
     pub webhook: Option<Value>,
+}
+
+/// Where alerts and heals are posted, and in which format.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "AlertsLong", extend("required" = ["webhook"]))]
+pub(super) struct RawAlerts {
+    /// URL of the webhook, `http:` or `https:`.
+    #[schemars(with = "form::Text")]
+    pub webhook: Option<Value>,
+    /// `json`, `slack` or `discord`. Default: what the URL's host takes.
+    #[schemars(with = "form::AlertFormat")]
+    pub format: Option<Value>,
 }
 
 /// How to reach the Docker daemon: by its socket, or through a sidecar.

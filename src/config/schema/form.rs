@@ -10,8 +10,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use super::super::raw::{
-    RawCertificate, RawCheck, RawCors, RawDocker, RawHeal, RawJournal, RawListen, RawRetry, RawRoute, RawServer,
-    RawStep, RawTls, RawUpstream,
+    RawAlerts, RawCertificate, RawCheck, RawCors, RawDocker, RawHeal, RawJournal, RawListen, RawRetry, RawRoute,
+    RawServer, RawStep, RawTls, RawUpstream,
 };
 
 /// A form whose schema is a constant.
@@ -64,6 +64,7 @@ form!(/** A path, with a query where it is asked for. */ Path, pattern("/.*", "W
 form!(/** `host:port`. */ Address, pattern(r"[^\s,/]+:[0-9]{1,5}", "Write host:port without a scheme: backend:8000."));
 form!(/** The form of error bodies. */ Errors, words(&["auto", "json", "html"]));
 form!(/** The form of the access log. */ AccessLog, words(&["combined", "json", "off"]));
+form!(/** The format of alerts. */ AlertFormat, words(&["json", "slack", "discord"]));
 form!(/** A log level. */ Level, words(&["off", "error", "warn", "info", "debug", "trace"]));
 form!(/** The way requests take. */ Lane, words(&["auto", "full"]));
 form!(/** A check of a connection. */ TcpCheck, json!({ "anyOf": [{ "type": "boolean" }, words(&["mysql", "postgres", "redis", "true", "false"])] }));
@@ -154,6 +155,10 @@ named_form!(/** Where Docker is. */ Docker, generator => {
 named_form!(/** Where heals are written down. */ Journal, generator => {
     let short = words_or(&["auto", "off"], "/.*", "Write auto, off, or the absolute path of a file.");
     json!({ "anyOf": [short, generator.subschema_for::<RawJournal>()] })
+});
+named_form!(/** Where alerts are posted. */ Alerts, generator => {
+    let short = words_or(&["off"], "https?://.*", "Write off, or the full URL of a webhook.");
+    json!({ "anyOf": [short, generator.subschema_for::<RawAlerts>()] })
 });
 named_form!(/** One step of a repair. */ Step, generator => {
     json!({ "anyOf": [{ "type": "string", "minLength": 1 }, generator.subschema_for::<RawStep>()] })

@@ -6,9 +6,9 @@ use std::time::Duration;
 use http::Method;
 
 use crate::config::model::{
-    AccessLog, CertificateSpec, CheckKind, CheckSpec, Config, Content, DockerSpec, JournalFile, LaneChoice, LimitsSpec,
-    ListenAddress, ListenSpec, Origins, Preset, Protocol, SidecarSpec, Step, Threads, TlsSpec, TlsVersion,
-    UpstreamSpec, UriRule,
+    AccessLog, AlertFormat, AlertSpec, CertificateSpec, CheckKind, CheckSpec, Config, Content, DockerSpec, JournalFile,
+    LaneChoice, LimitsSpec, ListenAddress, ListenSpec, Origins, Preset, Protocol, SidecarSpec, Step, Threads, TlsSpec,
+    TlsVersion, UpstreamSpec, UriRule,
 };
 use crate::config::{LoadedFiles, load, load_text};
 use crate::types::{ByteSize, PathPrefix, UpstreamName};
@@ -67,8 +67,9 @@ fn every_key_can_be_set() {
     assert_eq!(tls, [None, None, None, None, Some(one), Some(two.clone()), Some(two)]);
     assert_eq!((process.threads, process.log.access), (Threads::Count(2), AccessLog::Json));
     assert_eq!(process.lane, LaneChoice::Full);
-    assert_eq!(process.journal.file, JournalFile::At("/srv/heals.jsonl".into()));
-    assert_eq!(process.journal.webhook.as_deref(), Some("https://hooks.example.com/x?token=1"));
+    assert_eq!(process.journal, JournalFile::At("/srv/heals.jsonl".into()));
+    let alerts = process.alerts.as_ref().unwrap();
+    assert_eq!((alerts.webhook.as_str(), alerts.format), ("https://hooks.example.com/x?token=1", AlertFormat::Slack));
     let sidecar = SidecarSpec { path: "/run/remora/heal.sock".into(), docker: Some("/var/run/docker.sock".into()) };
     assert_eq!(process.docker, DockerSpec::Sidecar(sidecar));
     let limits = LimitsSpec {
@@ -139,6 +140,27 @@ fn checks_can_be_long(config: &Config) {
     let headers: Vec<_> = page.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     assert_eq!(headers, [("authorization", &b"Bearer none"[..]), ("x-probe", b"1")]);
     assert!(!format!("{pages:?}").contains("Bearer"), "it may be a secret");
+}
+
+#[test]
+fn alerts_have_a_short_form_and_an_older_name() {
+    let alerts = |lines: &str| {
+        let text = format!("routes: {{ /: app }}\nupstreams: {{ app: app:80 }}\n{lines}\n");
+        load_text(Path::new("remora.yaml"), text, &no_env).unwrap().config.process.alerts
+    };
+    let spec = |webhook: &str, format| Some(AlertSpec { webhook: webhook.to_owned(), format });
+    let (slack, discord) = ("https://hooks.slack.com/services/T/B/x", "https://discord.com/api/webhooks/1/x");
+    assert_eq!(alerts(""), None);
+    assert_eq!(alerts("alerts: off"), None);
+    assert_eq!(alerts(&format!("alerts: {slack}")), spec(slack, AlertFormat::Slack));
+    assert_eq!(alerts(&format!("alerts: {{ webhook: \"{discord}\" }}")), spec(discord, AlertFormat::Discord));
+    assert_eq!(
+        alerts(&format!("alerts: {{ webhook: \"{discord}\", format: json }}")),
+        spec(discord, AlertFormat::Json)
+    );
+    let older = "journal: { webhook: \"http://alerts.internal:8080/x\" }";
+    assert_eq!(alerts(older), spec("http://alerts.internal:8080/x", AlertFormat::Json));
+    assert!(!format!("{:?}", spec(slack, AlertFormat::Slack)).contains("services"), "it may be a secret");
 }
 
 #[test]

@@ -108,6 +108,7 @@ fn the_schema_and_the_checker_know_the_same_keys() {
     same("Certificate", keys_of::<RawCertificate>());
     same("Log", keys_of::<RawLog>());
     same("JournalLong", keys_of::<RawJournal>());
+    same("AlertsLong", keys_of::<RawAlerts>());
     same("DockerSocket", keys_of::<RawDocker>());
     same("Limits", keys_of::<RawLimits>());
     same("Route", keys_of::<RawRoute>());

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -16,7 +16,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::config::CertificateFault;
 use crate::config::model::{CertificatePart, CertificateSpec};
 
-use super::pair::{Contents, Pair, TlsError};
+use super::pair::{Contents, Moment, Pair, TlsError};
 
 /// How often the files are looked at. Certificates are renewed weeks before they expire.
 const POLL: Duration = Duration::from_secs(10);
@@ -26,6 +26,17 @@ pub struct Certificates {
     current: ArcSwap<Choice>,
     loaded: Mutex<Vec<Loaded>>,
     specs: Vec<CertificateSpec>,
+}
+
+/// How long a certificate in use is valid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expiry {
+    /// Its file.
+    pub file: PathBuf,
+    /// The first host names in it, and how many more.
+    pub names: String,
+    /// When it expires.
+    pub until: Moment,
 }
 
 /// A certificate in use, and what is known of its files.
@@ -56,6 +67,16 @@ impl Certificates {
         }
         let current = ArcSwap::from_pointee(Choice::among(&loaded));
         Ok(Self { current, loaded: Mutex::new(loaded), specs: specs.to_vec() })
+    }
+
+    /// What is known of each certificate in use.
+    pub fn expiries(&self) -> Vec<Expiry> {
+        let expiry = |entry: &Loaded| Expiry {
+            file: entry.spec.certificate.clone(),
+            names: entry.pair.shown_names(),
+            until: entry.pair.valid_until,
+        };
+        self.loaded.lock().iter().map(expiry).collect()
     }
 
     /// Reads the files again and takes what changed, for the handshakes that begin from now on; true when something did.

@@ -13,8 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::config::model::{TlsSpec, TlsVersion};
 
-pub use certificates::{Certificates, prove};
-pub use pair::TlsError;
+pub use certificates::{Certificates, Expiry, prove};
+pub use pair::{Moment, TlsError};
 
 /// What is offered above TLS, the best first (RFC 7301). A client that names neither is refused; one that names nothing
 /// gets HTTP/1.1.

@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 use rustls::Error;
@@ -118,6 +119,12 @@ pub struct Moment(DateTime<Utc>);
 impl Moment {
     fn of(time: ASN1Time) -> Self {
         Self(DateTime::from_timestamp(time.timestamp(), 0).unwrap_or_default())
+    }
+
+    /// Days from `now` on; negative where it is past.
+    #[expect(clippy::cast_precision_loss, reason = "a few thousand years of seconds are exact")]
+    pub fn days_after(self, now: SystemTime) -> f64 {
+        (self.0 - DateTime::<Utc>::from(now)).num_seconds() as f64 / 86_400.0
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) struct LineFile {
     path: PathBuf,
     file: File,
     size: u64,
-    is_failing: bool,
+    failure: Option<String>,
 }
 
 impl LineFile {
@@ -46,7 +46,7 @@ impl LineFile {
         let mut lines = read(&older(path));
         lines.extend(read(path));
         let size = file.metadata()?.len();
-        let mut own = Self { path: path.to_owned(), file, size, is_failing: false };
+        let mut own = Self { path: path.to_owned(), file, size, failure: None };
         // What a torn line left would swallow the next one.
         if size != 0 {
             own.write(b"\n")?;
@@ -54,8 +54,17 @@ impl LineFile {
         Ok((own, lines))
     }
 
-    /// Appends a line; true when a new file was begun for it. What goes wrong is said once; the edge goes on without its
-    /// file.
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Why the last line was not written, if it was not. The edge goes on without its file.
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// Appends a line; true when a new file was begun for it.
     pub(super) fn append(&mut self, line: &JournalLine) -> bool {
         let mut turned = false;
         let written = serde_json::to_vec(line).map_err(io::Error::other).and_then(|mut bytes| {
@@ -66,14 +75,7 @@ impl LineFile {
             }
             self.write(&bytes)
         });
-        match written {
-            Ok(()) => self.is_failing = false,
-            Err(error) if !self.is_failing => {
-                log::warn!("cannot write the heal journal {}: {error}", self.path.display());
-                self.is_failing = true;
-            }
-            Err(_) => {}
-        }
+        self.failure = written.err().map(|error| error.to_string());
         turned
     }
 

@@ -3,6 +3,7 @@
 
 mod entry;
 mod file;
+mod place;
 mod proven;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,10 +14,9 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use serde::Serialize;
-use serde_json::json;
 
 use crate::docker::ContainerRef;
-use crate::telemetry::{Webhook, rfc3339};
+use crate::telemetry::{Alert, AlertKind, Alerts, rfc3339};
 use crate::types::{UpstreamName, millis};
 
 use super::policy::Definition;
@@ -24,6 +24,7 @@ use super::policy::Definition;
 pub use entry::{AskedBy, JournalEntry, LadderOutcome, StepEntry, StepResult};
 pub(super) use entry::{parse_time, shown};
 use file::{JournalLine, LineFile};
+pub use place::{journal_doubt, journal_folder, journal_name, journal_path};
 use proven::Proven;
 
 /// Ladders kept.
@@ -43,7 +44,7 @@ struct Pages {
     proven: Proven,
     totals: Totals,
     file: Option<LineFile>,
-    webhook: Option<Webhook>,
+    alerts: Alerts,
 }
 
 /// Why nothing is being done about a sick backend.
@@ -163,13 +164,11 @@ impl Journal {
         }
         let closed = pages.entries.iter().rev().find(|entry| entry.id == id).cloned();
         if let Some(entry) = closed {
-            if let Some(webhook) = &pages.webhook
-                && matches!(result, LadderOutcome::Healed | LadderOutcome::Failed | LadderOutcome::Unrunnable)
-            {
+            if matches!(result, LadderOutcome::Healed | LadderOutcome::Failed | LadderOutcome::Unrunnable) {
                 let JournalEntry { upstream, backend, container, took_ms, .. } = &entry;
                 let (word, seconds) = (result.word(), Duration::from_millis(*took_ms).as_secs_f64());
                 let text = format!("remora: heal of {backend} of {upstream} ({container}): {word} in {seconds:.1}s");
-                webhook.post(json!({ "event": "heal_ended", "text": text, "heal": entry }).to_string());
+                pages.alerts.heal_ended(text, &serde_json::to_value(&entry).unwrap_or_default());
             }
             pages.write(&JournalLine::Ladder(Box::new(entry)));
         }
@@ -206,23 +205,18 @@ impl Journal {
         pages.pauses.iter().filter(|(_, until)| now < **until).map(|(of, until)| (of.clone(), *until)).collect()
     }
 
-    /// Counts a backend that is not healed any more, or not soon, and says so to whoever is told of heals.
+    /// Counts a backend that is not healed any more, or not soon, and alerts once until it is up again.
     pub fn gave_up(&self, upstream: &UpstreamName, backend: SocketAddr, why: &str) {
         let mut pages = self.0.lock();
         pages.totals.given_up += 1;
-        if let Some(webhook) = &pages.webhook {
-            let text = format!("remora does not heal {backend} of {upstream}: {why}");
-            let (upstream, backend) = (upstream.to_string(), backend.to_string());
-            webhook.post(
-                json!({ "event": "gave_up", "text": text, "upstream": upstream, "backend": backend, "reason": why })
-                    .to_string(),
-            );
-        }
+        let (upstream, backend) = (upstream.to_string(), backend.to_string());
+        pages.alerts.begin(&Alert::NotHealed { upstream, backend, reason: why.to_owned() });
     }
 
-    /// Tells a webhook of every heal that ended and of everyone who is not healed any more, or not soon, from now on.
-    pub fn tell(&self, webhook: Webhook) {
-        self.0.lock().webhook = Some(webhook);
+    /// Tells of every heal that ended, of everyone who is not healed any more, or not soon, and of lines that the file does
+    /// not take, from now on.
+    pub fn tell(&self, alerts: Alerts) {
+        self.0.lock().alerts = alerts;
     }
 
     /// Notes why nothing is done about a backend; `None` when there is nothing to be done.
@@ -231,6 +225,7 @@ impl Journal {
         let mut pages = self.0.lock();
         let Some(reason) = reason else {
             pages.idle.remove(&key);
+            pages.alerts.end(AlertKind::NotHealed, &format!("{upstream} {backend}"));
             return;
         };
         let since = match pages.idle.get(&key) {
@@ -304,6 +299,11 @@ impl Pages {
                 file.append(&JournalLine::Proven(definition.clone()));
             }
         }
+        let what = journal_name(file.path());
+        match file.failure() {
+            Some(cause) => _ = self.alerts.begin(&Alert::CannotWrite { what, cause: cause.to_owned() }),
+            None => self.alerts.end(AlertKind::CannotWrite, &what),
+        }
     }
 }
 
@@ -323,6 +323,59 @@ mod tests {
             command: Vec::new(),
             start_period: Duration::ZERO,
         }
+    }
+
+    /// A receiver that answers and keeps the bodies of what is posted.
+    fn receiver() -> (String, std::sync::mpsc::Receiver<String>) {
+        use std::io::{Read as _, Write as _};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let (sender, bodies) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let (mut text, mut buffer) = (String::new(), [0; 4096]);
+                while !text.ends_with('}') {
+                    let count = stream.read(&mut buffer).unwrap();
+                    text.push_str(&String::from_utf8_lossy(&buffer[..count]));
+                }
+                stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").unwrap();
+                let _ = sender.send(text.split("\r\n\r\n").nth(1).unwrap_or_default().to_owned());
+            }
+        });
+        (url, bodies)
+    }
+
+    #[test]
+    fn a_used_budget_is_posted_once_for_each_backend_and_every_heal_that_ended() {
+        use crate::config::model::{AlertFormat, AlertSpec};
+        let (webhook, bodies) = receiver();
+        let journal = Journal::default();
+        journal.tell(Alerts::start(Some(&AlertSpec { webhook, format: AlertFormat::Json })).unwrap());
+        let name = UpstreamName::parse("api").unwrap();
+        let (one, two) = ("10.0.0.1:80".parse().unwrap(), "10.0.0.2:80".parse().unwrap());
+        for _ in 0..3 {
+            journal.gave_up(&name, one, "budget used (3 heals in 600s)");
+            // It is up for a moment, which does not end it.
+            journal.set_idle(&name, one, None, false);
+        }
+        journal.gave_up(&name, two, "budget used (3 heals in 600s)");
+        let id = journal.open(&name, one, &container(), AskedBy::Policy, "timed out");
+        journal.close(id, LadderOutcome::Failed, Duration::from_millis(1_500));
+        let next = || -> serde_json::Value {
+            serde_json::from_str(&bodies.recv_timeout(Duration::from_secs(20)).unwrap()).unwrap()
+        };
+        for backend in ["10.0.0.1:80", "10.0.0.2:80"] {
+            let post = next();
+            assert!(post["event"] == "gave_up" && post["backend"] == backend && post["upstream"] == "api", "{post}");
+            assert!(
+                post["reason"] == "budget used (3 heals in 600s)" && post["command"] == "remora heal api",
+                "{post}"
+            );
+        }
+        let post = next();
+        assert!(post["event"] == "heal_ended" && post["heal"]["cause"] == "timed out", "{post}");
+        assert_eq!(post["text"], "remora: heal of 10.0.0.1:80 of api (backend-1): failed in 1.5s");
+        assert_eq!(journal.totals().given_up, 4, "all are counted");
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub(super) struct ProcessList {
     pub(super) last_reload_success_seconds: Gauge,
     pub(super) reloads: IntCounterVec,
     pub(super) log_lines_dropped: IntCounterVec,
+    pub(super) certificate_days: GaugeVec,
     pub(super) panics: IntCounter,
     pub(super) start_seconds: Gauge,
     pub(super) resident_bytes: IntGauge,
@@ -83,6 +84,8 @@ impl ProcessList {
         };
         let cpu = CounterVec::new(Opts::new("process_cpu_seconds_total", "Processor time used, in user and kernel mode."), &[])?;
         on.register(Box::new(cpu.clone()))?;
+        let certificate_days = GaugeVec::new(Opts::new("remora_certificate_expires_days", "Days until a certificate expires; negative once it has."), &["certificate", "names"])?;
+        on.register(Box::new(certificate_days.clone()))?;
         Ok(Self {
             requests_in_flight: gauge(on, "remora_requests_in_flight", "Requests in progress now.")?,
             connections: gauge(on, "remora_connections", "Client connections that are open now.")?,
@@ -93,6 +96,7 @@ impl ProcessList {
             last_reload_success_seconds: seconds("remora_config_last_reload_success_timestamp_seconds", "When the configuration in force was loaded, Unix time.")?,
             reloads: counters(on, "remora_reloads_total", "Reloads by origin and result.", &["origin", "result"])?,
             log_lines_dropped: counters(on, "remora_log_lines_dropped_total", "Log lines lost because the output was blocked or closed.", &["log"])?,
+            certificate_days,
             panics: counters(on, "remora_panics_total", "Panics caught; each is a bug.", &[])?.with_label_values(&[]),
             start_seconds: seconds("process_start_time_seconds", "When the process started, Unix time.")?,
             resident_bytes: gauge(on, "process_resident_memory_bytes", "Resident memory.")?,

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use prometheus::{IntCounter, IntGauge, Registry, TextEncoder};
 
 use crate::config::model::Route;
@@ -80,6 +81,8 @@ pub struct Metrics {
     routes: Arc<Routes>,
     upstreams: Arc<Upstreams>,
     backends: Arc<Backends>,
+    /// The certificates that are shown: file and names.
+    certificates: Mutex<Vec<[String; 2]>>,
 }
 
 impl Metrics {
@@ -96,7 +99,8 @@ impl Metrics {
         let routes = Shelf::new(RouteList::register(&registry)?);
         let upstreams = Shelf::new(UpstreamList::register(&registry)?);
         let backends = Shelf::new(BackendList::register(&registry)?);
-        Ok(Arc::new(Self { registry, process, lanes, turned, routes, upstreams, backends }))
+        let certificates = Mutex::default();
+        Ok(Arc::new(Self { registry, process, lanes, turned, routes, upstreams, backends, certificates }))
     }
 
     /// The counters of a route: the same ones as long as anyone holds them, so they survive a reload.
@@ -174,6 +178,20 @@ impl Metrics {
     pub fn reload_refused(&self, origin: &'static str) {
         self.process.reloads.with_label_values(&[origin, "refused"]).inc();
         self.process.last_reload_successful.set(0);
+    }
+
+    /// Records how many days each certificate in use is valid: its file, its host names, the days.
+    pub fn certificates(&self, certificates: impl Iterator<Item = (String, String, f64)>) {
+        let mut shown = self.certificates.lock();
+        let before = std::mem::take(&mut *shown);
+        for (file, names, days) in certificates {
+            self.process.certificate_days.with_label_values(&[&file, &names]).set(days);
+            shown.push([file, names]);
+        }
+        // A renewed one may have other names.
+        for gone in before.iter().filter(|one| !shown.contains(one)) {
+            let _ = self.process.certificate_days.remove_label_values(&[&gone[0], &gone[1]]);
+        }
     }
 
     /// Everything in the text form of Prometheus.
@@ -288,6 +306,18 @@ mod tests {
         ] {
             assert!(text.lines().any(|have| have == line), "{line} in\n{text}");
         }
+    }
+
+    #[test]
+    fn certificates_are_shown_as_they_are_now() {
+        let metrics = Metrics::new().unwrap();
+        let row = |names: &str, days| ("/tls/a.pem".to_owned(), names.to_owned(), days);
+        metrics.certificates([row("a.example", 13.5), row("b.example", -1.0)].into_iter());
+        metrics.certificates([row("a.example", 90.0)].into_iter());
+        let text = metrics.render();
+        let lines: Vec<_> = text.lines().filter(|line| line.starts_with("remora_certificate_expires_days{")).collect();
+        let expected = r#"remora_certificate_expires_days{certificate="/tls/a.pem",names="a.example"} 90"#;
+        assert_eq!(lines, [expected]);
     }
 
     #[test]
