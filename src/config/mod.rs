@@ -4,6 +4,7 @@ mod check;
 mod env;
 mod habits;
 mod include;
+mod kept;
 mod keys;
 mod load;
 mod merge;
@@ -23,7 +24,8 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use load::{LoadedFiles, load, load_from_reader, load_proving, load_text};
+pub use kept::KeptFiles;
+pub use load::{LoadedFiles, load, load_from_reader, load_kept, load_proving, load_text};
 pub use proof::{CertificateFault, Prove, unproven};
 pub use report::{Report, Warning};
 pub use schema::schema;

@@ -27,6 +27,7 @@ use crate::front::{self, Bound, Guard};
 use crate::heal::{AtWork, ContainerDriver, HealTools, Healer, Journal};
 use crate::proxy::Edge;
 use crate::relay;
+use crate::reload::History;
 use crate::sidecar::Sidecar;
 use crate::snapshot::{Snapshot, SnapshotCell};
 use crate::telemetry::{self, AccessLogger, Metrics, Webhook};
@@ -126,13 +127,13 @@ async fn serve(
 
     let memory = OwnedTask::spawn(memory::give_back());
 
+    let journal = Arc::new(open_journal(&process.journal)?);
     let file = start.source.as_ref().map(|source| source.file.clone());
     let publisher = Publisher { snapshots: Arc::clone(&snapshots), tools };
     let reload = start.source.zip(hangups).map(|(mut source, hangups)| {
         source.loader = Box::new(Renewing { loader: source.loader, certificates });
-        start_reload(source, publisher, start.config, &metrics, hangups)
+        start_reload(source, publisher, start.config, &metrics, hangups, open_history(&process.journal))
     });
-    let journal = Arc::new(open_journal(&process.journal)?);
     let harmless = OwnedTask::spawn(harmless.run(Some(Arc::clone(&journal))));
     let world = LiveWorld::new(Arc::clone(&snapshots), Arc::clone(&metrics), changed);
     let healer = start_healer(&process.docker, world, &journal);
@@ -182,6 +183,17 @@ fn open_journal(spec: &JournalSpec) -> Result<Journal, RunError> {
         journal.tell(Webhook::start(address.clone())?);
     }
     Ok(journal)
+}
+
+/// Where reloads are kept: beside the journal.
+fn open_history(spec: &JournalSpec) -> Arc<History> {
+    let usual = Path::new(USUAL_JOURNAL);
+    let journal = match &spec.file {
+        JournalFile::At(path) => Some(path.as_path()),
+        JournalFile::Auto => Some(usual).filter(|journal| journal.parent().is_some_and(Path::is_dir)),
+        JournalFile::Off => None,
+    };
+    Arc::new(journal.map_or_else(History::default, |journal| History::in_file(History::beside(journal))))
 }
 
 /// Starts healing, unless the file says there is no Docker.

@@ -76,7 +76,7 @@ async fn serve(start: SidecarStart, metrics: Arc<Metrics>) -> Result<(), Sidecar
     let docker = Docker::connect(&spec.daemon());
     let service = Service::start(docker, Arc::clone(&rules), bound, &state)?;
     let publisher = RulesPublisher { rules, generation: 1.into() };
-    let reload = hangups.map(|hangups| start_reload(source, publisher, config, &metrics, hangups));
+    let reload = hangups.map(|hangups| start_reload(source, publisher, config, &metrics, hangups, Arc::default()));
     tell(&spec.path, &state);
     end.next().await;
     log::info!("ending");
