@@ -42,6 +42,7 @@ impl AdminSource for Sample {
             summary: "nothing changed".to_owned(),
             took: Duration::from_millis(3),
             notes: Vec::new(),
+            new_defaults: Vec::new(),
         })
     }
 

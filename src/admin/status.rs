@@ -104,6 +104,9 @@ pub struct ReloadAnswer {
     /// What is odd about the files, such as one that is mounted by itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// What the files get by defaults that this version changed; each is told once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub new_defaults: Vec<String>,
 }
 
 impl From<&Reloaded> for ReloadAnswer {
@@ -114,6 +117,7 @@ impl From<&Reloaded> for ReloadAnswer {
             summary: reloaded.summary.clone(),
             took_ms,
             notes: reloaded.notes.clone(),
+            new_defaults: reloaded.new_defaults.clone(),
         }
     }
 }
@@ -142,7 +146,8 @@ pub struct RollbackAnswer {
 impl From<&RolledBack> for RollbackAnswer {
     fn from(done: &RolledBack) -> Self {
         let shown = |path: &PathBuf| path.display().to_string();
-        let ReloadAnswer { generation, summary, took_ms, notes: _ } = ReloadAnswer::from(&done.reloaded);
+        let ReloadAnswer { generation, summary, took_ms, notes: _, new_defaults: _ } =
+            ReloadAnswer::from(&done.reloaded);
         Self {
             generation,
             summary,

@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::changed::ChangedDefault;
 use super::check::{self, Files};
 use super::env::{Env, expand};
 use super::include::{self, IncludedFiles, RefusedInclude};
@@ -38,6 +39,8 @@ pub struct LoadedFiles {
     pub warnings: Vec<Warning>,
     /// The texts themselves.
     pub kept: KeptFiles,
+    /// Defaults that this version changed and that the files do not say themselves.
+    pub changed_defaults: Vec<ChangedDefault>,
 }
 
 /// Loads a file and those it includes. Reads the file system and, through `env`, variables; nothing else.
@@ -133,13 +136,14 @@ fn load_from(
     let Loading { sources, problems, watch, kept, .. } = loading;
     let watch: Vec<PathBuf> = watch.into_iter().collect();
     match config {
-        Some(config) if problems.errors.is_empty() => Ok(LoadedFiles {
+        Some((config, changed_defaults)) if problems.errors.is_empty() => Ok(LoadedFiles {
             config,
             files: sources.iter().map(|source| source.path.clone()).collect(),
             watch,
             digest: digest(&sources),
             warnings: problems.warnings.iter().map(|problem| Warning::new(problem, &sources)).collect(),
             kept,
+            changed_defaults,
         }),
         _ => Err(Report::new(problems, sources, watch, kept)),
     }
@@ -156,7 +160,7 @@ struct Loading<'e> {
 }
 
 impl Loading<'_> {
-    fn config(&mut self, path: &Path) -> Option<Config> {
+    fn config(&mut self, path: &Path) -> Option<(Config, Vec<ChangedDefault>)> {
         let id = self.sources.add(path);
         self.watch.insert(include::folder_of(path));
         let at = self.parse_file(id, path)?;

@@ -1,5 +1,6 @@
 //! The user's file: text → raw (private) → check → model. No clock, no network.
 
+mod changed;
 mod check;
 mod env;
 mod habits;
@@ -24,6 +25,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use changed::{ChangedDefault, changed_defaults};
 pub use kept::KeptFiles;
 pub use load::{LoadedFiles, load, load_from_reader, load_kept, load_proving, load_text};
 pub use proof::{CertificateFault, Prove, unproven};

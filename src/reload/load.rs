@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use crate::config::KeptFiles;
 use crate::config::model::Config;
+use crate::config::{ChangedDefault, KeptFiles};
 
 /// Reads and checks the whole file. Called on a thread that may block.
 pub trait LoadConfig: Send + Sync + 'static {
@@ -40,6 +40,8 @@ pub struct LoadedConfig {
     pub watch: WatchSet,
     /// The texts themselves.
     pub kept: KeptFiles,
+    /// Defaults that this version changed and that the files do not say themselves.
+    pub changed_defaults: Vec<ChangedDefault>,
 }
 
 /// A file that is wrong.

@@ -52,9 +52,9 @@ fn env(name: &str) -> Option<String> {
 }
 
 fn split(loaded: LoadedFiles) -> (LoadedConfig, Vec<Warning>) {
-    let LoadedFiles { config, files, watch, kept, warnings, digest: _ } = loaded;
+    let LoadedFiles { config, files, watch, kept, changed_defaults, warnings, digest: _ } = loaded;
     let watch = WatchSet { files: files.into_iter().collect(), folders: watch.into_iter().collect() };
-    (LoadedConfig { config, watch, kept }, warnings)
+    (LoadedConfig { config, watch, kept, changed_defaults }, warnings)
 }
 
 fn rejected(report: &Report) -> Rejected {

@@ -33,7 +33,7 @@ pub use loader::FileLoader;
 pub use mounts::{SINGLE_FILE, single_files};
 pub use publish::{NotPublished, Publish, Published};
 pub use request::{ReloadHandle, ReloadOrigin, ReloadRequest, Reloaded, RolledBack};
-pub use run::Parts;
+pub use run::{NEW_DEFAULT, Parts};
 pub use signal::Hangups;
 
 /// Reloading, while this value lives.

@@ -55,6 +55,8 @@ pub struct Reloaded {
     pub took: Duration,
     /// What is odd about the files, such as one that is mounted by itself.
     pub notes: Vec<String>,
+    /// What the files get by defaults that this version changed; each is told once.
+    pub new_defaults: Vec<String>,
 }
 
 impl fmt::Display for Reloaded {

@@ -15,7 +15,7 @@ use super::last::ReloadOutcome;
 use super::load::{LoadConfig, LoadedConfig, Rejected};
 use super::publish::Publish;
 use super::request::{ReloadOrigin, RolledBack};
-use super::run::{Refusal, Reloader};
+use super::run::{RefusedReload, Reloader};
 use super::write_back::WriteBack;
 
 /// What is said of files that a rollback did not change.
@@ -44,7 +44,7 @@ impl<L: LoadConfig, P: Publish> Reloader<L, P> {
                 self.tell_rolled_back(&done);
                 Ok(done)
             }
-            Err(Refusal { report, brief }) => {
+            Err(RefusedReload { report, brief }) => {
                 let generation = self.generation;
                 let report = format!(
                     "entry {id} cannot be brought back:\n{}\nThe running configuration (generation {generation}) and the \
@@ -64,10 +64,17 @@ impl<L: LoadConfig, P: Publish> Reloader<L, P> {
         self.history.wanted(to, is_other && self.overruled.is_none())
     }
 
-    async fn bring_back(&mut self, started: Instant, wanted: Wanted, said: KeptFiles) -> Result<RolledBack, Refusal> {
+    async fn bring_back(
+        &mut self,
+        started: Instant,
+        wanted: Wanted,
+        said: KeptFiles,
+    ) -> Result<RolledBack, RefusedReload> {
         let Wanted { id, texts } = wanted;
-        let LoadedConfig { config, .. } =
-            self.load(Some(texts.clone())).await.map_err(|Rejected { report, brief, .. }| Refusal { report, brief })?;
+        let LoadedConfig { config, .. } = self
+            .load(Some(texts.clone()))
+            .await
+            .map_err(|Rejected { report, brief, .. }| RefusedReload { report, brief })?;
         let changed = self.put_in_force(config.clone()).await?;
         let replaced = (said != texts).then(|| self.keep_replaced(&texts, &said));
         let summary = changed.unwrap_or_else(|| diff::NOTHING.to_owned());

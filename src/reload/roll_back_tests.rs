@@ -44,15 +44,16 @@ fn start() -> Rig {
         generation: 1,
         watch: loaded.watch,
         kept: loaded.kept,
+        changed_defaults: loaded.changed_defaults,
         metrics: Metrics::new().unwrap(),
-        history: Arc::new(History::in_file(folder.path().join("state"))),
+        history: Arc::new(History::in_file(folder.path().join("state"), &folder.path().join("journal"))),
     };
     Rig { reload: Reload::start(parts, Hangups::install()), main, folder }
 }
 
 impl Rig {
     async fn save(&self, text: &str) -> Result<String, String> {
-        fs::write(&self.main, text).unwrap();
+        write(&self.main, text);
         self.reload.handle().ask(ReloadOrigin::Admin).await.map(|reloaded| reloaded.summary)
     }
 
@@ -72,6 +73,13 @@ impl Rig {
         let entries = self.reload.history().entries().into_iter();
         entries.map(|shown| (shown.entry.id, shown.entry.result)).collect()
     }
+}
+
+/// At once, as editors do: the watcher may look at any moment.
+fn write(file: &Path, text: &str) {
+    let beside = file.with_file_name(".beside");
+    fs::write(&beside, text).unwrap();
+    fs::rename(beside, file).unwrap();
 }
 
 fn mode(path: &Path, mode: u32) {
@@ -120,7 +128,7 @@ async fn a_refused_file_gets_back_what_is_in_force_and_what_it_said_is_kept() {
     assert_eq!((done.written, done.not_written), (vec![rig.main.clone()], None));
     assert_eq!((rig.text(), done.set_aside.len()), (routes("/a: app"), 1), "y.yaml was never in force");
     // What was never read is kept too.
-    fs::write(&rig.main, "routes: { /never: read }").unwrap();
+    write(&rig.main, "routes: { /never: read }");
     let replaced = rig.roll_back(Some(1)).await.unwrap().replaced.unwrap();
     let entries = rig.reload.history().entries();
     let entry = entries.iter().find(|shown| shown.entry.id == replaced).unwrap();
@@ -147,7 +155,7 @@ async fn a_file_that_cannot_be_written_is_overruled_until_it_is_read_again() {
     rig.roll_back(None).await.unwrap();
     assert!(rig.reload.history().overrules().is_some());
     mode(&rig.main, 0o644);
-    fs::write(&rig.main, routes("/c: app")).unwrap();
+    write(&rig.main, &routes("/c: app"));
     eventually("the change is in force", || rig.reload.history().overrules().is_none()).await;
     assert_eq!(rig.in_force(), 6);
 }
@@ -170,11 +178,13 @@ async fn what_is_not_right_any_more_is_refused_and_nothing_is_lost() {
 async fn a_start_with_another_file_is_an_entry_and_one_with_the_same_is_none() {
     let rig = start();
     rig.save(&routes("/b: app")).await.unwrap();
+    let Rig { folder, main, reload } = rig;
+    drop(reload);
     let again = |text: &str| {
-        fs::write(&rig.main, text).unwrap();
-        let loader = FileLoader::new(rig.main.clone());
+        write(&main, text);
+        let loader = FileLoader::new(main.clone());
         let (loaded, _) = loader.read().unwrap();
-        let history = Arc::new(History::in_file(rig.folder.path().join("state")));
+        let history = Arc::new(History::in_file(folder.path().join("state"), &folder.path().join("journal")));
         let parts = Parts {
             loader,
             publisher: Taking::default(),
@@ -182,6 +192,7 @@ async fn a_start_with_another_file_is_an_entry_and_one_with_the_same_is_none() {
             generation: 1,
             watch: loaded.watch,
             kept: loaded.kept,
+            changed_defaults: loaded.changed_defaults,
             metrics: Metrics::new().unwrap(),
             history: Arc::clone(&history),
         };
@@ -190,9 +201,11 @@ async fn a_start_with_another_file_is_an_entry_and_one_with_the_same_is_none() {
     let (same, history) = again(&routes("/b: app"));
     same.handle().ask(ReloadOrigin::Admin).await.unwrap();
     assert_eq!(history.entries().len(), 2);
+    drop(same);
     let (commented, history) = again(&format!("# why\n{}", routes("/b: app")));
     commented.handle().ask(ReloadOrigin::Admin).await.unwrap();
     assert_eq!(history.entries().len(), 2, "comments are no other configuration");
+    drop(commented);
     let (other, history) = again(&format!("threads: 3\n{}", routes("/c: app")));
     other.handle().ask(ReloadOrigin::Admin).await.unwrap();
     let last = history.entries().pop().unwrap().entry;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::config::KeptFiles;
 use crate::config::model::Config;
+use crate::config::{ChangedDefault, KeptFiles, changed_defaults};
 use crate::telemetry::Metrics;
 
 use super::diff;
@@ -22,6 +22,10 @@ use super::request::{ReloadInbox, ReloadOrigin, ReloadRequest, Reloaded};
 const LOAD_WITHIN: Duration = Duration::from_secs(30);
 /// Publishing may take this long, the first checks of new upstreams included.
 const PUBLISH_WITHIN: Duration = Duration::from_secs(60);
+/// Whose defaults are told.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Before what is told of a default that changed.
+pub const NEW_DEFAULT: &str = "new default in this version";
 /// Requests answered by one reload.
 const TOGETHER_MOST: usize = 64;
 
@@ -39,6 +43,8 @@ pub struct Parts<L, P> {
     pub watch: WatchSet,
     /// The texts themselves.
     pub kept: KeptFiles,
+    /// Defaults that this version changed and that the files do not say themselves.
+    pub changed_defaults: Vec<ChangedDefault>,
     /// Where reloads are counted.
     pub metrics: Arc<Metrics>,
     /// Where reloads are kept.
@@ -57,6 +63,8 @@ pub(super) struct Reloader<L, P> {
     pub(super) last: Arc<LastReload>,
     /// The texts that what runs at the start was made of.
     first: KeptFiles,
+    /// What of the files is told once.
+    changed_defaults: Vec<ChangedDefault>,
     /// While a rollback is in force that could not be written: what the files say instead.
     pub(super) overruled: Option<KeptFiles>,
     sets: watch::Sender<WatchSet>,
@@ -71,14 +79,14 @@ enum Accepted {
 }
 
 /// A configuration that does not come into force.
-pub(super) struct Refusal {
+pub(super) struct RefusedReload {
     /// Every problem; several lines.
     pub report: String,
     /// The first, in one line without a line of the file.
     pub brief: String,
 }
 
-impl Refusal {
+impl RefusedReload {
     pub(super) fn of(line: String) -> Self {
         Self { brief: line.clone(), report: line }
     }
@@ -86,9 +94,22 @@ impl Refusal {
 
 impl<L: LoadConfig, P: Publish> Reloader<L, P> {
     pub(super) fn new(parts: Parts<L, P>, last: Arc<LastReload>, sets: watch::Sender<WatchSet>) -> Self {
-        let Parts { loader, publisher, running, generation, watch, kept, metrics, history } = parts;
+        let Parts { loader, publisher, running, generation, watch, kept, changed_defaults, metrics, history } = parts;
         let (loader, first, overruled) = (Arc::new(loader), kept, None);
-        Self { loader, publisher, running, generation, watch, metrics, history, last, first, overruled, sets }
+        Self {
+            loader,
+            publisher,
+            running,
+            generation,
+            watch,
+            metrics,
+            history,
+            last,
+            first,
+            changed_defaults,
+            overruled,
+            sets,
+        }
     }
 
     /// Answers requests until nobody can ask any more.
@@ -121,10 +142,16 @@ impl<L: LoadConfig, P: Publish> Reloader<L, P> {
 
     /// Notes what runs from the start, where it differs from what was in force before.
     async fn begin(&mut self) {
+        match self.history.ran_before() {
+            Some(true) => _ = self.tell_changed_defaults(),
+            // Nothing was otherwise before.
+            Some(false) => changed_defaults(VERSION).for_each(|key| _ = self.history.tell_once(&key)),
+            None => {}
+        }
         let texts = std::mem::take(&mut self.first);
         let differences = match self.history.in_force() {
             None => "first configuration in this history".to_owned(),
-            Some(before) if before.texts == texts => return,
+            Some(before) if before.texts == texts => return self.history.save().await,
             Some(before) => match self.load(Some(before.texts)).await {
                 Ok(before) => diff::everything(&before.config, &self.running),
                 Err(_) => "changed while the edge was not running".to_owned(),
@@ -151,12 +178,16 @@ impl<L: LoadConfig, P: Publish> Reloader<L, P> {
                     Accepted::Changed(summary) => summary.clone(),
                     Accepted::Unchanged | Accepted::Overruled => diff::NOTHING.to_owned(),
                 };
-                let reloaded = self.reloaded(summary, started);
+                let mut reloaded = self.reloaded(summary, started);
+                // Our own look at files that did not change would take what the next command is to say.
+                if origin != ReloadOrigin::File || matches!(accepted, Accepted::Changed(_)) {
+                    reloaded.new_defaults = self.tell_changed_defaults();
+                }
                 self.tell_accepted(origin, &accepted, &reloaded);
                 self.note_accepted(origin, &accepted, texts).await;
                 Ok(reloaded)
             }
-            Err(Refusal { report, brief }) => {
+            Err(RefusedReload { report, brief }) => {
                 let generation = self.generation;
                 let report =
                     format!("{}\nThe running configuration (generation {generation}) is unchanged.", report.trim_end());
@@ -178,7 +209,7 @@ impl<L: LoadConfig, P: Publish> Reloader<L, P> {
         &mut self,
         origin: ReloadOrigin,
         loaded: Result<LoadedConfig, Rejected>,
-    ) -> Result<Accepted, Refusal> {
+    ) -> Result<Accepted, RefusedReload> {
         let said = match &loaded {
             Ok(loaded) => &loaded.kept,
             Err(rejected) => &*rejected.kept,
@@ -187,8 +218,9 @@ impl<L: LoadConfig, P: Publish> Reloader<L, P> {
             return Ok(Accepted::Overruled);
         }
         let config = match loaded {
-            Ok(LoadedConfig { config, watch, .. }) => {
+            Ok(LoadedConfig { config, watch, changed_defaults, .. }) => {
                 self.follow(watch);
+                self.changed_defaults = changed_defaults;
                 config
             }
             Err(Rejected { report, brief, watch, .. }) => {
@@ -196,26 +228,26 @@ impl<L: LoadConfig, P: Publish> Reloader<L, P> {
                 wider.files.extend(watch.files);
                 wider.folders.extend(watch.folders);
                 self.follow(wider);
-                return Err(Refusal { report, brief });
+                return Err(RefusedReload { report, brief });
             }
         };
         self.put_in_force(config).await.map(|summary| summary.map_or(Accepted::Unchanged, Accepted::Changed))
     }
 
     /// Puts a checked configuration in force and says what changed by it; `None` where it is in force already.
-    pub(super) async fn put_in_force(&mut self, config: Config) -> Result<Option<String>, Refusal> {
+    pub(super) async fn put_in_force(&mut self, config: Config) -> Result<Option<String>, RefusedReload> {
         let changes = diff::process_changes(&self.running.process, &config.process);
         if !changes.is_empty() {
             let brief = format!("{} (needs a restart)", changes.join("; "));
-            return Err(Refusal { report: diff::restart_report(&changes), brief });
+            return Err(RefusedReload { report: diff::restart_report(&changes), brief });
         }
         if self.running == config {
             return Ok(None);
         }
         let summary = diff::summary(&self.running.site, &config.site);
         let publishing = timeout(PUBLISH_WITHIN, self.publisher.publish(config.clone())).await;
-        let late = |_| Refusal::of(format!("applying it timed out after {} s", PUBLISH_WITHIN.as_secs()));
-        let published = publishing.map_err(late)?.map_err(|refusal| Refusal::of(refusal.to_string()))?;
+        let late = |_| RefusedReload::of(format!("applying it timed out after {} s", PUBLISH_WITHIN.as_secs()));
+        let published = publishing.map_err(late)?.map_err(|refusal| RefusedReload::of(refusal.to_string()))?;
         self.running = config;
         self.generation = published.generation;
         Ok(Some(summary))
@@ -239,7 +271,7 @@ impl<L: LoadConfig, P: Publish> Reloader<L, P> {
     pub(super) fn reloaded(&self, summary: String, started: Instant) -> Reloaded {
         let odd = single_files(&self.watch.files).into_iter();
         let notes = odd.map(|file| format!("{} {SINGLE_FILE}", file.display())).collect();
-        Reloaded { generation: self.generation, summary, took: started.elapsed(), notes }
+        Reloaded { generation: self.generation, summary, took: started.elapsed(), notes, new_defaults: Vec::new() }
     }
 
     async fn note_accepted(&mut self, origin: ReloadOrigin, accepted: &Accepted, texts: KeptFiles) {
@@ -271,6 +303,14 @@ impl<L: LoadConfig, P: Publish> Reloader<L, P> {
             self.watch = watch;
             self.sets.send_replace(self.watch.clone());
         }
+    }
+
+    /// Says what the files get by defaults that this version changed: each once, over restarts too where there is a place.
+    fn tell_changed_defaults(&self) -> Vec<String> {
+        let news = self.changed_defaults.iter().filter(|changed| self.history.tell_once(&changed.key));
+        let lines: Vec<String> = news.map(|changed| changed.text.clone()).collect();
+        lines.iter().for_each(|line| log::info!("{NEW_DEFAULT}: {line}"));
+        lines
     }
 
     fn tell_accepted(&self, origin: ReloadOrigin, accepted: &Accepted, reloaded: &Reloaded) {

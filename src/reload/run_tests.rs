@@ -24,7 +24,12 @@ impl Script {
 impl LoadConfig for Script {
     fn load(&self) -> Result<LoadedConfig, Rejected> {
         match self.0.lock().unwrap().clone() {
-            Ok(config) => Ok(LoadedConfig { config, watch: WatchSet::default(), kept: KeptFiles::default() }),
+            Ok(config) => Ok(LoadedConfig {
+                config,
+                watch: WatchSet::default(),
+                kept: KeptFiles::default(),
+                changed_defaults: Vec::new(),
+            }),
             Err(report) => Err(Rejected { report, ..Rejected::default() }),
         }
     }
@@ -66,6 +71,7 @@ fn start() -> (Reload, Script, Counting, Arc<Metrics>) {
             generation: 1,
             watch: WatchSet::default(),
             kept: KeptFiles::default(),
+            changed_defaults: Vec::new(),
             metrics: Arc::clone(&metrics),
             history: Arc::default(),
         },
@@ -165,9 +171,12 @@ impl LoadConfig for OneLine {
     fn load(&self) -> Result<LoadedConfig, Rejected> {
         let watch = WatchSet { files: [self.0.clone()].into(), ..WatchSet::default() };
         match std::fs::read_to_string(&self.0) {
-            Ok(text) if text.starts_with('/') => {
-                Ok(LoadedConfig { config: config(text.trim()), watch, kept: KeptFiles::default() })
-            }
+            Ok(text) if text.starts_with('/') => Ok(LoadedConfig {
+                config: config(text.trim()),
+                watch,
+                kept: KeptFiles::default(),
+                changed_defaults: Vec::new(),
+            }),
             Ok(text) => Err(Rejected { report: format!("`{text}` is not a path"), watch, ..Rejected::default() }),
             Err(error) => Err(Rejected { report: error.to_string(), watch, ..Rejected::default() }),
         }
@@ -191,6 +200,7 @@ async fn an_edit_comes_into_force_by_itself_and_a_bad_one_is_shown() {
             generation: 1,
             watch: WatchSet { files: [file].into(), ..WatchSet::default() },
             kept: KeptFiles::default(),
+            changed_defaults: Vec::new(),
             metrics: Metrics::new().unwrap(),
             history: Arc::default(),
         },

@@ -193,7 +193,7 @@ fn open_history(spec: &JournalSpec) -> Arc<History> {
         JournalFile::Auto => Some(usual).filter(|journal| journal.parent().is_some_and(Path::is_dir)),
         JournalFile::Off => None,
     };
-    Arc::new(journal.map_or_else(History::default, |journal| History::in_file(History::beside(journal))))
+    Arc::new(journal.map_or_else(History::default, |journal| History::in_file(History::beside(journal), journal)))
 }
 
 /// Starts healing, unless the file says there is no Docker.

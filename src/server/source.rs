@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::KeptFiles;
 use crate::config::model::Config;
+use crate::config::{ChangedDefault, KeptFiles};
 use crate::reload::{
     Hangups, History, LoadConfig, LoadedConfig, Parts, Publish, Reload, SINGLE_FILE, WatchSet, single_files,
 };
@@ -20,12 +20,15 @@ pub struct FileSource {
     pub watch: WatchSet,
     /// The texts themselves.
     pub kept: KeptFiles,
+    /// Defaults that this version changed and that the files do not say themselves.
+    pub changed_defaults: Vec<ChangedDefault>,
 }
 
 impl FileSource {
     /// A file that was read once.
     pub fn new(file: PathBuf, loader: Box<dyn LoadConfig>, loaded: &LoadedConfig) -> Self {
-        Self { file, loader, watch: loaded.watch.clone(), kept: loaded.kept.clone() }
+        let LoadedConfig { config: _, watch, kept, changed_defaults } = loaded.clone();
+        Self { file, loader, watch, kept, changed_defaults }
     }
 }
 
@@ -38,11 +41,11 @@ pub(super) fn start_reload<P: Publish>(
     hangups: Hangups,
     history: Arc<History>,
 ) -> Reload {
-    let FileSource { loader, watch, kept, .. } = source;
+    let FileSource { file: _, loader, watch, kept, changed_defaults } = source;
     for file in single_files(&watch.files) {
         log::warn!("{} {SINGLE_FILE}", file.display());
     }
     let metrics = Arc::clone(metrics);
-    let parts = Parts { loader, publisher, running, generation: 1, watch, kept, metrics, history };
+    let parts = Parts { loader, publisher, running, generation: 1, watch, kept, changed_defaults, metrics, history };
     Reload::start(parts, hangups)
 }

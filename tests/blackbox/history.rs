@@ -44,6 +44,13 @@ async fn told(edge: &TestEdge, arguments: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), text)
 }
 
+/// At once: the watcher may look at any moment.
+fn replace(file: &Path, text: &str) {
+    let beside = file.with_file_name(".beside");
+    std::fs::write(&beside, text).unwrap();
+    std::fs::rename(beside, file).unwrap();
+}
+
 fn mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
@@ -59,7 +66,7 @@ async fn every_reload_is_listed_also_after_a_restart_and_holds_no_secret() {
     );
     let file = std::fs::read_to_string(edge.file()).unwrap();
     let head = file.replace(&site(&a), "");
-    let write = |edge: &TestEdge, site: &str| std::fs::write(edge.file(), format!("{head}{site}")).unwrap();
+    let write = |edge: &TestEdge, site: &str| replace(&edge.file(), &format!("{head}{site}"));
     write(&edge, &with_secret);
     eventually("the edit is in force", || answers(&edge, "b")).await;
     write(&edge, "routes:\n  /: nowhere\nupstreams:\n  pool: { servers: \"mysql://root:hunter2@db:3306\" }\n");
@@ -187,16 +194,69 @@ async fn a_state_folder_that_cannot_be_written_costs_one_line() {
     let write = |origin: &Origin| {
         let text = std::fs::read_to_string(edge.file()).unwrap();
         let head = text.split("routes:").next().unwrap();
-        std::fs::write(edge.file(), format!("{head}{}", site(origin))).unwrap();
+        replace(&edge.file(), &format!("{head}{}", site(origin)));
     };
-    write(&b);
-    eventually("the edit is in force", || answers(&edge, "b")).await;
-    write(&a);
-    eventually("and the next", || answers(&edge, "a")).await;
+    for (origin, name) in [(&b, "b"), (&a, "a")] {
+        write(origin);
+        assert_eq!(told(&edge, &["reload"]).await.0, Some(0));
+        assert!(answers(&edge, name).await);
+    }
     assert!(edge.told("history of reloads in memory only"));
     let lines = edge.log().iter().filter(|line| line.contains("history of reloads in memory only")).count();
     assert_eq!(lines, 1, "{:#?}", edge.log());
     assert_eq!(history(&edge).await.len(), 3);
     assert_eq!(told(&edge, &["rollback"]).await.0, Some(0));
     assert!(answers(&edge, "b").await);
+}
+
+#[tokio::test]
+async fn what_a_new_version_changes_for_a_file_is_told_once() {
+    let a = Origin::named("a").await;
+    let state = tempfile::tempdir().unwrap();
+    let news = "new default in this version: pool: requests wait up to 10s";
+    let listed = async |edge: &TestEdge| {
+        eventually("the start is listed", || async { !history(edge).await.is_empty() }).await;
+    };
+    // Where nothing was before, nothing is new.
+    let edge = start(state.path(), &site(&a)).await;
+    listed(&edge).await;
+    assert!(!told(&edge, &["reload"]).await.1.contains(news) && !edge.logged(news));
+    drop(edge);
+    // A journal without a history: an older version ran here.
+    std::fs::remove_file(state.path().join("heals.jsonl.history")).unwrap();
+    std::fs::write(state.path().join("heals.jsonl"), "{}\n").unwrap();
+    let edge = start(state.path(), &site(&a)).await;
+    listed(&edge).await;
+    assert!(edge.told(news), "{:#?}", edge.log());
+    assert!(!told(&edge, &["reload"]).await.1.contains(news));
+    drop(edge);
+    let edge = start(state.path(), &site(&a)).await;
+    listed(&edge).await;
+    assert!(!told(&edge, &["reload"]).await.1.contains(news) && !edge.logged(news));
+    // Where no place would tell, the first reload says it.
+    let edge = TestEdge::start(&site(&a)).await;
+    assert!(told(&edge, &["reload"]).await.1.contains(news));
+    assert!(!told(&edge, &["reload"]).await.1.contains(news));
+}
+
+#[test]
+fn check_names_what_a_file_gets_by_defaults_that_changed() {
+    let check = |upstream: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("remora.yaml");
+        std::fs::write(&file, format!("routes: {{ /: app }}\nupstreams: {{ app: {upstream} }}\n")).unwrap();
+        let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_remora"));
+        let checked = check.arg("check").arg(file).output().unwrap();
+        assert_eq!(checked.status.code(), Some(0));
+        String::from_utf8(checked.stderr).unwrap()
+    };
+    let said = check("{ servers: app:8000, check: /, heal: gunicorn }");
+    assert_eq!(said.lines().filter(|line| line.starts_with("  app: ")).count(), 3, "{said}");
+    assert!(
+        said.starts_with("new defaults in this version")
+            && said.contains("`hold: 0`")
+            && said.contains("`budget: 3/24h`"),
+        "{said}"
+    );
+    assert_eq!(check("{ servers: app:8000, hold: 10s }"), "");
 }

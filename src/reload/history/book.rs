@@ -39,18 +39,20 @@ pub struct Wanted {
 }
 
 impl Book {
-    /// Adds an entry under the next number, which it returns. The same refusal of the same texts again is the same entry.
+    /// Adds an entry under the next number, which it returns. The same refusal of the same texts again, with nothing
+    /// accepted since, is the same entry: the watcher looks again after each refusal.
     pub(super) fn add(&mut self, mut entry: HistoryEntry, mut texts: KeptFiles) -> u64 {
-        let is_again = |last: &KeptEntry| {
-            entry.result == HistoryResult::Refused
-                && last.entry.result == HistoryResult::Refused
-                && last.entry.differences == entry.differences
-                && last.texts == texts
+        let is_again = |other: &&KeptEntry| {
+            other.entry.differences == entry.differences
+                && other.entry.rolled_back_to == entry.rolled_back_to
+                && other.texts == texts
         };
-        if let Some(last) = self.entries.back_mut().filter(|last| is_again(last)) {
-            entry.id = last.entry.id;
-            last.entry = entry;
-            return last.entry.id;
+        let is_refused = |kept: &&KeptEntry| kept.entry.result == HistoryResult::Refused;
+        let mut refused_since = self.entries.iter().rev().take_while(is_refused);
+        if entry.result == HistoryResult::Refused
+            && let Some(again) = refused_since.find(is_again)
+        {
+            return again.entry.id;
         }
         self.last_id += 1;
         entry.id = self.last_id;

@@ -33,6 +33,8 @@ const WRITE_WITHIN: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub struct History {
     book: Mutex<Book>,
+    /// Whether an edge ran here before; `None` where no place would tell.
+    ran_before: Option<bool>,
     /// True while the files say something else than what is in force.
     is_overruled: AtomicBool,
     /// Held by whoever writes.
@@ -62,13 +64,16 @@ pub struct Happened {
 
 impl History {
     /// A history that goes on where the one in this file ended. One that cannot be read is said so and begun anew.
-    pub fn in_file(path: PathBuf) -> Self {
+    /// Whether an edge of a version without a history ran before, a `journal` with something in it tells.
+    pub fn in_file(path: PathBuf, journal: &Path) -> Self {
+        let is_used = |path: &Path| std::fs::metadata(path).is_ok_and(|metadata| 0 < metadata.len());
+        let ran_before = Some(is_used(&path) || is_used(journal));
         let book = file::read(&path).unwrap_or_else(|error| {
             log::warn!("cannot read the history of reloads {}: {error}; it begins anew", path.display());
             Book::default()
         });
         let place = Mutex::new(Some(HistoryPlace { path, is_failing: false }));
-        Self { book: Mutex::new(book), place, ..Self::default() }
+        Self { book: Mutex::new(book), place, ran_before, ..Self::default() }
     }
 
     /// The file beside a journal.
@@ -127,6 +132,11 @@ impl History {
     /// The newest entry with exactly these texts.
     pub fn with_texts(&self, texts: &KeptFiles) -> Option<u64> {
         self.book.lock().with_texts(texts)
+    }
+
+    /// Whether an edge ran here before; `None` where no place would tell.
+    pub(super) fn ran_before(&self) -> Option<bool> {
+        self.ran_before
     }
 
     /// True for a word that was not told before, in this edge or in one before it that had the same file.
