@@ -43,6 +43,7 @@ pub(super) struct Query {
     upstream: Option<String>,
     backend: Option<String>,
     span: Option<String>,
+    to: Option<String>,
 }
 
 impl Query {
@@ -57,6 +58,7 @@ impl Query {
                 "upstream" => &mut query.upstream,
                 "backend" => &mut query.backend,
                 "for" => &mut query.span,
+                "to" => &mut query.to,
                 _ => return Err(unknown(&key, keys)),
             };
             if !keys.contains(&&*key) {
@@ -84,6 +86,15 @@ impl Query {
 
     pub(super) fn reload(self) -> Result<AdminCommand, String> {
         Ok(AdminCommand::Reload { upstream: wanted(self.upstream)? })
+    }
+
+    /// The entry of the history that is wanted back.
+    pub(super) fn rollback(self) -> Result<Option<u64>, String> {
+        let number = |text: String| {
+            let shown = text.escape_debug().take(64).collect::<String>();
+            text.parse().map_err(|_| format!("`{shown}` is not the number of an entry; `remora history` lists them"))
+        };
+        self.to.map(number).transpose()
     }
 
     pub(super) fn drill(self) -> Result<AdminCommand, String> {
@@ -130,6 +141,11 @@ mod tests {
             ["", "backend=10.0.0.1:80", "upstream=a&upstream=b", "upstream=api&backend=x", "upstream=api&for=1m", "x=y"]
         {
             assert!(read(text).is_err(), "{text}");
+        }
+        let rollback = |text: &str| Query::read(text, &["to"]).and_then(Query::rollback);
+        assert_eq!((rollback(""), rollback("to=7")), (Ok(None), Ok(Some(7))));
+        for text in ["to=", "to=-1", "to=x", "to=1&to=2", "upstream=api"] {
+            assert!(rollback(text).is_err(), "{text}");
         }
         let pause = |text: &str| Query::read(text, &["upstream", "for"]).and_then(Query::pause);
         let ten = Some(Duration::from_secs(600));

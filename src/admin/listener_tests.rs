@@ -11,7 +11,7 @@ use super::*;
 use crate::admin::AdminCommand;
 use crate::admin::Status;
 use crate::admin::status::tests::sample;
-use crate::reload::Reloaded;
+use crate::reload::{Reloaded, RolledBack, ShownEntry};
 use crate::types::OwnedTask;
 
 #[derive(Default)]
@@ -42,7 +42,18 @@ impl AdminSource for Sample {
             summary: "nothing changed".to_owned(),
             took: Duration::from_millis(3),
             notes: Vec::new(),
+            new_defaults: Vec::new(),
         })
+    }
+
+    fn history(&self) -> Vec<ShownEntry> {
+        Vec::new()
+    }
+
+    async fn roll_back(&self, to: Option<u64>) -> Result<RolledBack, String> {
+        let reloaded = self.reload().await?;
+        let (written, set_aside) = (vec!["/a.yaml".into()], vec![("/b.yaml".into(), "/.b".into())]);
+        Ok(RolledBack { reloaded, to: to.unwrap_or(3), written, set_aside, replaced: Some(4), not_written: None })
     }
 
     async fn command(&self, command: AdminCommand) -> Result<Value, String> {
@@ -111,7 +122,17 @@ async fn every_path_answers() {
 
     let (status, _, body) = rig.ask("POST", "/reload").await;
     assert_eq!((status, serde_json::from_str::<Value>(&body).unwrap()["generation"].as_u64()), (200, Some(9)));
+    assert_eq!(rig.ask("GET", "/history").await.2, "[]\n");
+    let (status, _, body) = rig.ask("POST", "/rollback").await;
+    let expected = serde_json::json!({
+        "generation": 9, "summary": "nothing changed", "took_ms": 3, "to": 3, "written": ["/a.yaml"],
+        "set_aside": [["/b.yaml", "/.b"]], "replaced": 4, "not_written": null,
+    });
+    assert_eq!((status, serde_json::from_str::<Value>(&body).unwrap()), (200, expected));
+    assert!(rig.ask("POST", "/rollback?to=7").await.2.contains("\"to\": 7"));
+    assert_eq!(rig.ask("POST", "/rollback?to=x").await.0, 400);
     rig.source.broken.store(true, Ordering::SeqCst);
+    assert_eq!(rig.ask("POST", "/rollback?to=7").await.0, 422);
     let (status, _, body) = rig.ask("POST", "/reload").await;
     assert_eq!(status, 422);
     let report = serde_json::from_str::<Value>(&body).unwrap()["error"].as_str().unwrap().to_owned();
@@ -185,6 +206,7 @@ async fn others_may_read_and_change_nothing() {
         ("GET /metrics HTTP/1.0\r\n\r\n", " 200 "),
         ("POST /status HTTP/1.1\r\nHost: remora:9902\r\n\r\n", " 405 "),
         ("POST /reload HTTP/1.1\r\nHost: remora:9902\r\n\r\n", " 404 "),
+        ("POST /rollback HTTP/1.1\r\nHost: remora:9902\r\n\r\n", " 404 "),
         ("POST /heal?upstream=api HTTP/1.1\r\nHost: 127.0.0.1:9902\r\n\r\n", " 404 "),
         ("POST /drill?upstream=api HTTP/1.1\r\nHost: remora:9902\r\n\r\n", " 404 "),
         ("POST /pause?for=10m HTTP/1.1\r\nHost: remora:9902\r\n\r\n", " 404 "),

@@ -15,15 +15,17 @@ use crate::telemetry::metrics::MEDIA_TYPE;
 use super::command::{AdminCommand, Query};
 use super::guard::{self, Access};
 use super::source::AdminSource;
-use super::status::ReloadAnswer;
+use super::status::{ReloadAnswer, RollbackAnswer};
 
 /// Every path, with the method it takes.
-const TABLE: [(&str, Page, Method); 9] = [
+const TABLE: [(&str, Page, Method); 11] = [
     ("/status", Page::Status, Method::GET),
     ("/metrics", Page::Metrics, Method::GET),
     ("/heals", Page::Heals, Method::GET),
+    ("/history", Page::History, Method::GET),
     ("/healthz", Page::Healthz, Method::GET),
     ("/reload", Page::Reload, Method::POST),
+    ("/rollback", Page::Rollback, Method::POST),
     ("/heal", Page::Heal, Method::POST),
     ("/drill", Page::Drill, Method::POST),
     ("/pause", Page::Pause, Method::POST),
@@ -35,8 +37,10 @@ enum Page {
     Status,
     Metrics,
     Heals,
+    History,
     Healthz,
     Reload,
+    Rollback,
     Heal,
     Drill,
     Pause,
@@ -66,11 +70,19 @@ pub(super) async fn answer(head: &Parts, access: Access, source: &Arc<dyn AdminS
         Page::Status => json(StatusCode::OK, &source.status()),
         Page::Metrics => respond(StatusCode::OK, MEDIA_TYPE, source.metrics()),
         Page::Heals => json(StatusCode::OK, &source.heals()),
+        Page::History => json(StatusCode::OK, &source.history()),
         Page::Healthz => json(StatusCode::OK, &json!({ "status": "ok" })),
         Page::Reload => match Query::read(query, &["upstream"]) {
             Ok(query) if query.names_upstream() => run(query.reload(), source).await,
             Ok(_) => match source.reload().await {
                 Ok(reloaded) => json(StatusCode::OK, &ReloadAnswer::from(&reloaded)),
+                Err(report) => error(StatusCode::UNPROCESSABLE_ENTITY, &report),
+            },
+            Err(why) => error(StatusCode::BAD_REQUEST, &why),
+        },
+        Page::Rollback => match Query::read(query, &["to"]).and_then(Query::rollback) {
+            Ok(to) => match source.roll_back(to).await {
+                Ok(done) => json(StatusCode::OK, &RollbackAnswer::from(&done)),
                 Err(report) => error(StatusCode::UNPROCESSABLE_ENTITY, &report),
             },
             Err(why) => error(StatusCode::BAD_REQUEST, &why),

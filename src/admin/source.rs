@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::reload::Reloaded;
+use crate::reload::{Reloaded, RolledBack, ShownEntry};
 
 use super::command::AdminCommand;
 use super::status::Status;
@@ -24,6 +24,15 @@ pub trait AdminSource: Send + Sync + 'static {
     /// # Errors
     /// The report when the file was refused, or why this edge has no file.
     async fn reload(&self) -> Result<Reloaded, String>;
+
+    /// The last reloads, newest last.
+    fn history(&self) -> Vec<ShownEntry>;
+
+    /// Brings an older configuration back and waits for the outcome; without an entry, undoes the last change.
+    ///
+    /// # Errors
+    /// The report when it was refused, or why there is nothing to bring back.
+    async fn roll_back(&self, to: Option<u64>) -> Result<RolledBack, String>;
 
     /// Has the healer do something and waits for its end.
     ///

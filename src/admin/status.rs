@@ -1,11 +1,12 @@
 //! The status document: what runs, in what state, and why nothing was done. Data only; read by people and by `remora status`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::model::{Balance, CheckKind, UpstreamSpec};
-use crate::reload::{ReloadOutcome, Reloaded};
+use crate::reload::{ReloadOutcome, Reloaded, RolledBack};
 use crate::telemetry::rfc3339;
 use crate::types::millis;
 
@@ -50,6 +51,10 @@ pub struct ProcessStatus {
     pub full_requests: u64,
     /// None before the first.
     pub last_reload: Option<ReloadStatus>,
+    /// The entry of the history that a rollback put in force while the files say something else; none where they say the
+    /// same.
+    #[serde(default)]
+    pub rolled_back_to: Option<u64>,
 }
 
 impl ProcessStatus {
@@ -69,7 +74,7 @@ impl ProcessStatus {
 pub struct ReloadStatus {
     /// RFC 3339, UTC.
     pub at: String,
-    /// `file`, `signal` or `admin`.
+    /// `file`, `signal`, `admin` or `rollback`.
     pub origin: String,
     /// What it changed, when it was accepted.
     pub summary: Option<String>,
@@ -99,6 +104,9 @@ pub struct ReloadAnswer {
     /// What is odd about the files, such as one that is mounted by itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// What the files get by defaults that this version changed; each is told once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub new_defaults: Vec<String>,
 }
 
 impl From<&Reloaded> for ReloadAnswer {
@@ -109,6 +117,46 @@ impl From<&Reloaded> for ReloadAnswer {
             summary: reloaded.summary.clone(),
             took_ms,
             notes: reloaded.notes.clone(),
+            new_defaults: reloaded.new_defaults.clone(),
+        }
+    }
+}
+
+/// The answer to `POST /rollback`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollbackAnswer {
+    /// Of the configuration in force.
+    pub generation: u64,
+    /// What changed by it; `nothing changed` where only the files said something else.
+    pub summary: String,
+    /// How long it took.
+    pub took_ms: u64,
+    /// The entry of the history that was brought back.
+    pub to: u64,
+    /// The files that were written.
+    pub written: Vec<String>,
+    /// The files that were not there then, and what they are called now.
+    pub set_aside: Vec<[String; 2]>,
+    /// The entry with what the files said before; none where they said the same.
+    pub replaced: Option<u64>,
+    /// Why the files still say something else than what is in force; none where they say the same.
+    pub not_written: Option<String>,
+}
+
+impl From<&RolledBack> for RollbackAnswer {
+    fn from(done: &RolledBack) -> Self {
+        let shown = |path: &PathBuf| path.display().to_string();
+        let ReloadAnswer { generation, summary, took_ms, notes: _, new_defaults: _ } =
+            ReloadAnswer::from(&done.reloaded);
+        Self {
+            generation,
+            summary,
+            took_ms,
+            to: done.to,
+            written: done.written.iter().map(shown).collect(),
+            set_aside: done.set_aside.iter().map(|(file, name)| [shown(file), shown(name)]).collect(),
+            replaced: done.replaced,
+            not_written: done.not_written.clone(),
         }
     }
 }

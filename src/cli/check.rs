@@ -44,6 +44,12 @@ pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<Exit> {
             let (routes, upstreams) =
                 (count(site.to_upstreams().count(), "route"), count(site.upstreams.len(), "upstream"));
             terminal::say(&format!("{} is valid: {routes}, {upstreams}", file.display()))?;
+            if !loaded.changed_defaults.is_empty() {
+                terminal::complain("new defaults in this version, where the file says nothing itself:");
+            }
+            for changed in &loaded.changed_defaults {
+                terminal::complain(&format!("  {}", changed.text));
+            }
             Ok(Exit::Done)
         }
         Err(report) => {

@@ -9,9 +9,11 @@ mod drill;
 mod exit;
 mod file;
 mod heal;
+mod history;
 mod man;
 mod own_name;
 mod reload;
+mod rollback;
 mod run;
 mod sidecar;
 mod status;
@@ -57,6 +59,10 @@ enum CliCommand {
     Demo(demo::DemoArguments),
     /// Reload the running edge's configuration, or the replicas of an upstream one by one.
     Reload(reload::ReloadArguments),
+    /// List the last reloads of the running edge, and what each changed.
+    History(history::HistoryArguments),
+    /// Bring an earlier configuration back.
+    Rollback(rollback::RollbackArguments),
     /// Heal backends now, or pause healing.
     Heal(heal::HealArguments),
     /// Simulate a failing backend, and show how it is detected and healed.
@@ -92,6 +98,8 @@ fn dispatch(command: CliCommand) -> Exit {
         CliCommand::Demo(arguments) => demo::run(&arguments),
         CliCommand::Doctor(arguments) => doctor::run(&arguments),
         CliCommand::Reload(arguments) => reload::run(&arguments),
+        CliCommand::History(arguments) => history::run(&arguments),
+        CliCommand::Rollback(arguments) => rollback::run(&arguments),
         CliCommand::Heal(arguments) => heal::run(&arguments),
         CliCommand::Drill(arguments) => drill::run(&arguments),
         CliCommand::Status(arguments) => status::run(&arguments),
@@ -128,7 +136,7 @@ mod tests {
     #[test]
     fn commands_are_understood() {
         #[rustfmt::skip]
-        let rows: [(&[&str], bool); 24] = [
+        let rows: [(&[&str], bool); 28] = [
             (&["run"],                                  true),
             (&["run", "remora.yaml"],                   true),
             (&["check", "remora.yaml"],                 true),
@@ -143,6 +151,10 @@ mod tests {
             (&["doctor", "remora.yaml", "--json"],      true),
             (&["reload"],                               true),
             (&["reload", "--admin", "127.0.0.1:9902"],  true),
+            (&["history", "--json"],                    true),
+            (&["rollback"],                             true),
+            (&["rollback", "7", "--json"],              true),
+            (&["rollback", "last"],                     false),
             (&["sidecar", "f.yaml", "--state", "/x"],   true),
             (&["sidecar", "--status"],                  true),
             (&["sidecar", "--status", "--state", "x"],  false),

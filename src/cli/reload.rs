@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::admin::status::ReloadAnswer;
+use crate::reload::NEW_DEFAULT;
 use crate::telemetry::one_line;
 
 use super::client::{self, Admin, AdminResponse, error, query};
@@ -53,10 +54,11 @@ pub(super) fn run(arguments: &ReloadArguments) -> anyhow::Result<Exit> {
 fn outcome(answer: &AdminResponse) -> anyhow::Result<Result<String, String>> {
     match answer.status {
         200 => {
-            let ReloadAnswer { generation, summary, took_ms, notes } =
+            let ReloadAnswer { generation, summary, took_ms, notes, new_defaults } =
                 serde_json::from_str(&answer.body).context("cannot parse the edge's response")?;
             let notes: String = notes.iter().map(|note| format!("\nwarning: {}", one_line(note))).collect();
-            Ok(Ok(format!("generation {generation} in force: {summary} ({took_ms} ms){notes}")))
+            let news: String = new_defaults.iter().map(|line| format!("\n{NEW_DEFAULT}: {}", one_line(line))).collect();
+            Ok(Ok(format!("generation {generation} in force: {summary} ({took_ms} ms){notes}{news}")))
         }
         422 => Ok(Err(error(&answer.body))),
         status => anyhow::bail!("the edge responded {status}: {}", error(&answer.body)),
@@ -75,6 +77,9 @@ mod tests {
         let odd = r#"{"generation":8,"summary":"nothing changed","took_ms":1,"notes":["/a.yaml is mounted"]}"#;
         let odd = outcome(&answer(200, odd)).unwrap();
         assert_eq!(odd.unwrap(), "generation 8 in force: nothing changed (1 ms)\nwarning: /a.yaml is mounted");
+        let news = r#"{"generation":8,"summary":"nothing changed","took_ms":1,"new_defaults":["api: x"]}"#;
+        let news = outcome(&answer(200, news)).unwrap().unwrap();
+        assert!(news.ends_with("\nnew default in this version: api: x"), "{news}");
         let bad = outcome(&answer(422, r#"{"error":"error: no upstream\n  --> remora.yaml:4:1"}"#)).unwrap();
         assert_eq!(bad.unwrap_err(), "error: no upstream\n  --> remora.yaml:4:1");
         let failed = outcome(&answer(403, r#"{"error":"no"}"#)).unwrap_err();

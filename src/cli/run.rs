@@ -23,7 +23,7 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<Exit> {
     let loader = FileLoader::new(file.clone());
     match file::load_with_certificates(&loader) {
         Ok(loaded) => {
-            let source = FileSource { file, loader: Box::new(loader), watch: loaded.watch };
+            let source = FileSource::new(file, Box::new(loader), &loaded);
             server::run(Start { config: loaded.config, source: Some(source) }, |_| {})?;
             Ok(Exit::Done)
         }

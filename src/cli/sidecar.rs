@@ -55,7 +55,7 @@ pub(super) fn run(arguments: &SidecarArguments) -> anyhow::Result<Exit> {
     if arguments.status {
         return status(&spec);
     }
-    let source = FileSource { file, loader: Box::new(loader), watch: loaded.watch };
+    let source = FileSource::new(file, Box::new(loader), &loaded);
     run_sidecar(SidecarStart { config: loaded.config, spec, source, state: arguments.state.clone() })?;
     Ok(Exit::Done)
 }

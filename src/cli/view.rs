@@ -72,6 +72,12 @@ fn process(text: &mut String, process: &ProcessStatus, look: Look, now: SystemTi
     if let Some(reload) = &process.last_reload {
         last_reload(text, reload, now);
     }
+    if let Some(entry) = process.rolled_back_to {
+        let not = mark(FAIR, "not that of the files");
+        let _ =
+            writeln!(text, "the configuration in force is {not}: entry {entry} of remora history, which a rollback");
+        let _ = writeln!(text, "brought back and could not write; remora reload returns to the files");
+    }
 }
 
 fn last_reload(text: &mut String, reload: &ReloadStatus, now: SystemTime) {
@@ -226,7 +232,7 @@ fn title(text: &mut String, name: &str) {
 }
 
 /// A table without frames; columns from `numbers` on are set right.
-fn table(look: Look, header: &[&str], numbers: usize) -> Table {
+pub(super) fn table(look: Look, header: &[&str], numbers: usize) -> Table {
     let line = if look.utf8 { '─' } else { '-' };
     let mut table = Table::new();
     table
@@ -240,14 +246,14 @@ fn table(look: Look, header: &[&str], numbers: usize) -> Table {
     table
 }
 
-fn show(text: &mut String, table: &Table) {
+pub(super) fn show(text: &mut String, table: &Table) {
     for line in table.lines() {
         let _ = writeln!(text, "{}", line.trim_end());
     }
 }
 
 /// A text from the edge: one line, no control characters, none of our marks.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let mut line = one_line(text);
     line.retain(|c| !MARKS.iter().any(|(mark, _)| *mark == c));
     line
@@ -276,7 +282,7 @@ fn since(at: &str, now: SystemTime) -> Option<Duration> {
     Some(now.duration_since(at).unwrap_or(Duration::ZERO))
 }
 
-fn ago(at: &str, now: SystemTime) -> String {
+pub(super) fn ago(at: &str, now: SystemTime) -> String {
     since(at, now).map_or_else(|| "-".to_owned(), |since| format!("{} ago", span(since)))
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use glob::{MatchOptions, Pattern};
 use serde_yaml::{Mapping, Value};
 
+use super::kept::KeptFiles;
 use super::keys::keys_of;
 use super::raw::{RawFile, RawFragment};
 use super::read::Item;
@@ -72,6 +73,17 @@ pub(super) fn find(pattern: &str, folder: &Path) -> Result<IncludedFiles, Refuse
         folders.push(folder.to_owned());
     }
     Ok(IncludedFiles { files, folders })
+}
+
+/// What a pattern found when the texts were kept.
+pub(super) fn find_kept(pattern: &str, kept: &KeptFiles) -> Result<IncludedFiles, RefusedInclude> {
+    match kept.includes.get(pattern) {
+        Some(files) => Ok(IncludedFiles { files: files.clone(), folders: Vec::new() }),
+        None => {
+            let message = format!("what {} found was not kept", quoted(pattern));
+            Err(RefusedInclude::new(message, "set the variables in it as they were, or choose another entry"))
+        }
+    }
 }
 
 fn is_closed(folder: &Path) -> bool {

@@ -5,9 +5,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::changed::ChangedDefault;
 use super::check::{self, Files};
 use super::env::{Env, expand};
-use super::include;
+use super::include::{self, IncludedFiles, RefusedInclude};
+use super::kept::KeptFiles;
 use super::merge::merged;
 use super::model::Config;
 use super::outline::{NoOutline, Outline};
@@ -35,6 +37,10 @@ pub struct LoadedFiles {
     pub digest: u64,
     /// What is allowed but probably not meant.
     pub warnings: Vec<Warning>,
+    /// The texts themselves.
+    pub kept: KeptFiles,
+    /// Defaults that this version changed and that the files do not say themselves.
+    pub changed_defaults: Vec<ChangedDefault>,
 }
 
 /// Loads a file and those it includes. Reads the file system and, through `env`, variables; nothing else.
@@ -42,7 +48,7 @@ pub struct LoadedFiles {
 /// # Errors
 /// With every problem of every file at once. A name that does not resolve is none: it may appear later.
 pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<LoadedFiles, Report> {
-    load_from(path, None, env, &unproven)
+    load_from(path, Texts::OnDisk, env, &unproven)
 }
 
 /// Like [`load`], and has somebody look into the files of certificates, as the process will when it starts.
@@ -54,7 +60,7 @@ pub fn load_proving(
     env: &dyn Fn(&str) -> Option<String>,
     prove: Prove<'_>,
 ) -> Result<LoadedFiles, Report> {
-    load_from(path, None, env, prove)
+    load_from(path, Texts::OnDisk, env, prove)
 }
 
 /// Like [`load`], for a text that is not in a file; `path` is what reports call it, and what `include:` is relative to.
@@ -62,7 +68,7 @@ pub fn load_proving(
 /// # Errors
 /// As [`load`].
 pub fn load_text(path: &Path, text: String, env: &dyn Fn(&str) -> Option<String>) -> Result<LoadedFiles, Report> {
-    load_from(path, Some(Ok(text)), env, &unproven)
+    load_from(path, Texts::Given(Some(Ok(text))), env, &unproven)
 }
 
 /// Like [`load_text`], for a text that is still to be read, such as standard input.
@@ -75,12 +81,45 @@ pub fn load_from_reader(
     env: &dyn Fn(&str) -> Option<String>,
     prove: Prove<'_>,
 ) -> Result<LoadedFiles, Report> {
-    load_from(path, Some(read_all(reader)), env, prove)
+    load_from(path, Texts::Given(Some(read_all(reader))), env, prove)
+}
+
+/// Like [`load`], from texts that were kept; no file is read.
+///
+/// # Errors
+/// As [`load`], and where a text is missing.
+pub fn load_kept(path: &Path, kept: &KeptFiles, env: &dyn Fn(&str) -> Option<String>) -> Result<LoadedFiles, Report> {
+    load_from(path, Texts::Kept(kept), env, &unproven)
+}
+
+/// Where the texts come from.
+enum Texts<'k> {
+    OnDisk,
+    /// The main file's text, until it is taken; the others are on disk.
+    Given(Option<Result<String, Unreadable>>),
+    Kept(&'k KeptFiles),
+}
+
+impl Texts<'_> {
+    fn read(&mut self, path: &Path) -> Result<String, Unreadable> {
+        match self {
+            Self::OnDisk => read(path),
+            Self::Given(main) => main.take().unwrap_or_else(|| read(path)),
+            Self::Kept(kept) => kept.text(path),
+        }
+    }
+
+    fn find(&self, pattern: &str, folder: &Path) -> Result<IncludedFiles, RefusedInclude> {
+        match self {
+            Self::OnDisk | Self::Given(_) => include::find(pattern, folder),
+            Self::Kept(kept) => include::find_kept(pattern, kept),
+        }
+    }
 }
 
 fn load_from(
     path: &Path,
-    given: Option<Result<String, Unreadable>>,
+    texts: Texts<'_>,
     env: &dyn Fn(&str) -> Option<String>,
     prove: Prove<'_>,
 ) -> Result<LoadedFiles, Report> {
@@ -88,22 +127,25 @@ fn load_from(
         sources: Sources::default(),
         problems: Problems::default(),
         watch: BTreeSet::new(),
-        given,
+        texts,
+        kept: KeptFiles::default(),
         env,
         prove,
     };
     let config = loading.config(path);
-    let Loading { sources, problems, watch, .. } = loading;
+    let Loading { sources, problems, watch, kept, .. } = loading;
     let watch: Vec<PathBuf> = watch.into_iter().collect();
     match config {
-        Some(config) if problems.errors.is_empty() => Ok(LoadedFiles {
+        Some((config, changed_defaults)) if problems.errors.is_empty() => Ok(LoadedFiles {
             config,
             files: sources.iter().map(|source| source.path.clone()).collect(),
             watch,
             digest: digest(&sources),
             warnings: problems.warnings.iter().map(|problem| Warning::new(problem, &sources)).collect(),
+            kept,
+            changed_defaults,
         }),
-        _ => Err(Report::new(problems, sources, watch)),
+        _ => Err(Report::new(problems, sources, watch, kept)),
     }
 }
 
@@ -111,14 +153,14 @@ struct Loading<'e> {
     sources: Sources,
     problems: Problems,
     watch: BTreeSet<PathBuf>,
-    /// The main file's text, where it was given.
-    given: Option<Result<String, Unreadable>>,
+    texts: Texts<'e>,
+    kept: KeptFiles,
     env: Env<'e>,
     prove: Prove<'e>,
 }
 
 impl Loading<'_> {
-    fn config(&mut self, path: &Path) -> Option<Config> {
+    fn config(&mut self, path: &Path) -> Option<(Config, Vec<ChangedDefault>)> {
         let id = self.sources.add(path);
         self.watch.insert(include::folder_of(path));
         let at = self.parse_file(id, path)?;
@@ -144,7 +186,7 @@ impl Loading<'_> {
             files.incomplete = true;
             return;
         };
-        let found = match include::find(&pattern, &include::folder_of(from)) {
+        let found = match self.texts.find(&pattern, &include::folder_of(from)) {
             Ok(found) => found,
             Err(refused) => {
                 files.incomplete = true;
@@ -154,6 +196,7 @@ impl Loading<'_> {
             }
         };
         self.watch.extend(found.folders);
+        self.kept.found(&pattern, &found.files);
         if found.files.is_empty() {
             let problem = Problem::new(&item.place, format!("no file matches {}", quoted(&pattern)));
             self.problems.warn(problem.help("ignore this if the files will be added later"));
@@ -190,12 +233,13 @@ impl Loading<'_> {
     }
 
     fn parse_file(&mut self, id: FileId, path: &Path) -> Option<Item> {
-        let text = match self.given.take().unwrap_or_else(|| read(path)) {
+        let text = match self.texts.read(path) {
             Ok(text) => text,
             Err(Unreadable { message, help }) => {
                 return self.problems.add(Problem::new(&Place::file(id), message).help(help));
             }
         };
+        self.kept.keep(path, &text);
         let env = self.env;
         let expanded = |key: &str| expand(key, env).unwrap_or_else(|_| key.to_owned());
         let outline = Outline::of(&text, &expanded);

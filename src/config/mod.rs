@@ -1,9 +1,11 @@
 //! The user's file: text → raw (private) → check → model. No clock, no network.
 
+mod changed;
 mod check;
 mod env;
 mod habits;
 mod include;
+mod kept;
 mod keys;
 mod load;
 mod merge;
@@ -23,7 +25,9 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use load::{LoadedFiles, load, load_from_reader, load_proving, load_text};
+pub use changed::{ChangedDefault, changed_defaults};
+pub use kept::KeptFiles;
+pub use load::{LoadedFiles, load, load_from_reader, load_kept, load_proving, load_text};
 pub use proof::{CertificateFault, Prove, unproven};
 pub use report::{Report, Warning};
 pub use schema::schema;

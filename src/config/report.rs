@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
+use super::kept::KeptFiles;
 use super::place::{FileId, Place, PlaceKind, TextSpan};
 use super::problem::{Problem, Problems};
 use super::source::{Source, Sources};
@@ -23,6 +24,7 @@ pub struct Report {
     further: usize,
     sources: Sources,
     watch: Vec<PathBuf>,
+    kept: Box<KeptFiles>,
 }
 
 /// Something that is allowed but probably not meant.
@@ -34,7 +36,7 @@ pub struct Warning {
 }
 
 impl Report {
-    pub(super) fn new(problems: Problems, sources: Sources, watch: Vec<PathBuf>) -> Self {
+    pub(super) fn new(problems: Problems, sources: Sources, watch: Vec<PathBuf>, kept: KeptFiles) -> Self {
         let Problems { errors: mut problems, further, .. } = problems;
         problems.sort_by_cached_key(|problem| {
             let span = span(&problem.at, &sources);
@@ -46,7 +48,7 @@ impl Report {
             Some(span) => told.insert((problem.at.file, span, problem.message.clone())),
             None => true,
         });
-        Self { problems, further, sources, watch }
+        Self { problems, further, sources, watch, kept: Box::new(kept) }
     }
 
     /// How many problems there are; at least one.
@@ -62,6 +64,23 @@ impl Report {
     /// The folders to watch; see [`LoadedFiles::watch`](super::LoadedFiles::watch).
     pub fn watch(&self) -> &[PathBuf] {
         &self.watch
+    }
+
+    /// The texts that were read.
+    pub fn kept(&self) -> &KeptFiles {
+        &self.kept
+    }
+
+    /// One line: the first problem with its place, and how many more there are. Neither a line of the file nor an address
+    /// with a password is in it.
+    pub fn brief(&self) -> String {
+        let Some(first) = self.problems.first() else { return "refused".to_owned() };
+        let more = match self.problems() - 1 {
+            0 => String::new(),
+            1 => " (and 1 more problem)".to_owned(),
+            more => format!(" (and {more} more problems)"),
+        };
+        format!("{}: {}{more}", shown(&first.at, &self.sources), without_passwords(&plain_line(&first.message)))
     }
 
     /// The whole report, for a terminal that shows colours or for one that does not.
@@ -125,6 +144,14 @@ fn plain_line(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
+/// What stands in backticks and may be an address with a password, `user:password@host`, is left out.
+fn without_passwords(message: &str) -> String {
+    let parts = message.split('`').enumerate();
+    let shown: Vec<_> =
+        parts.map(|(index, part)| if index % 2 == 1 && part.contains('@') { "…" } else { part }).collect();
+    shown.join("`")
+}
+
 fn span(place: &Place, sources: &Sources) -> Option<TextSpan> {
     let outline = &sources.get(place.file)?.outline;
     match &place.target {
@@ -177,3 +204,22 @@ impl fmt::Debug for Report {
 }
 
 impl std::error::Error for Report {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_a_password_is_left_out() {
+        #[rustfmt::skip]
+        let rows = [
+            ("no upstream is named `apii`",                  "no upstream is named `apii`"),
+            ("`mysql://u:secret@db:3306` is not an address", "`…` is not an address"),
+            ("`a` and `b@c` and `d`",                        "`a` and `…` and `d`"),
+            ("nothing quoted",                               "nothing quoted"),
+        ];
+        for (message, expected) in rows {
+            assert_eq!(without_passwords(message), expected);
+        }
+    }
+}

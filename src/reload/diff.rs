@@ -5,10 +5,12 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::config::model::{
-    AccessLog, AlertSpec, CertificateSpec, DockerSpec, JournalFile, LaneChoice, LimitsSpec, ListenSpec, LogSpec,
-    ProcessSpec, Route, SidecarSpec, Site, TlsSpec, TlsVersion,
+    AccessLog, AlertSpec, CertificateSpec, Config, DockerSpec, JournalFile, LaneChoice, LimitsSpec, ListenSpec,
+    LogSpec, ProcessSpec, Route, SidecarSpec, Site, TlsSpec, TlsVersion,
 };
 
+/// Where nothing differs.
+pub(super) const NOTHING: &str = "nothing changed";
 /// Names listed before the rest is only counted.
 const NAMED_MOST: usize = 5;
 
@@ -144,6 +146,15 @@ fn webhook(alerts: Option<&AlertSpec>) -> String {
     alerts.map_or("off".to_owned(), |alerts| format!("a URL ({})", alerts.format.as_str()))
 }
 
+/// What differs in both halves, in one line: [`NOTHING`] when equal.
+pub(super) fn everything(old: &Config, new: &Config) -> String {
+    let mut parts = process_changes(&old.process, &new.process);
+    if old.site != new.site {
+        parts.push(summary(&old.site, &new.site));
+    }
+    if parts.is_empty() { NOTHING.to_owned() } else { parts.join("; ") }
+}
+
 /// What of the site half changed: `1 upstream changed (backend), 1 route added (/x)`; `nothing changed` when equal.
 pub fn summary(old: &Site, new: &Site) -> String {
     // Listeners, hosts and locations are made of the routes.
@@ -158,7 +169,7 @@ pub fn summary(old: &Site, new: &Site) -> String {
     if *trusted_proxies != new.trusted_proxies {
         parts.push("trusted proxies changed".to_owned());
     }
-    if parts.is_empty() { "nothing changed".to_owned() } else { parts.join(", ") }
+    if parts.is_empty() { NOTHING.to_owned() } else { parts.join(", ") }
 }
 
 fn by_label(site: &Site) -> BTreeMap<String, &Arc<Route>> {
@@ -258,6 +269,17 @@ mod tests {
         let (mut one, mut other) = (old.clone(), old.clone());
         (one.alerts, other.alerts) = (hook("https://a/x"), hook("https://a/y"));
         assert_eq!(process_changes(&one, &other), ["alerts: changed to another URL"]);
+    }
+
+    #[test]
+    fn both_halves_are_told_in_one_line() {
+        let old = config("/");
+        assert_eq!(everything(&old, &old.clone()), NOTHING);
+        let mut new = config("/x");
+        assert_eq!(everything(&old, &new), "1 route added (/x), 1 route removed (/)");
+        new.process.threads = Threads::Auto;
+        let both = "threads: changed from 2 to auto; 1 route added (/x), 1 route removed (/)";
+        assert_eq!(everything(&old, &new), both);
     }
 
     #[test]

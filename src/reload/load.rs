@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::config::model::Config;
+use crate::config::{ChangedDefault, KeptFiles};
 
 /// Reads and checks the whole file. Called on a thread that may block.
 pub trait LoadConfig: Send + Sync + 'static {
@@ -12,11 +13,21 @@ pub trait LoadConfig: Send + Sync + 'static {
     /// # Errors
     /// When anything in it is wrong; then nothing of it is used.
     fn load(&self) -> Result<LoadedConfig, Rejected>;
+
+    /// Reads texts that were kept in the place of the files.
+    ///
+    /// # Errors
+    /// When anything in them is wrong by now.
+    fn load_kept(&self, kept: &KeptFiles) -> Result<LoadedConfig, Rejected>;
 }
 
 impl<L: LoadConfig + ?Sized> LoadConfig for Box<L> {
     fn load(&self) -> Result<LoadedConfig, Rejected> {
         (**self).load()
+    }
+
+    fn load_kept(&self, kept: &KeptFiles) -> Result<LoadedConfig, Rejected> {
+        (**self).load_kept(kept)
     }
 }
 
@@ -27,6 +38,10 @@ pub struct LoadedConfig {
     pub config: Config,
     /// What it was read from.
     pub watch: WatchSet,
+    /// The texts themselves.
+    pub kept: KeptFiles,
+    /// Defaults that this version changed and that the files do not say themselves.
+    pub changed_defaults: Vec<ChangedDefault>,
 }
 
 /// A file that is wrong.
@@ -34,8 +49,12 @@ pub struct LoadedConfig {
 pub struct Rejected {
     /// Every problem, for a reader; several lines.
     pub report: String,
+    /// The first problem, in one line without a line of the file.
+    pub brief: String,
     /// What was read before it was rejected; watched beside what was watched already.
     pub watch: WatchSet,
+    /// The texts that could be read.
+    pub kept: Box<KeptFiles>,
 }
 
 /// What to watch for changes.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::{self, Prove, Report, Warning};
+use crate::config::{self, KeptFiles, LoadedFiles, Prove, Report, Warning};
 
 use super::load::{LoadConfig, LoadedConfig, Rejected, WatchSet};
 
@@ -31,20 +31,40 @@ impl FileLoader {
     /// # Errors
     /// When anything in it is wrong.
     pub fn read_proving(&self, prove: Prove<'_>) -> Result<(LoadedConfig, Vec<Warning>), Report> {
-        let loaded = config::load_proving(&self.file, &|name| std::env::var(name).ok(), prove)?;
-        let watch = WatchSet { files: loaded.files.into_iter().collect(), folders: loaded.watch.into_iter().collect() };
-        Ok((LoadedConfig { config: loaded.config, watch }, loaded.warnings))
+        let loaded = config::load_proving(&self.file, &env, prove)?;
+        Ok(split(loaded))
     }
 }
 
 impl LoadConfig for FileLoader {
     fn load(&self) -> Result<LoadedConfig, Rejected> {
-        self.read().map(|(loaded, _)| loaded).map_err(|report| Rejected {
-            report: report.to_string(),
-            watch: WatchSet {
-                files: report.files().map(PathBuf::from).collect(),
-                folders: report.watch().iter().cloned().collect(),
-            },
-        })
+        self.read().map(|(loaded, _)| loaded).map_err(|report| rejected(&report))
+    }
+
+    fn load_kept(&self, kept: &KeptFiles) -> Result<LoadedConfig, Rejected> {
+        let loaded = config::load_kept(&self.file, kept, &env);
+        loaded.map(|loaded| split(loaded).0).map_err(|report| rejected(&report))
+    }
+}
+
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn split(loaded: LoadedFiles) -> (LoadedConfig, Vec<Warning>) {
+    let LoadedFiles { config, files, watch, kept, changed_defaults, warnings, digest: _ } = loaded;
+    let watch = WatchSet { files: files.into_iter().collect(), folders: watch.into_iter().collect() };
+    (LoadedConfig { config, watch, kept, changed_defaults }, warnings)
+}
+
+fn rejected(report: &Report) -> Rejected {
+    Rejected {
+        report: report.to_string(),
+        brief: report.brief(),
+        watch: WatchSet {
+            files: report.files().map(PathBuf::from).collect(),
+            folders: report.watch().iter().cloned().collect(),
+        },
+        kept: Box::new(report.kept().clone()),
     }
 }

@@ -24,9 +24,18 @@ impl Script {
 impl LoadConfig for Script {
     fn load(&self) -> Result<LoadedConfig, Rejected> {
         match self.0.lock().unwrap().clone() {
-            Ok(config) => Ok(LoadedConfig { config, watch: WatchSet::default() }),
+            Ok(config) => Ok(LoadedConfig {
+                config,
+                watch: WatchSet::default(),
+                kept: KeptFiles::default(),
+                changed_defaults: Vec::new(),
+            }),
             Err(report) => Err(Rejected { report, ..Rejected::default() }),
         }
+    }
+
+    fn load_kept(&self, _: &KeptFiles) -> Result<LoadedConfig, Rejected> {
+        self.load()
     }
 }
 
@@ -61,9 +70,12 @@ fn start() -> (Reload, Script, Counting, Arc<Metrics>) {
             running: config("/"),
             generation: 1,
             watch: WatchSet::default(),
+            kept: KeptFiles::default(),
+            changed_defaults: Vec::new(),
             metrics: Arc::clone(&metrics),
             alerts: Alerts::default(),
             file: "remora.yaml".into(),
+            history: Arc::default(),
         },
         Hangups::install(),
     );
@@ -161,10 +173,19 @@ impl LoadConfig for OneLine {
     fn load(&self) -> Result<LoadedConfig, Rejected> {
         let watch = WatchSet { files: [self.0.clone()].into(), ..WatchSet::default() };
         match std::fs::read_to_string(&self.0) {
-            Ok(text) if text.starts_with('/') => Ok(LoadedConfig { config: config(text.trim()), watch }),
-            Ok(text) => Err(Rejected { report: format!("`{text}` is not a path"), watch }),
-            Err(error) => Err(Rejected { report: error.to_string(), watch }),
+            Ok(text) if text.starts_with('/') => Ok(LoadedConfig {
+                config: config(text.trim()),
+                watch,
+                kept: KeptFiles::default(),
+                changed_defaults: Vec::new(),
+            }),
+            Ok(text) => Err(Rejected { report: format!("`{text}` is not a path"), watch, ..Rejected::default() }),
+            Err(error) => Err(Rejected { report: error.to_string(), watch, ..Rejected::default() }),
         }
+    }
+
+    fn load_kept(&self, _: &KeptFiles) -> Result<LoadedConfig, Rejected> {
+        self.load()
     }
 }
 
@@ -180,9 +201,12 @@ async fn an_edit_comes_into_force_by_itself_and_a_bad_one_is_shown() {
             running: config("/"),
             generation: 1,
             watch: WatchSet { files: [file].into(), ..WatchSet::default() },
+            kept: KeptFiles::default(),
+            changed_defaults: Vec::new(),
             metrics: Metrics::new().unwrap(),
             alerts: Alerts::default(),
             file: "remora.yaml".into(),
+            history: Arc::default(),
         },
         Hangups::install(),
     );

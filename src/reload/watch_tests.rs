@@ -23,7 +23,7 @@ impl Rig {
         let (handle, inbox) = channel();
         let (sets, receiver) = watch::channel(set);
         let watch = FileWatch::new(receiver, handle, folders);
-        let mut rig = Self { inbox, sets, _task: OwnedTask::spawn(watch.run()) };
+        let mut rig = Self { inbox: inbox.reloads, sets, _task: OwnedTask::spawn(watch.run()) };
         rig.asks("the first look").await;
         rig
     }

@@ -15,7 +15,7 @@ mod view;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,6 +30,7 @@ use crate::front::{self, Bound, Guard};
 use crate::heal::{AtWork, ContainerDriver, HealTools, Healer, Journal, journal_folder, journal_name, journal_path};
 use crate::proxy::Edge;
 use crate::relay;
+use crate::reload::History;
 use crate::sidecar::Sidecar;
 use crate::snapshot::{Snapshot, SnapshotCell};
 use crate::telemetry::{self, AccessLogger, Alert, Alerts, Metrics};
@@ -126,13 +127,13 @@ async fn serve(
     let certificates = doors.bound.certificates();
     let alerts = Alerts::start(process.alerts.as_ref())?;
 
+    let journal = Arc::new(open_journal(&process.journal, &alerts));
     let file = start.source.as_ref().map(|source| source.file.clone());
     let publisher = Publisher { snapshots: Arc::clone(&snapshots), tools };
     let reload = start.source.zip(hangups).map(|(mut source, hangups)| {
         source.loader = Box::new(Renewing { loader: source.loader, certificates: certificates.clone() });
-        start_reload(source, publisher, start.config, &metrics, &alerts, hangups)
+        start_reload(source, publisher, start.config, &metrics, &alerts, hangups, open_history(&process.journal))
     });
-    let journal = Arc::new(open_journal(&process.journal, &alerts));
     let tasks = background(&process, alerts, &snapshots, &access, &certificates);
     let harmless = OwnedTask::spawn(harmless.run(Some(Arc::clone(&journal))));
     let world = LiveWorld::new(Arc::clone(&snapshots), Arc::clone(&metrics), changed);
@@ -199,6 +200,13 @@ fn open_journal(file: &JournalFile, alerts: &Alerts) -> Journal {
     });
     journal.tell(alerts.clone());
     journal
+}
+
+/// Where reloads are kept: beside the journal.
+fn open_history(file: &JournalFile) -> Arc<History> {
+    let journal =
+        journal_path(file).filter(|journal| *file != JournalFile::Auto || journal.parent().is_some_and(Path::is_dir));
+    Arc::new(journal.map_or_else(History::default, |journal| History::in_file(History::beside(journal), journal)))
 }
 
 /// Starts healing, unless the file says there is no Docker.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::config::KeptFiles;
 use crate::front::tls::Certificates;
 use crate::reload::{LoadConfig, LoadedConfig, Rejected};
 
@@ -18,5 +19,9 @@ impl LoadConfig for Renewing {
             let _ = certificates.reload();
         }
         self.loader.load()
+    }
+
+    fn load_kept(&self, kept: &KeptFiles) -> Result<LoadedConfig, Rejected> {
+        self.loader.load_kept(kept)
     }
 }

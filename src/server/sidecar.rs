@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::config::changed_defaults;
 use crate::config::model::{Config, SidecarSpec};
 use crate::docker::Docker;
-use crate::reload::{NotPublished, Publish, Published};
+use crate::reload::{History, NotPublished, Publish, Published};
 use crate::sidecar::{self, CounterFileError, Rules, Service, SocketError};
 use crate::telemetry::{self, Alerts, Metrics};
 use crate::types::OwnedTask;
@@ -76,7 +77,11 @@ async fn serve(start: SidecarStart, metrics: Arc<Metrics>) -> Result<(), Sidecar
     let docker = Docker::connect(&spec.daemon());
     let service = Service::start(docker, Arc::clone(&rules), bound, &state)?;
     let publisher = RulesPublisher { rules, generation: 1.into() };
-    let reload = hangups.map(|hangups| start_reload(source, publisher, config, &metrics, &Alerts::default(), hangups));
+    let history = Arc::new(History::default());
+    // The edge tells them, which reads the same file.
+    changed_defaults(env!("CARGO_PKG_VERSION")).for_each(|key| _ = history.tell_once(&key));
+    let reload =
+        hangups.map(|hangups| start_reload(source, publisher, config, &metrics, &Alerts::default(), hangups, history));
     tell(&spec.path, &state);
     end.next().await;
     log::info!("ending");

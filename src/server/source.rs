@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::model::Config;
-use crate::reload::{Hangups, LoadConfig, Parts, Publish, Reload, SINGLE_FILE, WatchSet, single_files};
+use crate::config::{ChangedDefault, KeptFiles};
+use crate::reload::{
+    Hangups, History, LoadConfig, LoadedConfig, Parts, Publish, Reload, SINGLE_FILE, WatchSet, single_files,
+};
 use crate::telemetry::{Alerts, Metrics};
 
 /// A file that may change.
@@ -15,6 +18,18 @@ pub struct FileSource {
     pub loader: Box<dyn LoadConfig>,
     /// What it was read from the first time.
     pub watch: WatchSet,
+    /// The texts themselves.
+    pub kept: KeptFiles,
+    /// Defaults that this version changed and that the files do not say themselves.
+    pub changed_defaults: Vec<ChangedDefault>,
+}
+
+impl FileSource {
+    /// A file that was read once.
+    pub fn new(file: PathBuf, loader: Box<dyn LoadConfig>, loaded: &LoadedConfig) -> Self {
+        let LoadedConfig { config: _, watch, kept, changed_defaults } = loaded.clone();
+        Self { file, loader, watch, kept, changed_defaults }
+    }
 }
 
 /// Starts to follow the file that `running` was read from.
@@ -25,8 +40,9 @@ pub(super) fn start_reload<P: Publish>(
     metrics: &Arc<Metrics>,
     alerts: &Alerts,
     hangups: Hangups,
+    history: Arc<History>,
 ) -> Reload {
-    let FileSource { file, loader, watch } = source;
+    let FileSource { file, loader, watch, kept, changed_defaults } = source;
     for file in single_files(&watch.files) {
         log::warn!("{} {SINGLE_FILE}", file.display());
     }
@@ -36,9 +52,12 @@ pub(super) fn start_reload<P: Publish>(
         running,
         generation: 1,
         watch,
+        kept,
+        changed_defaults,
         metrics: Arc::clone(metrics),
         alerts: alerts.clone(),
         file,
+        history,
     };
     Reload::start(parts, hangups)
 }

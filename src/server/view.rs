@@ -15,12 +15,15 @@ use crate::admin::{AdminCommand, AdminSource, Status};
 use crate::config::model::{LaneChoice, Route};
 use crate::front::tls::Certificates;
 use crate::heal::{ContainerNames, HealHandle, Journal};
-use crate::reload::{Reload, ReloadOrigin, Reloaded};
+use crate::reload::{Reload, ReloadOrigin, Reloaded, RolledBack, ShownEntry};
 use crate::snapshot::SnapshotCell;
 use crate::telemetry::metrics::Lane;
 use crate::telemetry::{Metrics, rfc3339};
 use crate::types::{Active, UpstreamName, millis};
 use crate::upstream::{Backend, BackendState, Upstream};
+
+/// Of `remora demo`.
+const NO_FILE: &str = "this edge runs without a configuration file";
 
 /// Everything there is to show.
 pub(super) struct View {
@@ -71,6 +74,7 @@ impl AdminSource for View {
                 config_file: self.file.as_ref().map(|file| file.display().to_string()),
                 listeners: self.listeners.iter().map(ToString::to_string).collect(),
                 last_reload: self.last_reload(),
+                rolled_back_to: self.reload.as_ref().and_then(|reload| reload.history().overrules()),
                 connections: self.connections.count() as u64,
                 fast_requests: self.metrics.lane_requests(Lane::Fast),
                 full_requests: self.metrics.lane_requests(Lane::Full),
@@ -108,7 +112,18 @@ impl AdminSource for View {
     async fn reload(&self) -> Result<Reloaded, String> {
         match &self.reload {
             Some(reload) => reload.handle().ask(ReloadOrigin::Admin).await,
-            None => Err("this edge runs without a configuration file".to_owned()),
+            None => Err(NO_FILE.to_owned()),
+        }
+    }
+
+    fn history(&self) -> Vec<ShownEntry> {
+        self.reload.as_ref().map(|reload| reload.history().entries()).unwrap_or_default()
+    }
+
+    async fn roll_back(&self, to: Option<u64>) -> Result<RolledBack, String> {
+        match &self.reload {
+            Some(reload) => reload.handle().roll_back(to).await,
+            None => Err(NO_FILE.to_owned()),
         }
     }
 

@@ -23,6 +23,7 @@ mod framing;
 mod harness;
 mod heads;
 mod health;
+mod history;
 mod http2;
 mod listen;
 mod load;

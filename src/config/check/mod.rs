@@ -19,17 +19,22 @@ mod server;
 mod step;
 mod upstream;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::changed::{ChangedDefault, DefaultsOf, changed};
 use super::model::{Config, Site};
 use super::problem::{Problem, Problems};
 use super::proof::Prove;
 use super::raw::{RawFile, RawFragment};
 use super::read::{Item, field};
 
+use crate::types::UpstreamName;
+
 use declared::Declared;
 use listen::PemFiles;
+use upstream::Written;
 
 /// What was read: the main file and those it includes.
 pub(super) struct Files {
@@ -43,8 +48,8 @@ pub(super) struct Files {
     pub incomplete: bool,
 }
 
-/// Decides what the files mean; `None` when there is a problem.
-pub(super) fn config(files: Files, prove: Prove<'_>, problems: &mut Problems) -> Option<Config> {
+/// Decides what the files mean, and which defaults they get that changed; `None` when there is a problem.
+pub(super) fn config(files: Files, prove: Prove<'_>, problems: &mut Problems) -> Option<(Config, Vec<ChangedDefault>)> {
     let (mut raw, at) = files.main;
     let process = process::process(&mut raw, &at, PemFiles { folder: &files.folder, prove }, problems);
     let trusted_proxies = process::trusted_proxies(field!(raw.trusted_proxies, at), problems);
@@ -73,6 +78,7 @@ pub(super) fn config(files: Files, prove: Prove<'_>, problems: &mut Problems) ->
         return None;
     }
     let (process, trusted_proxies) = (process?, trusted_proxies?);
+    let changed_defaults = news(&upstreams, &routes);
     let whole = |route: route::Placed| {
         let cors = upstreams.get(&route.to).and_then(|upstream| upstream.cors.as_ref());
         route.whole(cors, process.limits.body)
@@ -80,5 +86,14 @@ pub(super) fn config(files: Files, prove: Prove<'_>, problems: &mut Problems) ->
     let routes = routes.into_iter().map(whole).collect();
     let upstreams = upstreams.into_iter().map(|(name, upstream)| (name, Arc::new(upstream.spec))).collect();
     let site = Site::of_hosts(process.listen.len(), routes, upstreams, trusted_proxies);
-    Some(Config { process, site })
+    Some((Config { process, site }, changed_defaults))
+}
+
+/// What differs for these upstreams from the version before.
+fn news(upstreams: &BTreeMap<UpstreamName, Written>, routes: &[route::Placed]) -> Vec<ChangedDefault> {
+    let routed: BTreeSet<&UpstreamName> = routes.iter().map(|route| &route.to).collect();
+    let defaults = upstreams.iter().map(|(name, Written { spec, says, .. })| {
+        (name.clone(), DefaultsOf { spec, says: *says, is_routed: routed.contains(name) })
+    });
+    changed(&defaults.collect(), env!("CARGO_PKG_VERSION"))
 }

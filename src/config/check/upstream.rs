@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::types::{ByteSize, UpstreamName};
 
+use super::super::changed::SaysItself;
 use super::super::habits::missing_balance;
 use super::super::model::{Balance, CorsSpec, RetryOn, RetrySpec, Timeouts, UpstreamSpec};
 use super::super::problem::{Problem, Problems};
@@ -22,6 +23,7 @@ use super::server::servers;
 pub(super) struct Written {
     pub spec: UpstreamSpec,
     pub cors: Option<CorsSpec>,
+    pub says: SaysItself,
 }
 
 /// Decides every upstream; those with a problem are left out.
@@ -42,7 +44,7 @@ fn upstream(name: Option<&UpstreamName>, item: &Item, declared: &Declared, probl
         Form::Text(_) | Form::List(_) => {
             let servers = servers(item, problems);
             let spec = UpstreamSpec { servers: servers?, ..defaults(name?.clone()) };
-            return Some(Written { spec, cors: None });
+            return Some(Written { spec, cors: None, says: SaysItself::default() });
         }
         Form::Nothing if item.is_empty() => RawUpstream::default(),
         Form::Map | Form::Nothing => {
@@ -50,6 +52,12 @@ fn upstream(name: Option<&UpstreamName>, item: &Item, declared: &Declared, probl
         }
     };
     let raw: &mut RawUpstream = &mut raw;
+    let heal_item = field!(raw.heal, item);
+    let says = SaysItself {
+        hold: raw.hold.is_some(),
+        needs: raw.needs.is_some(),
+        budget: heal_item.as_ref().is_some_and(|heal| heal.entries().iter().any(|(key, _)| key == "budget")),
+    };
     let listed = required(field!(raw.servers, item), "servers", item, "`servers: \"backend:8000\"`", problems);
     let servers = listed.and_then(|listed| servers(&listed, problems));
     let balance = balance(field!(raw.balance, item), problems);
@@ -63,7 +71,7 @@ fn upstream(name: Option<&UpstreamName>, item: &Item, declared: &Declared, probl
         Some(item) => cors(&item, problems).map(Some),
         None => Some(None),
     };
-    let heal = heal(field!(raw.heal, item), check_item.as_ref(), problems);
+    let heal = heal(heal_item, check_item.as_ref(), problems);
     let request_buffer = size(field!(raw.request_buffer, item), ByteSize(64 << 20), REQUEST_BUFFER, problems);
     let spec = UpstreamSpec {
         name: name?.clone(),
@@ -77,7 +85,7 @@ fn upstream(name: Option<&UpstreamName>, item: &Item, declared: &Declared, probl
         heal: heal?,
         request_buffer: request_buffer?,
     };
-    Some(Written { spec, cors: cors? })
+    Some(Written { spec, cors: cors?, says })
 }
 
 /// As long as a process takes that is reloaded, or a container that is replaced.

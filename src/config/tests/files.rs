@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::config::{LoadedFiles, Report, load};
+use crate::config::{LoadedFiles, Report, load, load_kept};
 
 use super::no_env;
 
@@ -161,4 +161,26 @@ fn an_include_whose_folder_does_not_exist_watches_the_folder_above() {
     let loaded = folder.load().unwrap();
     assert_eq!(loaded.warnings.len(), 1);
     assert!(loaded.watch.iter().all(|path| path.is_dir()), "{:?}", loaded.watch);
+}
+
+#[test]
+fn what_was_kept_means_the_same_when_the_files_are_others_by_then() {
+    let folder = Folder::new("kept");
+    let main = folder
+        .write("conf/remora.yaml", "include: [\"../upstreams/*.yaml\", \"${EXTRA:-more.yaml}\"]\nroutes: { /: app }\n");
+    let fragment = folder.write("upstreams/app.yaml", "upstreams: { app: { servers: \"app:80\", hold: 3s } }\n");
+    folder.write("conf/more.yaml", "upstreams: { other: \"other:80\" }\n");
+    let before = folder.load().unwrap();
+    assert_eq!(before.kept.files.len(), 3);
+    folder.write("upstreams/new.yaml", "upstreams: { new: \"new:80\" }\n");
+    fs::remove_file(fragment).unwrap();
+    fs::remove_file(&main).unwrap();
+    let again = load_kept(&main, &before.kept, &no_env).unwrap();
+    assert_eq!((again.config, again.kept), (before.config, before.kept.clone()));
+
+    let env = |name: &str| (name == "EXTRA").then(|| "x.yaml".to_owned());
+    let report = load_kept(&main, &before.kept, &env).unwrap_err().to_string();
+    assert!(report.contains("what `x.yaml` found was not kept"), "{report}");
+    let report = load_kept(&folder.0.join("other.yaml"), &before.kept, &no_env).unwrap_err();
+    assert!(report.brief().ends_with("this file is not among those that were kept"), "{}", report.brief());
 }
