@@ -18,10 +18,11 @@ use super::source::AdminSource;
 use super::status::ReloadAnswer;
 
 /// Every path, with the method it takes.
-const TABLE: [(&str, Page, Method); 9] = [
+const TABLE: [(&str, Page, Method); 10] = [
     ("/status", Page::Status, Method::GET),
     ("/metrics", Page::Metrics, Method::GET),
     ("/heals", Page::Heals, Method::GET),
+    ("/events", Page::Events, Method::GET),
     ("/healthz", Page::Healthz, Method::GET),
     ("/reload", Page::Reload, Method::POST),
     ("/heal", Page::Heal, Method::POST),
@@ -30,11 +31,12 @@ const TABLE: [(&str, Page, Method); 9] = [
     ("/resume", Page::Resume, Method::POST),
 ];
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Page {
     Status,
     Metrics,
     Heals,
+    Events,
     Healthz,
     Reload,
     Heal,
@@ -48,8 +50,9 @@ pub(super) async fn answer(head: &Parts, access: Access, source: &Arc<dyn AdminS
     if let (Access::Full, Some(reason)) = (access, guard::refusal(head)) {
         return error(StatusCode::FORBIDDEN, reason);
     }
-    // Nothing that changes something, whatever it may be called later.
-    let served = || TABLE.iter().filter(|(_, _, method)| access == Access::Full || *method == Method::GET);
+    // Nothing that changes something, whatever it may be called later, and no log.
+    let is_open = |page: Page, method: &Method| *method == Method::GET && page != Page::Events;
+    let served = || TABLE.iter().filter(|(_, page, method)| access == Access::Full || is_open(*page, method));
     let Some((_, page, method)) = served().find(|(path, _, _)| *path == head.uri.path()) else {
         let paths = served().map(|(path, _, _)| *path).collect::<Vec<_>>().join(" ");
         return error(StatusCode::NOT_FOUND, &format!("no such path; the paths are {paths}"));
@@ -66,6 +69,7 @@ pub(super) async fn answer(head: &Parts, access: Access, source: &Arc<dyn AdminS
         Page::Status => json(StatusCode::OK, &source.status()),
         Page::Metrics => respond(StatusCode::OK, MEDIA_TYPE, source.metrics()),
         Page::Heals => json(StatusCode::OK, &source.heals()),
+        Page::Events => json(StatusCode::OK, &source.events()),
         Page::Healthz => json(StatusCode::OK, &json!({ "status": "ok" })),
         Page::Reload => match Query::read(query, &["upstream"]) {
             Ok(query) if query.names_upstream() => run(query.reload(), source).await,

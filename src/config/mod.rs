@@ -1,6 +1,7 @@
 //! The user's file: text → raw (private) → check → model. No clock, no network.
 
 mod check;
+mod disclose;
 mod env;
 mod habits;
 mod include;
@@ -23,6 +24,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use disclose::disclosed;
 pub use load::{LoadedFiles, load, load_from_reader, load_proving, load_text};
 pub use proof::{CertificateFault, Prove, unproven};
 pub use report::{Report, Warning};

@@ -4,6 +4,7 @@
 //! The only folder that names `bollard`. Every call has a deadline of its own (bollard's covers the head of an answer
 //! alone), and a circuit breaker stands in front of all of them, so that a dead daemon costs one log line.
 
+mod about;
 mod breaker;
 mod client;
 mod container;
@@ -18,6 +19,7 @@ mod output;
 mod overdue;
 mod signal;
 
+pub use about::DockerAbout;
 pub use breaker::{Breaker, Change};
 pub use client::{Docker, DockerStatus};
 pub use container::{ContainerId, ContainerName, ContainerRef, ContainerState, InvalidContainerName, RestartPolicy};
