@@ -29,6 +29,10 @@ impl AdminSource for Sample {
         "remora_config_generation 8\n".to_owned()
     }
 
+    fn events(&self) -> Vec<String> {
+        vec!["a line".to_owned()]
+    }
+
     fn heals(&self) -> Value {
         sample().heals
     }
@@ -205,6 +209,7 @@ async fn others_may_read_and_change_nothing() {
         ("GET /status HTTP/1.1\r\nHost: remora:9902\r\n\r\n", " 200 "),
         ("GET /metrics HTTP/1.0\r\n\r\n", " 200 "),
         ("POST /status HTTP/1.1\r\nHost: remora:9902\r\n\r\n", " 405 "),
+        ("GET /events HTTP/1.1\r\nHost: remora:9902\r\n\r\n", " 404 "),
         ("POST /reload HTTP/1.1\r\nHost: remora:9902\r\n\r\n", " 404 "),
         ("POST /rollback HTTP/1.1\r\nHost: remora:9902\r\n\r\n", " 404 "),
         ("POST /heal?upstream=api HTTP/1.1\r\nHost: 127.0.0.1:9902\r\n\r\n", " 404 "),

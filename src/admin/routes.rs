@@ -18,11 +18,12 @@ use super::source::AdminSource;
 use super::status::{ReloadAnswer, RollbackAnswer};
 
 /// Every path, with the method it takes.
-const TABLE: [(&str, Page, Method); 11] = [
+const TABLE: [(&str, Page, Method); 12] = [
     ("/status", Page::Status, Method::GET),
     ("/metrics", Page::Metrics, Method::GET),
     ("/heals", Page::Heals, Method::GET),
     ("/history", Page::History, Method::GET),
+    ("/events", Page::Events, Method::GET),
     ("/healthz", Page::Healthz, Method::GET),
     ("/reload", Page::Reload, Method::POST),
     ("/rollback", Page::Rollback, Method::POST),
@@ -32,12 +33,13 @@ const TABLE: [(&str, Page, Method); 11] = [
     ("/resume", Page::Resume, Method::POST),
 ];
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Page {
     Status,
     Metrics,
     Heals,
     History,
+    Events,
     Healthz,
     Reload,
     Rollback,
@@ -52,8 +54,9 @@ pub(super) async fn answer(head: &Parts, access: Access, source: &Arc<dyn AdminS
     if let (Access::Full, Some(reason)) = (access, guard::refusal(head)) {
         return error(StatusCode::FORBIDDEN, reason);
     }
-    // Nothing that changes something, whatever it may be called later.
-    let served = || TABLE.iter().filter(|(_, _, method)| access == Access::Full || *method == Method::GET);
+    // Nothing that changes something, whatever it may be called later, and no log.
+    let is_open = |page: Page, method: &Method| *method == Method::GET && page != Page::Events;
+    let served = || TABLE.iter().filter(|(_, page, method)| access == Access::Full || is_open(*page, method));
     let Some((_, page, method)) = served().find(|(path, _, _)| *path == head.uri.path()) else {
         let paths = served().map(|(path, _, _)| *path).collect::<Vec<_>>().join(" ");
         return error(StatusCode::NOT_FOUND, &format!("no such path; the paths are {paths}"));
@@ -71,6 +74,7 @@ pub(super) async fn answer(head: &Parts, access: Access, source: &Arc<dyn AdminS
         Page::Metrics => respond(StatusCode::OK, MEDIA_TYPE, source.metrics()),
         Page::Heals => json(StatusCode::OK, &source.heals()),
         Page::History => json(StatusCode::OK, &source.history()),
+        Page::Events => json(StatusCode::OK, &source.events()),
         Page::Healthz => json(StatusCode::OK, &json!({ "status": "ok" })),
         Page::Reload => match Query::read(query, &["upstream"]) {
             Ok(query) if query.names_upstream() => run(query.reload(), source).await,

@@ -19,6 +19,9 @@ pub trait AdminSource: Send + Sync + 'static {
     /// The journal of heals, newest last.
     fn heals(&self) -> serde_json::Value;
 
+    /// Lines of the error log of the last hour, oldest first.
+    fn events(&self) -> Vec<String>;
+
     /// Reads the file again and waits for the outcome.
     ///
     /// # Errors

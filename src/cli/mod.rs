@@ -13,6 +13,7 @@ mod history;
 mod man;
 mod own_name;
 mod reload;
+mod report;
 mod rollback;
 mod run;
 mod sidecar;
@@ -69,6 +70,8 @@ enum CliCommand {
     Drill(drill::DrillArguments),
     /// Show routes, upstreams, backends and heals of the running edge.
     Status(status::StatusArguments),
+    /// Write a report to send with a question: status, events, configuration without secrets, versions.
+    Report(report::ReportArguments),
     /// Run the privileged healing helper: it holds the Docker socket and runs only the heals in the file.
     Sidecar(sidecar::SidecarArguments),
     /// Print completions for a shell.
@@ -103,6 +106,7 @@ fn dispatch(command: CliCommand) -> Exit {
         CliCommand::Heal(arguments) => heal::run(&arguments),
         CliCommand::Drill(arguments) => drill::run(&arguments),
         CliCommand::Status(arguments) => status::run(&arguments),
+        CliCommand::Report(arguments) => report::run(&arguments),
         CliCommand::Sidecar(arguments) => sidecar::run(&arguments),
         CliCommand::Completions(arguments) => completions::run(&arguments, Arguments::command()),
         CliCommand::Man(arguments) => man::run(&arguments, Arguments::command()),
@@ -136,7 +140,7 @@ mod tests {
     #[test]
     fn commands_are_understood() {
         #[rustfmt::skip]
-        let rows: [(&[&str], bool); 28] = [
+        let rows: [(&[&str], bool); 30] = [
             (&["run"],                                  true),
             (&["run", "remora.yaml"],                   true),
             (&["check", "remora.yaml"],                 true),
@@ -162,6 +166,8 @@ mod tests {
             (&["status", "--watch"],                    true),
             (&["status", "--json", "--watch"],          false),
             (&["status", "--admin", "nowhere"],         false),
+            (&["report", "-o", "report.md"],            true),
+            (&["report", "f.yaml", "--admin", "[::1]:1"], true),
             (&["stop"],                                 false),
             (&["run", "a", "b"],                        false),
             (&[],                                       false),

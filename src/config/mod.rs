@@ -2,6 +2,7 @@
 
 mod changed;
 mod check;
+mod disclose;
 mod env;
 mod habits;
 mod include;
@@ -26,6 +27,7 @@ mod words;
 mod tests;
 
 pub use changed::{ChangedDefault, changed_defaults};
+pub use disclose::disclosed;
 pub use kept::KeptFiles;
 pub use load::{LoadedFiles, load, load_from_reader, load_kept, load_proving, load_text};
 pub use proof::{CertificateFault, Prove, unproven};

@@ -12,6 +12,7 @@ use super::place::{FileId, Place, PlaceKind, TextSpan};
 use super::problem::{Problem, Problems};
 use super::source::{Source, Sources};
 use super::words::plain;
+use crate::types::{message_without_users, with_user_covered};
 
 /// Most problems that are written out.
 const SHOWN_MAX: usize = 100;
@@ -118,16 +119,27 @@ fn located<'a>(title: annotate_snippets::Title<'a>, source: &'a Source, span: Op
     let line = span.and_then(|span| line_of(span, &source.text));
     let path = source.shown.as_str();
     let Some((span, line)) = line else { return title.element(Origin::path(path)) };
+    let line = covered(line);
     let offset = |column: usize| line.char_indices().nth(column).map(|(offset, _)| offset);
     let start = offset(span.column).unwrap_or(line.len());
     if LINE_MAX < start {
         return title.element(Origin::path(path).line(span.line).char_column(span.column + 1));
     }
-    let line = offset(LINE_MAX).and_then(|end| line.get(..end)).unwrap_or(line);
+    let line = offset(LINE_MAX).and_then(|end| line.get(..end)).unwrap_or(&line).to_owned();
     let end = if span.end_line == span.line { offset(span.end_column) } else { None };
     let end = end.unwrap_or(line.len()).min(line.trim_end().len()).max(start);
     let annotation = AnnotationKind::Primary.span(start..end);
     title.element(Snippet::source(line).path(path).line_start(span.line).annotation(annotation))
+}
+
+/// The line without the passwords of URLs and the paths of webhooks in it, as long as before.
+fn covered(line: &str) -> String {
+    let line = with_user_covered(line);
+    let is_webhook = line.contains("webhook") || line.trim_start().starts_with("alerts");
+    let Some((before, rest)) = line.split_once("://").filter(|_| is_webhook) else { return line };
+    let start = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let end = rest.find(|c: char| c.is_whitespace() || "\"'`,}".contains(c)).unwrap_or(rest.len()).max(start);
+    format!("{before}://{}{}{}", &rest[..start], "*".repeat(rest[start..end].chars().count()), &rest[end..])
 }
 
 /// The line of a place; what is missing at the end of a text is shown behind its last line.
@@ -139,9 +151,12 @@ fn line_of(span: TextSpan, text: &str) -> Option<(TextSpan, &str)> {
     Some((TextSpan::point(index + 1, line.trim_end().chars().count()), line))
 }
 
-/// Messages are one line each, whatever a file or a variable holds.
+/// Messages are one line each and show no password, whatever a file or a variable holds.
 fn plain_line(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    message_without_users(text)
+        .chars()
+        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+        .collect()
 }
 
 /// What stands in backticks and may be an address with a password, `user:password@host`, is left out.
@@ -174,7 +189,7 @@ pub(super) fn shown(place: &Place, sources: &Sources) -> String {
 
 impl Warning {
     pub(super) fn new(problem: &Problem, sources: &Sources) -> Self {
-        let help = problem.help.as_deref().map(plain);
+        let help = problem.help.as_deref().map(|help| plain(&message_without_users(help)));
         Self { place: shown(&problem.at, sources), message: plain_line(&problem.message), help }
     }
 }

@@ -1,15 +1,17 @@
 //! Words for messages: what a user wrote, shown so that no terminal obeys it, and what could have been meant.
 
+use crate::types::without_user;
+
 /// A user's text for a message: short, in backticks, with nothing that a terminal would obey.
 pub(super) fn quoted(text: &str) -> String {
     format!("`{}`", plain(text))
 }
 
-/// A user's text without backticks, short and with nothing that a terminal would obey.
+/// A user's text without backticks, short, without the password of a URL, and with nothing that a terminal would obey.
 pub(super) fn plain(text: &str) -> String {
     const LONGEST: usize = 80;
     let mut shown = String::new();
-    for (count, c) in text.chars().enumerate() {
+    for (count, c) in without_user(text).chars().enumerate() {
         if count == LONGEST {
             shown.push('…');
             break;
@@ -71,6 +73,11 @@ mod tests {
         for (written, expected) in rows {
             assert_eq!(nearest(written, names), expected, "{written}");
         }
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_not_shown() {
+        assert_eq!(quoted("http://root:s3cret@db:3306"), "`http://***@db:3306`");
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl Docker {
         .await
     }
 
-    async fn find_self(&self) -> Result<Option<ContainerInspectResponse>, DockerError> {
+    pub(super) async fn find_self(&self) -> Result<Option<ContainerInspectResponse>, DockerError> {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let guesses = guesses(
             &read("/proc/self/mountinfo"),

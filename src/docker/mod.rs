@@ -4,6 +4,7 @@
 //! The only folder that names `bollard`. Every call has a deadline of its own (bollard's covers the head of an answer
 //! alone), and a circuit breaker stands in front of all of them, so that a dead daemon costs one log line.
 
+mod about;
 mod breaker;
 mod client;
 mod container;
@@ -19,6 +20,7 @@ mod overdue;
 mod signal;
 mod version;
 
+pub use about::DockerAbout;
 pub use breaker::{Breaker, Change};
 pub use client::{Docker, DockerStatus};
 pub use container::{ContainerId, ContainerName, ContainerRef, ContainerState, InvalidContainerName, RestartPolicy};

@@ -10,10 +10,10 @@ const FIRST_FOR: Duration = Duration::from_secs(60);
 
 /// What was seen of every upstream.
 #[derive(Debug, Default)]
-pub(super) struct Outages(HashMap<String, Seen>);
+pub(super) struct Outages(HashMap<String, SeenUpstream>);
 
 #[derive(Debug)]
-struct Seen {
+struct SeenUpstream {
     /// One of its backends has been up.
     has_served: bool,
     down_since: Option<Instant>,
@@ -54,7 +54,7 @@ impl Outages {
         self.0.values_mut().for_each(|seen| seen.is_there = false);
         for (name, standing) in upstreams {
             if !self.0.contains_key(name) {
-                let seen = Seen { has_served: false, down_since: None, is_told: false, is_there: true };
+                let seen = SeenUpstream { has_served: false, down_since: None, is_told: false, is_there: true };
                 self.0.insert(name.to_owned(), seen);
             }
             let Some(seen) = self.0.get_mut(name) else { continue };
@@ -67,7 +67,7 @@ impl Outages {
     }
 }
 
-impl Seen {
+impl SeenUpstream {
     fn look(&mut self, standing: Standing, now: Instant) -> Option<OutageChange> {
         match standing {
             Standing::Up => {

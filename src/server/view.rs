@@ -18,7 +18,7 @@ use crate::heal::{ContainerNames, HealHandle, Journal};
 use crate::reload::{Reload, ReloadOrigin, Reloaded, RolledBack, ShownEntry};
 use crate::snapshot::SnapshotCell;
 use crate::telemetry::metrics::Lane;
-use crate::telemetry::{Metrics, rfc3339};
+use crate::telemetry::{self, Metrics, rfc3339};
 use crate::types::{Active, UpstreamName, millis};
 use crate::upstream::{Backend, BackendState, Upstream};
 
@@ -107,6 +107,10 @@ impl AdminSource for View {
         let mut entries = self.journal.entries();
         entries.reverse();
         serde_json::to_value(entries).unwrap_or_default()
+    }
+
+    fn events(&self) -> Vec<String> {
+        telemetry::log::recent()
     }
 
     async fn reload(&self) -> Result<Reloaded, String> {

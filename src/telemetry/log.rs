@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use env_logger::{Builder, Target, WriteStyle};
@@ -16,12 +16,14 @@ use crate::config::model::LogSpec;
 
 use super::escape;
 use super::limiter::Limiter;
+use super::recent::RecentLines;
 use super::writer::{LineWriter, Losses};
 
 /// Lines that may wait for a blocked standard error, in bytes.
 const QUEUE_BYTES: usize = 1024 * 1024;
 /// The error log is one a process, as the `log` crate is.
 static WRITER: OnceLock<LineWriter> = OnceLock::new();
+static RECENT: RecentLines = RecentLines::new();
 
 /// Starts the error log. `RUST_LOG` overrides the level of the file. A second call changes nothing.
 ///
@@ -51,8 +53,11 @@ pub fn init(spec: &LogSpec, dropped: IntCounter) -> io::Result<()> {
     builder.target(Target::Pipe(Box::new(LogPipe)));
     builder.format(move |out, record| {
         let style = if coloured { out.default_level_style(record.level()) } else { Default::default() };
-        let level = format!("{style}{:<5}{style:#}", record.level());
-        out.write_all(line(Utc::now(), &level, record).as_bytes())
+        let (now, level) = (Utc::now(), format!("{style}{:<5}{style:#}", record.level()));
+        if record.level() <= Level::Info {
+            RECENT.keep(&line(now, &format!("{:<5}", record.level()), record), Instant::now());
+        }
+        out.write_all(line(now, &level, record).as_bytes())
     });
     let own = Logger { inner: builder.build(), foreign: Limiter::default() };
     let level = own.inner.filter();
@@ -66,6 +71,11 @@ pub fn init(spec: &LogSpec, dropped: IntCounter) -> io::Result<()> {
 /// Waits until what was logged so far was written; false when `deadline` passed first. For use before an exit.
 pub fn flush(deadline: Duration) -> bool {
     WRITER.get().is_none_or(|writer| writer.flush(deadline))
+}
+
+/// Lines of the last hour, oldest first: 2000 at most, each of 500 bytes, from `info` on.
+pub fn recent() -> Vec<String> {
+    RECENT.all(Instant::now())
 }
 
 /// Lines of the error log that were lost so far.

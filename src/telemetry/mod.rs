@@ -8,6 +8,7 @@ mod limiter;
 pub mod log;
 pub mod metrics;
 mod reason;
+mod recent;
 mod stamp;
 mod writer;
 

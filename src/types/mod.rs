@@ -9,6 +9,7 @@ mod name;
 mod origin;
 mod pace;
 mod path;
+mod secrets;
 mod task;
 
 pub use active::{Active, ActiveRequest};
@@ -20,4 +21,5 @@ pub use name::{InvalidName, UpstreamName};
 pub use origin::{InvalidOrigin, Origin};
 pub use pace::{Pace, PaceLimits};
 pub use path::{InvalidPath, PathPrefix};
+pub use secrets::{HIDDEN, line_without_secrets, message_without_users, with_user_covered, without_user};
 pub use task::{OwnedTask, spawn_here};

@@ -30,6 +30,7 @@ mod load;
 mod malformed;
 mod networks;
 mod reload;
+mod report;
 mod routes;
 mod sidecar;
 mod signals;

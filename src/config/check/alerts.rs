@@ -47,7 +47,7 @@ fn webhook(item: &Item, problems: &mut Problems) -> Option<AlertSpec> {
     let Some(uri) = uri else { return refuse("`webhook` is not an HTTP URL", example) };
     let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
     if authority.contains('@') {
-        let help = "remove `user:password@`; put a token into the path or the query, where the receiver takes it";
+        let help = "remove the user; put a token into the path or the query, where the receiver takes it";
         return refuse("`webhook` has a user, which would not be sent", help);
     }
     let host = uri.host().unwrap_or_default();

@@ -43,8 +43,7 @@ impl LineFile {
     /// When it cannot be opened for writing; an unreadable line is no error.
     pub(super) fn open(path: &Path) -> io::Result<(Self, Vec<JournalLine>)> {
         let file = open(path)?;
-        let mut lines = read(&older(path));
-        lines.extend(read(path));
+        let lines = recorded(path);
         let size = file.metadata()?.len();
         let mut own = Self { path: path.to_owned(), file, size, failure: None };
         // What a torn line left would swallow the next one.
@@ -103,6 +102,13 @@ impl LineFile {
         self.size = 0;
         Ok(())
     }
+}
+
+/// What is in the file and the one before it.
+pub(super) fn recorded(path: &Path) -> Vec<JournalLine> {
+    let mut lines = read(&older(path));
+    lines.extend(read(path));
+    lines
 }
 
 fn open(path: &Path) -> io::Result<File> {

@@ -80,21 +80,15 @@ impl Journal {
     /// When the file cannot be written to.
     pub fn in_file(path: &Path) -> io::Result<Self> {
         let (file, lines) = LineFile::open(path)?;
-        let mut pages = Pages { file: Some(file), ..Pages::default() };
-        for line in lines {
-            match line {
-                JournalLine::Ladder(entry) => pages.take_back(*entry),
-                JournalLine::Proven(definition) => _ = pages.proven.add(definition),
-                JournalLine::Pause { upstream, until } => {
-                    pages.pauses.remove(&upstream);
-                    let until = until.as_deref().and_then(entry::parse_time);
-                    pages.pauses.extend(until.map(|until| (upstream, until)));
-                }
-            }
-        }
+        let mut pages = Pages { file: Some(file), ..Pages::of(lines) };
         let running = pages.entries.iter_mut().filter(|entry| entry.result == LadderOutcome::Running);
         running.for_each(|entry| entry.result = LadderOutcome::Interrupted);
         Ok(Self(Mutex::new(pages)))
+    }
+
+    /// What is written in this file, for a look: it is not opened for writing, and an edge may be using it.
+    pub fn recorded(path: &Path) -> Self {
+        Self(Mutex::new(Pages::of(file::recorded(path))))
     }
 
     /// Opens the file by its name again, which somebody may have moved; false where there is none.
@@ -273,6 +267,22 @@ impl Journal {
 }
 
 impl Pages {
+    fn of(lines: Vec<JournalLine>) -> Self {
+        let mut pages = Self::default();
+        for line in lines {
+            match line {
+                JournalLine::Ladder(entry) => pages.take_back(*entry),
+                JournalLine::Proven(definition) => _ = pages.proven.add(definition),
+                JournalLine::Pause { upstream, until } => {
+                    pages.pauses.remove(&upstream);
+                    let until = until.as_deref().and_then(entry::parse_time);
+                    pages.pauses.extend(until.map(|until| (upstream, until)));
+                }
+            }
+        }
+        pages
+    }
+
     fn push(&mut self, entry: JournalEntry) {
         if ENTRIES_MAX <= self.entries.len() {
             self.entries.pop_front();

@@ -14,14 +14,14 @@ const WINDOW: Duration = Duration::from_secs(600);
 /// Conditions that hold, or were over a moment ago.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    held: HashMap<(AlertKind, String), Held>,
+    held: HashMap<(AlertKind, String), HeldCondition>,
     window: Option<Instant>,
     posted: u32,
     unposted: u32,
 }
 
 #[derive(Debug)]
-struct Held {
+struct HeldCondition {
     alert: Alert,
     since: Instant,
     over_since: Option<Instant>,
@@ -56,7 +56,7 @@ impl Ledger {
             }
             None if stage == 0 || is_full => false,
             None => {
-                self.held.insert(key, Held { alert: alert.clone(), since: now, over_since: None, stage });
+                self.held.insert(key, HeldCondition { alert: alert.clone(), since: now, over_since: None, stage });
                 true
             }
         }
@@ -78,7 +78,7 @@ impl Ledger {
 
     /// Those that have not held for long enough.
     pub(super) fn take_over(&mut self, now: Instant) -> Vec<Over> {
-        let calm = |(kind, _): &(AlertKind, String), held: &mut Held| {
+        let calm = |(kind, _): &(AlertKind, String), held: &mut HeldCondition| {
             held.over_since.is_some_and(|over| kind.calm() <= now.saturating_duration_since(over))
         };
         self.held
