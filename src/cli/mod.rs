@@ -1,5 +1,7 @@
 //! What was typed, and which command that is. One file a command; the work itself is done elsewhere.
 
+mod as_user;
+mod certificate_reader;
 mod check;
 mod client;
 mod completions;
@@ -65,6 +67,8 @@ enum CliCommand {
     Status(status::StatusArguments),
     /// Run the privileged healing helper: it holds the Docker socket and runs only the heals in the file.
     Sidecar(sidecar::SidecarArguments),
+    /// Read certificates and keys that only root can read, for an edge that is not root. The image starts it.
+    CertificateReader(certificate_reader::CertificateReaderArguments),
     /// Print completions for a shell.
     Completions(completions::CompletionsArguments),
     /// Print the manual page.
@@ -96,6 +100,7 @@ fn dispatch(command: CliCommand) -> Exit {
         CliCommand::Drill(arguments) => drill::run(&arguments),
         CliCommand::Status(arguments) => status::run(&arguments),
         CliCommand::Sidecar(arguments) => sidecar::run(&arguments),
+        CliCommand::CertificateReader(arguments) => certificate_reader::run(&arguments),
         CliCommand::Completions(arguments) => completions::run(&arguments, Arguments::command()),
         CliCommand::Man(arguments) => man::run(&arguments, Arguments::command()),
     };
@@ -128,7 +133,7 @@ mod tests {
     #[test]
     fn commands_are_understood() {
         #[rustfmt::skip]
-        let rows: [(&[&str], bool); 24] = [
+        let rows: [(&[&str], bool); 27] = [
             (&["run"],                                  true),
             (&["run", "remora.yaml"],                   true),
             (&["check", "remora.yaml"],                 true),
@@ -146,6 +151,9 @@ mod tests {
             (&["sidecar", "f.yaml", "--state", "/x"],   true),
             (&["sidecar", "--status"],                  true),
             (&["sidecar", "--status", "--state", "x"],  false),
+            (&["certificate-reader"],                   false),
+            (&["certificate-reader", "--for", "1:1"],   true),
+            (&["certificate-reader", "--for", "root"],  false),
             (&["status", "--json"],                     true),
             (&["status", "--watch"],                    true),
             (&["status", "--json", "--watch"],          false),
