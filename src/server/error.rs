@@ -26,6 +26,18 @@ pub enum RunError {
         /// What the system said.
         cause: io::Error,
     },
+    /// The access log's file cannot be written.
+    #[error(
+        "cannot write the access log `{}`: {cause}; change `log.access.file`, or create its folder for the user that \
+         runs Remora",
+        path.display()
+    )]
+    AccessLog {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
     /// The system refused threads, signal handlers or a log.
     #[error("cannot start")]
     System(#[from] io::Error),

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 
 use crate::admin::{self, Access, AdminListener};
-use crate::config::model::{Config, DockerSpec, JournalFile, JournalSpec, ProcessSpec, Threads};
+use crate::config::model::{AccessLogSpec, Config, DockerSpec, JournalFile, JournalSpec, ProcessSpec, Threads};
 use crate::docker::Docker;
 use crate::front::{self, Bound, Guard};
 use crate::heal::{AtWork, ContainerDriver, HealTools, Healer, Journal};
@@ -40,7 +40,7 @@ pub use source::FileSource;
 use heal_world::LiveWorld;
 use publish::Publisher;
 use renew::Renewing;
-use signals::{EndSignals, Ending, LAST_LINES, Signals};
+use signals::{EndSignals, Ending, LAST_LINES, Rotated, Signals};
 use source::start_reload;
 use view::View;
 
@@ -113,7 +113,7 @@ async fn serve(
     metrics.config_in_force(first.generation);
     let snapshots = Arc::new(SnapshotCell::new(first));
 
-    let access = Arc::new(AccessLogger::start(process.log.access, metrics.log_lines_dropped("access"))?);
+    let access = Arc::new(open_access_log(&process.log.access, &metrics)?);
     let active = Arc::new(Active::default());
     let connections = Arc::new(Active::default());
     let clerk = Clerk { access: Arc::clone(&access), active: Arc::clone(&active), metrics: Arc::clone(&metrics) };
@@ -133,7 +133,7 @@ async fn serve(
         start_reload(source, publisher, start.config, &metrics, hangups)
     });
     let journal = Arc::new(open_journal(&process.journal)?);
-    let harmless = OwnedTask::spawn(harmless.run(Some(Arc::clone(&journal))));
+    let harmless = OwnedTask::spawn(harmless.run(Rotated::of(&journal, &access)));
     let world = LiveWorld::new(Arc::clone(&snapshots), Arc::clone(&metrics), changed);
     let healer = start_healer(&process.docker, world, &journal);
     let view = Arc::new(View {
@@ -162,6 +162,13 @@ async fn serve(
     access.flush(LAST_LINES);
     telemetry::log::flush(LAST_LINES);
     Ok(())
+}
+
+fn open_access_log(spec: &AccessLogSpec, metrics: &Metrics) -> Result<AccessLogger, RunError> {
+    AccessLogger::start(spec, metrics.log_lines_dropped("access")).map_err(|cause| match &spec.file {
+        Some(path) => RunError::AccessLog { path: path.clone(), cause },
+        None => cause.into(),
+    })
 }
 
 /// Where heals are written down: where none is asked for, the usual place is used if it is there.
