@@ -14,7 +14,7 @@ use super::super::words::quoted;
 use super::journal::journal;
 use super::leaf::{HOUR, all, auto_or, duration};
 use super::limits::limits;
-use super::listen::{PemFiles, listen};
+use super::listen::{OwnAddress, PemFiles, listen};
 use super::log::log;
 
 const DOCKER_FORMS: &str = "`auto`, `off`, `{ socket: /var/run/docker.sock }` or `{ sidecar: /run/remora/heal.sock }`";
@@ -29,9 +29,12 @@ pub(super) fn process(
     problems: &mut Problems,
 ) -> Option<ProcessSpec> {
     let threads = threads(field!(raw.threads, at), problems);
-    let admin = admin(field!(raw.admin, at), problems);
-    let listen = listen(field!(raw.listen, at), admin.flatten(), files, problems);
-    let metrics = metrics(field!(raw.metrics, at), problems);
+    let (admin_item, metrics_item) = (field!(raw.admin, at), field!(raw.metrics, at));
+    let places = [&admin_item, &metrics_item].map(|item| item.as_ref().map(|item| item.place.clone()));
+    let (admin, metrics) = (admin(admin_item, problems), metrics(metrics_item, problems));
+    let named = [("admin", admin.flatten()), ("metrics", metrics.flatten())].into_iter().zip(places);
+    let own = named.filter_map(|((key, address), place)| Some(OwnAddress { key, address: address?, place }));
+    let listen = listen(field!(raw.listen, at), &own.collect::<Vec<_>>(), files, problems);
     let log = log(field!(raw.log, at), problems);
     let docker = docker(field!(raw.docker, at), problems);
     let journal = journal(field!(raw.journal, at), problems);
