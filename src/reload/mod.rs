@@ -5,6 +5,7 @@
 
 mod diff;
 mod fingerprint;
+mod interest;
 mod last;
 mod load;
 mod loader;
