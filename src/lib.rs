@@ -3,6 +3,7 @@
 //! `ARCHITECTURE.md` shows the layers; imports go down only.
 
 pub mod admin;
+pub mod certificate_reader;
 pub mod cli;
 pub mod config;
 pub mod content;

@@ -26,7 +26,7 @@ const LAYERS: [&[&str]; 8] = [
     &["types", "http1"],
     &["config"],
     &["telemetry"],
-    &["routing", "filter", "upstream", "content", "docker"],
+    &["routing", "filter", "upstream", "content", "docker", "certificate_reader"],
     &["snapshot"],
     &["plan"],
     &["front", "relay", "proxy", "reload", "heal", "sidecar", "admin", "demo"],

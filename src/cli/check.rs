@@ -3,9 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::certificate_reader::{self, EdgeUser};
 use crate::config::{self, LoadedFiles, Report};
 use crate::front::tls;
 
+use super::as_user::become_user;
 use super::exit::Exit;
 use super::{file, terminal};
 
@@ -31,6 +33,10 @@ pub(super) fn run(arguments: &CheckArguments) -> anyhow::Result<Exit> {
     if arguments.schema {
         terminal::say(&serde_json::to_string_pretty(&config::schema())?)?;
         return Ok(Exit::Done);
+    }
+    // As root there is nothing that cannot be read; the edge of this container is not root, and has a reader.
+    if let Some(EdgeUser { user, group }) = certificate_reader::served_user() {
+        become_user(user, group);
     }
     let (file, loaded) = load(arguments.file.as_deref())?;
     match loaded {

@@ -1,5 +1,7 @@
 //! What was typed, and which command that is. One file a command; the work itself is done elsewhere.
 
+mod as_user;
+mod certificate_reader;
 mod check;
 mod client;
 mod completions;
@@ -74,6 +76,8 @@ enum CliCommand {
     Report(report::ReportArguments),
     /// Run the privileged healing helper: it holds the Docker socket and runs only the heals in the file.
     Sidecar(sidecar::SidecarArguments),
+    /// Read certificates and keys that only root can read, for an edge that is not root. The image starts it.
+    CertificateReader(certificate_reader::CertificateReaderArguments),
     /// Print completions for a shell.
     Completions(completions::CompletionsArguments),
     /// Print the manual page.
@@ -108,6 +112,7 @@ fn dispatch(command: CliCommand) -> Exit {
         CliCommand::Status(arguments) => status::run(&arguments),
         CliCommand::Report(arguments) => report::run(&arguments),
         CliCommand::Sidecar(arguments) => sidecar::run(&arguments),
+        CliCommand::CertificateReader(arguments) => certificate_reader::run(&arguments),
         CliCommand::Completions(arguments) => completions::run(&arguments, Arguments::command()),
         CliCommand::Man(arguments) => man::run(&arguments, Arguments::command()),
     };
@@ -140,7 +145,7 @@ mod tests {
     #[test]
     fn commands_are_understood() {
         #[rustfmt::skip]
-        let rows: [(&[&str], bool); 30] = [
+        let rows: [(&[&str], bool); 33] = [
             (&["run"],                                  true),
             (&["run", "remora.yaml"],                   true),
             (&["check", "remora.yaml"],                 true),
@@ -162,6 +167,9 @@ mod tests {
             (&["sidecar", "f.yaml", "--state", "/x"],   true),
             (&["sidecar", "--status"],                  true),
             (&["sidecar", "--status", "--state", "x"],  false),
+            (&["certificate-reader"],                   false),
+            (&["certificate-reader", "--for", "1:1"],   true),
+            (&["certificate-reader", "--for", "root"],  false),
             (&["status", "--json"],                     true),
             (&["status", "--watch"],                    true),
             (&["status", "--json", "--watch"],          false),

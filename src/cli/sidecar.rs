@@ -1,6 +1,7 @@
 //! `remora sidecar [FILE]`
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::bail;
@@ -10,6 +11,7 @@ use crate::reload::FileLoader;
 use crate::server::{FileSource, SidecarStart, run_sidecar};
 use crate::sidecar::{Sidecar, SidecarStatus};
 
+use super::as_user::become_user;
 use super::exit::Exit;
 use super::{file, terminal};
 
@@ -61,6 +63,7 @@ pub(super) fn run(arguments: &SidecarArguments) -> anyhow::Result<Exit> {
 }
 
 fn status(spec: &SidecarSpec) -> anyhow::Result<Exit> {
+    become_its_user(&spec.path);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let sidecar = Sidecar::at(spec.path.clone());
     let asked = runtime.block_on(async { tokio::time::timeout(WITHIN, sidecar.status()).await });
@@ -71,6 +74,15 @@ fn status(spec: &SidecarSpec) -> anyhow::Result<Exit> {
         }
         Ok(Err(error)) => bail!("{error}"),
         Err(_) => bail!("the sidecar at {} timed out after {WITHIN:?}", spec.path.display()),
+    }
+}
+
+/// A sidecar answers its own user only. `docker exec` comes as root, which may become that one, and without capabilities
+/// may do no more: not even look into the folder of the socket, whose owner that user is too.
+fn become_its_user(socket: &Path) {
+    let about = socket.symlink_metadata().or_else(|_| socket.parent().unwrap_or(Path::new("/")).metadata());
+    if let Ok(about) = about {
+        become_user(about.uid(), about.gid());
     }
 }
 

@@ -5,8 +5,8 @@ use super::keys::keys_of;
 use super::place::Place;
 use super::problem::Problem;
 use super::raw::{
-    RawCheck, RawFile, RawHeal, RawLimits, RawListen, RawLog, RawRetry, RawRoute, RawServer, RawTimeouts, RawTls,
-    RawUpstream,
+    RawAccessLog, RawCheck, RawFile, RawHeal, RawLimits, RawListen, RawLog, RawRetry, RawRoute, RawServer, RawTimeouts,
+    RawTls, RawUpstream,
 };
 use super::words::quoted;
 
@@ -38,6 +38,7 @@ enum Beside {
     Route,
     Check,
     Listener,
+    AccessLog,
 }
 
 impl Beside {
@@ -51,6 +52,7 @@ impl Beside {
             Self::Route => known.contains(&"strip"),
             Self::Check => known.contains(&"fall"),
             Self::Listener => known.contains(&"tls"),
+            Self::AccessLog => known.contains(&"request_id"),
         }
     }
 }
@@ -188,14 +190,14 @@ pub(super) const MISSING: &[Missing] = &[
         instead: "`errors: json` or `html` in a route chooses the built-in form; pages of your own come from the application",
     },
     Missing {
-        what: "Access log to files, syslog",
-        keys: &[(Beside::Anything, &["access_log", "error_log", "syslog", "log_file"])],
-        instead: "write `log: { access: json }`: it goes to standard output, where Docker's log drivers take it",
+        what: "Error log to a file, syslog",
+        keys: &[(Beside::Anything, &["error_log", "syslog"])],
+        instead: "it goes to standard error, where Docker's log drivers take it; `log: { level: info }` says how much",
     },
     Missing {
         what: "Traces (OpenTelemetry)",
         keys: &[(Beside::Anything, &["tracing", "traces", "opentelemetry", "otel"])],
-        instead: "every request gets an `X-Request-Id`, for the backend, the response and the JSON access log",
+        instead: "every request gets an `X-Request-Id`, for the backend, the response and the access log",
     },
     Missing {
         what: "A dashboard page",
@@ -240,6 +242,9 @@ const OTHERWISE: &[(Beside, &[&str], &str)] = &[
     (Beside::Listener, &["ssl", "https", "ssl_certificate", "cert"], "write `tls: { certificate: fullchain.pem, key: privkey.pem }`"),
     (Beside::Listener, &["port", "host", "bind"], "write `address: 443` or `address: 127.0.0.1:8443`"),
     (Beside::Anything, &["proxy_pass", "reverse_proxy"], "write a route to an upstream: `routes: { /api: backend }`"),
+    (Beside::AccessLog, &["path", "file_path", "filename", "output"], "write `file: /var/log/remora/access.log`"),
+    (Beside::AccessLog, &["form", "type", "encoding"], "write `format: combined` or `format: json`"),
+    (Beside::Anything, &["access_log", "log_file"], "write `log: { access: { file: /var/log/remora/access.log } }`"),
     (Beside::Anything, &["server_name", "domain", "domains"], "write the host before the path of a route: `app.example.com/api: backend`"),
     (Beside::File, &["ssl_certificate", "ssl", "https", "cert", "certificates"],
      "write `listen: [{ address: 443, tls: { certificate: fullchain.pem, key: privkey.pem } }]`"),
@@ -310,6 +315,7 @@ fn home(key: &str) -> Option<String> {
         ("in `retry:` of an upstream", keys_of::<RawRetry>()),
         ("in `limits:` at the top", keys_of::<RawLimits>()),
         ("in `log:` at the top", keys_of::<RawLog>()),
+        ("in `log: { access: { ... } }` at the top", keys_of::<RawAccessLog>()),
         ("in a listener, `listen: [{ address: 443 }]`", keys_of::<RawListen>()),
         ("in `tls:` of a listener", keys_of::<RawTls>()),
     ];

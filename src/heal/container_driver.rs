@@ -10,6 +10,7 @@ use crate::config::model::{Preset, Step};
 use crate::docker::{Command, ContainerRef, Docker, ExecError, ExecOutcome, FindError, Seen, SentBy};
 use crate::types::{ServerAddress, UpstreamName};
 
+use super::policy::ManualHeals;
 use super::preset::{self, PresetAction};
 
 /// How long a container has to stop in a restart before it is killed.
@@ -52,6 +53,11 @@ pub trait ContainerDriver: Send + Sync {
 
     /// The last lines that the container has logged, for the record; empty where they are not to be had.
     async fn logs(&self, backend: &BackendRef, container: &ContainerRef) -> String;
+
+    /// What keeps an operator's heal back.
+    fn manual_heals(&self) -> ManualHeals {
+        ManualHeals::AtOnce
+    }
 
     /// Tells what Docker does with containers, as it happens, until nobody listens any more.
     async fn watch(&self, tell: mpsc::Sender<Seen>);

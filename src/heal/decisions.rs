@@ -253,7 +253,7 @@ impl HealState {
             }
             Decision::Ignore(reason) => reason,
         };
-        let told = reason.told(upstream, SystemTime::now());
+        let told = reason.told(upstream, self.tools.driver.manual_heals(), SystemTime::now());
         let is_new = !known.reason.as_ref().is_some_and(|before| before.is_like(&reason));
         match &reason {
             Reason::Well | Reason::NotSick => {
@@ -283,7 +283,7 @@ impl HealState {
 
     /// Says loudly that a sick backend will not be healed soon: in the log, the metrics and to the webhook.
     fn alarm(&self, (upstream, backend): &Key, reason: &Reason) {
-        let told = reason.told(upstream, SystemTime::now());
+        let told = reason.told(upstream, self.tools.driver.manual_heals(), SystemTime::now());
         log::error!("heal backend {backend} of {upstream}: {told}");
         self.tools.world.gave_up(upstream);
         self.tools.journal.gave_up(upstream, *backend, &told);

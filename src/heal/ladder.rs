@@ -150,7 +150,7 @@ impl Ladder {
             if self.is_done(acted) {
                 return (if acted { LadderOutcome::Healed } else { LadderOutcome::Recovered }, acted);
             }
-            let place = step_place(index, steps.len(), step);
+            let place = self.place(index, step);
             if let Some(why) = self.reason_to_skip(step, index, steps.len()) {
                 log::info!("{}: {place}: skipped: {why}", self.who());
                 journal.edit(id, |entry| entry.steps.push(skipped(step, &why)));
@@ -193,6 +193,11 @@ impl Ladder {
         }
         let none_can_run = steps.iter().all(|step| self.past.unrunnable.contains(&step.to_string()));
         (if none_can_run { LadderOutcome::Unrunnable } else { LadderOutcome::Failed }, acted)
+    }
+
+    /// Of all steps in the file, as the sidecar counts them, also where only the first is wanted.
+    fn place(&self, index: usize, step: &Step) -> String {
+        step_place(index, self.spec.steps.len(), step)
     }
 
     /// True where the check passes already; a person who asks for a step gets one all the same.

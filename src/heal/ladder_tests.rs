@@ -229,6 +229,19 @@ async fn requests_in_flight_are_waited_for_but_not_for_ever() {
     assert!((60..500).contains(&entry.drain_ms), "{} ms", entry.drain_ms);
 }
 
+#[test]
+fn a_reload_counts_its_one_step_among_all_as_the_sidecar_does() {
+    let ladder = Ladder {
+        target: FakeTarget::up("backend", "10.0.0.1:80"),
+        container: container("backend-1"),
+        spec: heal(steps()),
+        asked_by: AskedBy::Reload,
+        past: Past::default(),
+        was_well: true,
+    };
+    assert_eq!(ladder.place(0, &steps()[0]), "step 1/3 gunicorn reload");
+}
+
 #[tokio::test]
 async fn what_recovers_or_leaves_by_itself_is_left_alone() {
     let target = FakeTarget::up("backend", "10.0.0.1:80");

@@ -86,7 +86,7 @@ pub struct RequestView<'a> {
 }
 
 impl RequestHead {
-    /// Reads the head that `bytes` are, as [`Scan::end`] measured it.
+    /// Reads the head that `bytes` are, as [`Scan::end`](super::Scan::end) measured it.
     ///
     /// # Errors
     /// When it is not HTTP/1.0 or HTTP/1.1, or could be read in two ways.

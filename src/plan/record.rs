@@ -70,3 +70,66 @@ impl<'a> Record<'a> {
         log::warn!(target: "remora::request", "{method} {path} failed with {status} ({reason}): {cause}, request {id}{more}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, pipe};
+    use std::sync::Arc;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+    use crate::config::model::{AccessLog, Route};
+    use crate::telemetry::Limiter;
+
+    /// What counters and access log say of a request that ended with this status.
+    fn recorded(status: u16, reason: Option<ErrorReason>) -> (String, String) {
+        let metrics = Metrics::new().unwrap();
+        let route = LiveRoute {
+            spec: Arc::new(Route::not_found()),
+            cors: None,
+            upstream: None,
+            auth: None,
+            label: Some("/".into()),
+            metrics: metrics.unrouted(),
+            warnings: Limiter::default(),
+        };
+        let (mut reader, sink) = pipe().unwrap();
+        let access = AccessLogger::to_sink(AccessLog::Json, sink, metrics.log_lines_dropped("access")).unwrap();
+        let entry = AccessEntry { method: b"GET", target: b"/", status, ..AccessEntry::at(UNIX_EPOCH) };
+        let record = Record { entry, route: &route, lane: Lane::Fast, path: "/", body_in: 0, reason, cause: None };
+        record.finish(&metrics, &access);
+        assert!(access.flush(Duration::from_secs(5)));
+        drop(access);
+        let mut line = String::new();
+        reader.read_to_string(&mut line).unwrap();
+        (metrics.render(), line)
+    }
+
+    #[test]
+    fn a_client_that_left_before_its_response_is_499_and_of_no_class() {
+        #[rustfmt::skip]
+        let rows = [
+            // status  reason                             class   by number  logged  note
+            (0,   None,                              "none", "499", 499, "\"client_abort\""),
+            (0,   Some(ErrorReason::Timeout),        "none", "499", 499, "\"timeout\""),
+            (200, None,                              "2xx",  "200", 200, "null"),
+            // It left in the middle of the response.
+            (200, Some(ErrorReason::ClientAbort),    "2xx",  "200", 200, "\"client_abort\""),
+        ];
+        for (status, reason, class, number, logged, note) in rows {
+            let (metrics, line) = recorded(status, reason);
+            let requests = |class: &str| {
+                let wanted = format!("remora_requests_total{{class=\"{class}\",");
+                metrics.lines().find(|line| line.starts_with(&wanted) && !line.ends_with(" 0")).is_some()
+            };
+            for other in ["none", "1xx", "2xx", "3xx", "4xx", "5xx"] {
+                assert_eq!(requests(other), other == class, "{status} {reason:?}: {other}");
+            }
+            let numbered = |line: &&str| line.starts_with("remora_responses_total{") && line.ends_with(" 1");
+            let numbers: Vec<&str> = metrics.lines().filter(numbered).collect();
+            assert!(numbers.len() == 1 && numbers[0].contains(&format!("\"{number}\"")), "{numbers:?}");
+            assert!(line.contains(&format!("\"status\":{logged},")), "{line}");
+            assert!(line.contains(&format!("\"note\":{note}")), "{line}");
+        }
+    }
+}

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::config::model::{
-    AccessLog, AlertSpec, CertificateSpec, Config, DockerSpec, JournalFile, LaneChoice, LimitsSpec, ListenSpec,
-    LogSpec, ProcessSpec, Route, SidecarSpec, Site, TlsSpec, TlsVersion,
+    AccessLog, AccessLogSpec, AlertSpec, CertificateSpec, Config, DockerSpec, JournalFile, LaneChoice, LimitsSpec,
+    ListenSpec, LogSpec, ProcessSpec, Route, SidecarSpec, Site, TlsSpec, TlsVersion,
 };
 
 /// Where nothing differs.
@@ -25,7 +25,7 @@ pub fn process_changes(old: &ProcessSpec, new: &ProcessSpec) -> Vec<String> {
         ("threads", threads.to_string(), new.threads.to_string()),
         ("admin", off(*admin), off(new.admin)),
         ("metrics", off(*metrics), off(new.metrics)),
-        ("log.access", access_log(*access).to_owned(), access_log(new.log.access).to_owned()),
+        ("log.access", access_log(access), access_log(&new.log.access)),
         ("log.level", level.to_string().to_lowercase(), new.log.level.to_string().to_lowercase()),
         ("docker", docker_access(docker), docker_access(&new.docker)),
         ("journal", journal_file(journal), journal_file(&new.journal)),
@@ -107,12 +107,15 @@ fn listener(listen: &ListenSpec) -> String {
     shown + ")"
 }
 
-fn access_log(form: AccessLog) -> &'static str {
-    match form {
+fn access_log(log: &AccessLogSpec) -> String {
+    let AccessLogSpec { form, file } = log;
+    let form = match form {
         AccessLog::Combined => "combined",
+        AccessLog::CombinedWithId => "combined with request_id",
         AccessLog::Json => "json",
         AccessLog::Off => "off",
-    }
+    };
+    file.as_ref().map_or_else(|| form.to_owned(), |file| format!("{form} in {}", file.display()))
 }
 
 fn way(lane: LaneChoice) -> &'static str {
@@ -230,7 +233,7 @@ mod tests {
         assert!(process_changes(&old, &old.clone()).is_empty());
         type Row = (fn(&mut ProcessSpec), &'static str);
         #[rustfmt::skip]
-        let rows: [Row; 25] = [
+        let rows: [Row; 26] = [
             (|new| new.listen[0].address = ListenAddress::Port(8080), "listen: changed from 80 to 8080"),
             (
                 |new| new.listen[0].tls = Some(tls()),
@@ -240,7 +243,8 @@ mod tests {
             (|new| new.threads = Threads::Auto, "threads: changed from 2 to auto"),
             (|new| new.admin = None, "admin: changed from 127.0.0.1:9901 to off"),
             (|new| new.metrics = "0.0.0.0:9902".parse().ok(), "metrics: changed from off to 0.0.0.0:9902"),
-            (|new| new.log.access = AccessLog::Json, "log.access: changed from combined to json"),
+            (|new| new.log.access.form = AccessLog::Json, "log.access: changed from combined to json"),
+            (|new| new.log.access.file = Some("/var/log/a.log".into()), "log.access: changed from combined to combined in /var/log/a.log"),
             (|new| new.log.level = log::LevelFilter::Debug, "log.level: changed from info to debug"),
             (|new| new.docker = DockerSpec::Off, "docker: changed from auto to off"),
             (|new| new.journal = JournalFile::Off, "journal: changed from auto to off"),

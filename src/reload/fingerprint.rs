@@ -1,6 +1,7 @@
 //! Whether files differ from when they were last looked at: by their bytes, or cheaply by what `stat` says.
 
 use std::collections::hash_map::DefaultHasher;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
 use std::io::Read;
@@ -53,6 +54,12 @@ pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
+/// True for hidden files and editors' backups.
+pub(super) fn is_hidden(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with('.') || name.ends_with('~')
+}
+
 fn stat(path: &Path) -> Option<(u64, u64, u64, i64, i64)> {
     let metadata = fs::metadata(path).ok()?;
     Some((metadata.dev(), metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
@@ -80,10 +87,7 @@ fn entries(folder: &Path) -> Vec<Entry> {
         .take(ENTRIES_MOST)
         .filter_map(Result::ok)
         .map(|entry| Entry { name: entry.file_name(), is_folder: entry.path().is_dir() })
-        .filter(|entry| {
-            let name = entry.name.to_string_lossy();
-            !name.starts_with('.') && !name.ends_with('~')
-        })
+        .filter(|entry| !is_hidden(&entry.name))
         .collect();
     found.sort_by(|a, b| a.name.cmp(&b.name));
     found

@@ -7,6 +7,7 @@
 mod diff;
 mod fingerprint;
 mod history;
+mod interest;
 mod last;
 mod load;
 mod loader;

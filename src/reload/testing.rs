@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::config::model::{
-    AccessLog, Balance, Config, Content, DockerSpec, JournalFile, LaneChoice, LimitsSpec, ListenAddress, ListenSpec,
-    LogSpec, ProcessSpec, Proxy, RetryOn, RetrySpec, Route, ServerSpec, Site, Threads, Timeouts, UpstreamSpec, UriRule,
+    AccessLog, AccessLogSpec, Balance, Config, Content, DockerSpec, JournalFile, LaneChoice, LimitsSpec, ListenAddress,
+    ListenSpec, LogSpec, ProcessSpec, Proxy, RetryOn, RetrySpec, Route, ServerSpec, Site, Threads, Timeouts,
+    UpstreamSpec, UriRule,
 };
 use crate::types::{ByteSize, PathPrefix, Percent, ServerAddress, UpstreamName, Weight};
 
@@ -18,7 +19,7 @@ pub(crate) fn config(path: &str) -> Config {
         listen: vec![ListenSpec::plain(ListenAddress::Port(80))],
         threads: Threads::Count(2),
         admin: Some("127.0.0.1:9901".parse().unwrap()),
-        log: LogSpec { access: AccessLog::Combined, level: log::LevelFilter::Info },
+        log: LogSpec { access: AccessLogSpec { form: AccessLog::Combined, file: None }, level: log::LevelFilter::Info },
         docker: DockerSpec::Auto,
         journal: JournalFile::default(),
         alerts: None,

@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use notify::event::{AccessKind, AccessMode, EventKind};
+use arc_swap::ArcSwap;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::fingerprint;
+use super::interest::Interest;
 use super::load::WatchSet;
 use super::request::{ReloadHandle, ReloadOrigin};
 
@@ -118,14 +119,18 @@ impl FileWatch {
 /// The folders the kernel tells us about.
 struct Folders {
     watcher: Option<RecommendedWatcher>,
+    /// Which of their events are worth a look.
+    interest: Arc<ArcSwap<Interest>>,
     armed: BTreeMap<PathBuf, Option<(u64, u64)>>,
 }
 
 impl Folders {
     fn new(events: &Arc<Notify>) -> Self {
         let events = Arc::clone(events);
+        let interest = Arc::new(ArcSwap::from_pointee(Interest::default()));
+        let now = Arc::clone(&interest);
         let handler = move |event: notify::Result<notify::Event>| {
-            if event.as_ref().map_or(true, |event| changes_something(event.kind)) {
+            if event.as_ref().map_or(true, |event| now.load().concerns(event)) {
                 events.notify_one();
             }
         };
@@ -136,19 +141,20 @@ impl Folders {
                 None
             }
         };
-        Self { watcher, armed: BTreeMap::new() }
+        Self { watcher, interest, armed: BTreeMap::new() }
     }
 
     /// Nothing but the poll, as on a mount that gives no events.
     #[cfg(test)]
     fn silent(_: &Arc<Notify>) -> Self {
-        Self { watcher: None, armed: BTreeMap::new() }
+        Self { watcher: None, interest: Arc::default(), armed: BTreeMap::new() }
     }
 
     /// Watches what the set needs and nothing else; a folder that was replaced is watched anew.
     fn arm(&mut self, set: &WatchSet) {
         let Some(watcher) = &mut self.watcher else { return };
         let wanted = folders_of(set);
+        self.interest.store(Arc::new(Interest::of(set, wanted.clone())));
         self.armed.retain(|folder, _| {
             let keep = wanted.contains(folder);
             if !keep {
@@ -191,14 +197,6 @@ fn folders_of(set: &WatchSet) -> BTreeSet<PathBuf> {
 /// The parent of `remora.yaml` is the empty path, which means here.
 fn own_folder(parent: &Path) -> PathBuf {
     if parent.as_os_str().is_empty() { PathBuf::from(".") } else { parent.to_owned() }
-}
-
-/// False for reads, our own included.
-fn changes_something(kind: EventKind) -> bool {
-    match kind {
-        EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
-        EventKind::Any | EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) | EventKind::Other => true,
-    }
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 
 use crate::admin::{self, Access, AdminListener};
-use crate::config::model::{Config, DockerSpec, JournalFile, ProcessSpec, Threads};
+use crate::config::model::{AccessLogSpec, Config, DockerSpec, JournalFile, ProcessSpec, Threads};
 use crate::docker::Docker;
 use crate::front::tls::Certificates;
 use crate::front::{self, Bound, Guard};
@@ -45,7 +45,7 @@ use alert_watch::AlertWatch;
 use heal_world::LiveWorld;
 use publish::Publisher;
 use renew::Renewing;
-use signals::{EndSignals, Ending, LAST_LINES, Signals};
+use signals::{EndSignals, Ending, LAST_LINES, Rotated, Signals};
 use source::start_reload;
 use view::View;
 
@@ -116,7 +116,7 @@ async fn serve(
     metrics.config_in_force(first.generation);
     let snapshots = Arc::new(SnapshotCell::new(first));
 
-    let access = Arc::new(AccessLogger::start(process.log.access, metrics.log_lines_dropped("access"))?);
+    let access = Arc::new(open_access_log(&process.log.access, &metrics)?);
     let active = Arc::new(Active::default());
     let connections = Arc::new(Active::default());
     let clerk = Clerk { access: Arc::clone(&access), active: Arc::clone(&active), metrics: Arc::clone(&metrics) };
@@ -135,7 +135,7 @@ async fn serve(
         start_reload(source, publisher, start.config, &metrics, &alerts, hangups, open_history(&process.journal))
     });
     let tasks = background(&process, alerts, &snapshots, &access, &certificates);
-    let harmless = OwnedTask::spawn(harmless.run(Some(Arc::clone(&journal))));
+    let harmless = OwnedTask::spawn(harmless.run(Rotated::of(&journal, &access)));
     let world = LiveWorld::new(Arc::clone(&snapshots), Arc::clone(&metrics), changed);
     let healer = start_healer(&process.docker, world, &journal);
     let view = Arc::new(View {
@@ -167,6 +167,13 @@ async fn serve(
     Ok(())
 }
 
+fn open_access_log(spec: &AccessLogSpec, metrics: &Metrics) -> Result<AccessLogger, RunError> {
+    AccessLogger::start(spec, metrics.log_lines_dropped("access")).map_err(|cause| match &spec.file {
+        Some(path) => RunError::AccessLog { path: path.clone(), cause },
+        None => cause.into(),
+    })
+}
+
 /// What goes on beside requests: certificates are read again, memory is given back, and what needs an operator is told.
 fn background(
     process: &ProcessSpec,
@@ -180,11 +187,17 @@ fn background(
         snapshots: Arc::clone(snapshots),
         access: Arc::clone(access),
         certificates: certificates.to_vec(),
-        folders: journal_folder(&process.journal).into_iter().chain([PathBuf::from("/")]).collect(),
+        folders: written_folders(process),
     };
     let mut tasks: Vec<_> = certificates.iter().map(|one| OwnedTask::spawn(Arc::clone(one).watch())).collect();
     tasks.extend([OwnedTask::spawn(watch.run()), OwnedTask::spawn(memory::give_back())]);
     tasks
+}
+
+/// Where this process writes files, and the system's own disk.
+fn written_folders(process: &ProcessSpec) -> Vec<PathBuf> {
+    let access = process.log.access.file.as_deref().and_then(Path::parent).map(Path::to_path_buf);
+    journal_folder(&process.journal).into_iter().chain(access).chain([PathBuf::from("/")]).collect()
 }
 
 /// Where heals are written down. An edge that cannot write them serves all the same, and says so.

@@ -16,7 +16,7 @@ use crate::telemetry::{self, Alerts, Metrics};
 use crate::types::OwnedTask;
 
 use super::error::RunError;
-use super::signals::{LAST_LINES, Signals};
+use super::signals::{LAST_LINES, Rotated, Signals};
 use super::source::{FileSource, start_reload};
 
 /// How long the end waits for steps that run, below Docker's 10 s.
@@ -70,7 +70,7 @@ pub fn run_sidecar(start: SidecarStart) -> Result<(), SidecarError> {
 
 async fn serve(start: SidecarStart, metrics: Arc<Metrics>) -> Result<(), SidecarError> {
     let Signals { mut end, harmless, hangups } = Signals::install(true)?;
-    let harmless = OwnedTask::spawn(harmless.run(None));
+    let harmless = OwnedTask::spawn(harmless.run(Rotated::default()));
     let SidecarStart { config, spec, source, state } = start;
     let bound = sidecar::bind(&spec.path).await?;
     let rules = Arc::new(Rules::new(config.site.clone()));

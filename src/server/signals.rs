@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::heal::Journal;
 use crate::reload::Hangups;
-use crate::telemetry::Limiter;
+use crate::telemetry::{AccessLogger, Limiter};
 
 /// How long the end waits for logs to be written.
 pub(super) const LAST_LINES: Duration = Duration::from_millis(500);
@@ -90,13 +90,12 @@ impl HarmlessSignals {
         })
     }
 
-    /// Answers each with a line at most, until dropped. USR1 has the journal's file opened anew, which a log rotation may
-    /// have moved.
-    pub async fn run(mut self, journal: Option<Arc<Journal>>) {
+    /// Answers each with a line at most, until dropped. USR1 has the files opened anew, which a log rotation may have moved.
+    pub async fn run(mut self, files: Rotated) {
         let (lines, windows) = (Limiter::default(), Limiter::default());
         loop {
             let (said, limiter) = tokio::select! {
-                _ = self.user1.recv() => (reopen(journal.as_deref()), &lines),
+                _ = self.user1.recv() => (files.reopen().await, &lines),
                 _ = self.user2.recv() => {
                     ("SIGUSR2 ignored: to run another version, start a new process, then stop this one".into(), &lines)
                 }
@@ -109,12 +108,41 @@ impl HarmlessSignals {
     }
 }
 
-fn reopen(journal: Option<&Journal>) -> String {
-    match journal.map(Journal::reopen) {
-        Some(Ok(true)) => "SIGUSR1: the heal journal was opened again; logs go to standard output and error".into(),
-        Some(Err(error)) => format!("SIGUSR1: cannot open the heal journal again ({error}); the old file stays in use"),
-        Some(Ok(false)) | None => {
-            "SIGUSR1 ignored: logs go to standard output and error; no file needs to be opened again".into()
+/// What is in files that a log rotation may move.
+#[derive(Clone, Default)]
+pub(super) struct Rotated {
+    pub journal: Option<Arc<Journal>>,
+    pub access: Option<Arc<AccessLogger>>,
+}
+
+impl Rotated {
+    pub fn of(journal: &Arc<Journal>, access: &Arc<AccessLogger>) -> Self {
+        Self { journal: Some(Arc::clone(journal)), access: Some(Arc::clone(access)) }
+    }
+
+    /// Opens them again, where a slow disk holds nobody up; says what came of it.
+    async fn reopen(&self) -> String {
+        let files = self.clone();
+        tokio::task::spawn_blocking(move || files.reopen_now()).await.unwrap_or_default()
+    }
+
+    fn reopen_now(&self) -> String {
+        let journal = self.journal.as_deref().map_or(Ok(false), Journal::reopen).map(|is| is.then_some("heal journal"));
+        let access = self.access.as_deref().map_or(Ok(None), AccessLogger::reopen).map(|at| at.map(|_| "access log"));
+        let (mut opened, mut failed) = (Vec::new(), Vec::new());
+        for (name, result) in [("heal journal", journal), ("access log", access)] {
+            match result {
+                Ok(name) => opened.extend(name),
+                Err(error) => failed.push(format!("cannot open the {name} again ({error}); the old file stays in use")),
+            }
+        }
+        match (opened.as_slice(), failed.as_slice()) {
+            ([], []) => {
+                "SIGUSR1 ignored: logs go to standard output and error; no file needs to be opened again".into()
+            }
+            ([one], []) => format!("SIGUSR1: the {one} was opened again"),
+            (all, []) => format!("SIGUSR1: the {} were opened again", all.join(" and the ")),
+            (_, failed) => format!("SIGUSR1: {}", failed.join("; ")),
         }
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use crate::docker::{
     Breaker, Change, ContainerId, ContainerName, ContainerRef, DockerError, ExecError, FindError, RestartPolicy, Seen,
 };
+use crate::heal::policy::ManualHeals;
 use crate::heal::{BackendRef, ContainerDriver, Order, StepDone};
 
 use super::failure::unexpected;
@@ -155,6 +156,10 @@ impl ContainerDriver for Sidecar {
             // They are nice to have.
             Ok(_) | Err(_) => String::new(),
         }
+    }
+
+    fn manual_heals(&self) -> ManualHeals {
+        ManualHeals::WithinLimits
     }
 
     async fn watch(&self, tell: mpsc::Sender<Seen>) {

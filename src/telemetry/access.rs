@@ -1,7 +1,8 @@
-//! The access log: lines on standard output. Never formats one that is not written.
+//! The access log: lines on standard output or in a file. Never formats one that is not written.
 
 use std::cell::RefCell;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,12 +10,13 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use prometheus::IntCounter;
 
-use crate::config::model::AccessLog;
+use crate::config::model::{AccessLog, AccessLogSpec};
 
 use super::entry::AccessEntry;
+use super::log_file::{LogFile, LogFileSink};
 use super::writer::{LineWriter, Losses, Submitted};
 
-/// Lines that may wait for a blocked standard output, in bytes.
+/// Lines that may wait for a blocked standard output or a slow disk, in bytes.
 const QUEUE_BYTES: usize = 4 * 1024 * 1024;
 /// A thread that gathers lines hands them over when it has so many bytes, at the latest.
 const GATHER_BYTES: usize = 16 * 1024;
@@ -23,11 +25,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// A thread's line buffer is not kept beyond this.
 const KEEP_BYTES: usize = 64 * 1024;
 
-/// The access log of a process, on standard output.
+/// The access log of a process.
 #[derive(Debug)]
 pub struct AccessLogger {
     form: AccessLog,
     writer: Option<LineWriter>,
+    /// Where it has one; else lines go to standard output.
+    file: Option<Arc<LogFile>>,
     /// Of each thread that gathers lines, whether it has some.
     gathering: Mutex<Vec<Arc<AtomicBool>>>,
 }
@@ -48,15 +52,22 @@ thread_local! {
 }
 
 impl AccessLogger {
-    /// Opens the log on standard output; with `Off` nothing is opened. `dropped` counts lines lost.
+    /// Opens the log; with `Off` nothing is opened. `dropped` counts lines lost.
     ///
     /// # Errors
-    /// When the system gives no thread or standard output cannot be duplicated.
-    pub fn start(form: AccessLog, dropped: IntCounter) -> io::Result<Self> {
-        if form == AccessLog::Off {
-            return Ok(Self { form, writer: None, gathering: Mutex::default() });
+    /// When the system gives no thread, the file cannot be opened or standard output cannot be duplicated.
+    pub fn start(spec: &AccessLogSpec, dropped: IntCounter) -> io::Result<Self> {
+        match &spec.file {
+            _ if spec.form == AccessLog::Off => {
+                Ok(Self { form: spec.form, writer: None, file: None, gathering: Mutex::default() })
+            }
+            None => Self::to_sink(spec.form, super::writer::stdout()?, dropped),
+            Some(path) => {
+                let file = LogFile::open(path)?;
+                let logger = Self::to_sink(spec.form, LogFileSink::new(Arc::clone(&file)), dropped)?;
+                Ok(Self { file: Some(file), ..logger })
+            }
         }
-        Self::to_sink(form, super::writer::stdout()?, dropped)
     }
 
     /// As [`Self::start`], to another sink.
@@ -65,7 +76,7 @@ impl AccessLogger {
     /// When the system gives no thread.
     pub fn to_sink(form: AccessLog, sink: impl io::Write + Send + 'static, dropped: IntCounter) -> io::Result<Self> {
         let writer = LineWriter::start("access-log", sink, QUEUE_BYTES, dropped)?;
-        Ok(Self { form, writer: Some(writer), gathering: Mutex::default() })
+        Ok(Self { form, writer: Some(writer), file: None, gathering: Mutex::default() })
     }
 
     /// False when no line would be written: build no entry then.
@@ -78,11 +89,21 @@ impl AccessLogger {
         self.writer.as_ref().map(LineWriter::losses).unwrap_or_default()
     }
 
+    /// Opens the file again, which a log rotation may have moved; its place, where there is a file.
+    ///
+    /// # Errors
+    /// When it cannot be opened; lines go where they went.
+    pub fn reopen(&self) -> io::Result<Option<&Path>> {
+        let Some(file) = &self.file else { return Ok(None) };
+        file.reopen().map(|()| Some(file.path()))
+    }
+
     /// Writes one line, without waiting for the sink.
     pub fn log(&self, entry: &AccessEntry<'_>) {
         GATHERED.with_borrow_mut(|gathered| {
             match self.form {
                 AccessLog::Combined => entry.combined(&mut gathered.text),
+                AccessLog::CombinedWithId => entry.combined_with_id(&mut gathered.text),
                 AccessLog::Json => entry.json(&mut gathered.text),
                 AccessLog::Off => return,
             }
@@ -122,7 +143,7 @@ impl AccessLogger {
         gathered.text.clear();
         gathered.text.shrink_to(KEEP_BYTES);
         if submitted == Some(Submitted::Dropped { first: true }) {
-            log::warn!(target: "log", "access-log: standard output is blocked; lines are dropped and counted until it is read again");
+            log::warn!(target: "log", "access-log: the output is blocked; lines are dropped and counted until it takes some again");
         }
     }
 
@@ -191,7 +212,7 @@ mod tests {
             reader.read_to_string(&mut text).unwrap();
             assert_eq!(text.lines().filter(|line| line.starts_with(start)).count(), 2, "{text}");
         }
-        let off = AccessLogger::start(AccessLog::Off, dropped).unwrap();
+        let off = AccessLogger::start(&AccessLogSpec { form: AccessLog::Off, file: None }, dropped).unwrap();
         off.log(&entry());
         assert!(!off.is_on() && off.flush(Duration::ZERO));
     }

@@ -116,6 +116,18 @@ impl AccessEntry<'_> {
         out.push('\n');
     }
 
+    /// The same with the request's id behind it, quoted as the other fields.
+    pub fn combined_with_id(&self, out: &mut String) {
+        self.combined(out);
+        out.pop();
+        out.push_str(" \"");
+        match self.request_id {
+            Some(id) if !id.is_empty() => escape::nginx(out, id),
+            Some(_) | None => out.push('-'),
+        }
+        out.push_str("\"\n");
+    }
+
     /// Appends one JSON object with its line feed. Every line has the same fields; what is not known is `null`.
     pub fn json(&self, out: &mut String) {
         out.push_str("{\"time\":\"");
@@ -260,6 +272,16 @@ mod tests {
             time_local()
         );
         assert_eq!(combined(&entry()), expected);
+    }
+
+    #[test]
+    fn the_id_stands_behind_the_combined_line() {
+        for (id, shown) in [(Some(b"0af7651916cd43dd".as_slice()), "0af7651916cd43dd"), (None, "-"), (Some(b""), "-")] {
+            let with_id = AccessEntry { request_id: id, ..entry() };
+            let mut line = String::new();
+            with_id.combined_with_id(&mut line);
+            assert_eq!(line, format!("{} \"{shown}\"\n", combined(&entry()).trim_end()));
+        }
     }
 
     #[test]

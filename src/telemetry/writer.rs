@@ -153,13 +153,14 @@ impl fmt::Debug for LineWriter {
 /// The thread: gather, take, write, tell, until stopped.
 fn run(name: &str, mut sink: impl Write, shared: &WriterShared) {
     let mut batch = Vec::new();
-    let mut report = LossReport { told: shared.dropped.get(), at: None };
+    let mut report = LossReport { told: shared.dropped.get(), at: None, why: None };
     while let Some(upto) = next_batch(shared, &mut batch, report.is_due(shared)) {
         if !batch.is_empty() {
-            if let Err(error) = write_all(&mut sink, &batch) {
+            if let Err((error, left)) = write_all(&mut sink, &batch) {
                 shared.lock().cause = error.to_string();
-                let lost = batch.split(|byte| *byte == b'\n').count().saturating_sub(1);
+                let lost = left.iter().filter(|byte| **byte == b'\n').count();
                 shared.dropped.inc_by(lost as u64);
+                report.why = Some(error);
             }
             batch.clear();
             batch.shrink_to(KEEP_BYTES);
@@ -197,18 +198,19 @@ fn next_batch(shared: &WriterShared, batch: &mut Vec<u8>, untold: bool) -> Optio
     Some(state.accepted)
 }
 
-/// Writes everything; a sink that is momentarily full is tried again, as is an interrupted call.
-fn write_all(sink: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
+/// Writes everything; a sink that is momentarily full is tried again, as is an interrupted call. An error comes with what
+/// was not written.
+fn write_all<'b>(sink: &mut impl Write, mut bytes: &'b [u8]) -> Result<(), (io::Error, &'b [u8])> {
     while !bytes.is_empty() {
         match sink.write(bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(0) => return Err((io::ErrorKind::WriteZero.into(), bytes)),
             Ok(count) => bytes = &bytes[count.min(bytes.len())..],
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(Duration::from_millis(5)),
-            Err(error) => return Err(error),
+            Err(error) => return Err((error, bytes)),
         }
     }
-    sink.flush()
+    sink.flush().map_err(|error| (error, bytes))
 }
 
 /// Standard output without std's own buffer and lock.
@@ -225,6 +227,8 @@ pub(super) fn stderr() -> io::Result<File> {
 struct LossReport {
     told: u64,
     at: Option<Instant>,
+    /// What the system said last, where it refused some.
+    why: Option<io::Error>,
 }
 
 impl LossReport {
@@ -236,7 +240,11 @@ impl LossReport {
         let dropped = shared.dropped.get();
         let recently = self.at.is_some_and(|at| at.elapsed() < REPORT_EVERY);
         if self.told < dropped && !recently {
-            log::warn!(target: "log", "{name}: {} lines were dropped because the output was blocked or closed", dropped - self.told);
+            let lost = dropped - self.told;
+            match self.why.take() {
+                Some(why) => log::warn!(target: "log", "{name}: {lost} lines were dropped: {why}"),
+                None => log::warn!(target: "log", "{name}: {lost} lines were dropped because the output was blocked"),
+            }
             self.told = dropped;
             self.at = Some(Instant::now());
         }

@@ -22,7 +22,7 @@ use super::waits::Waits;
 /// Work without any answer for this long is worth a look.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// A resolved address and its state. A reload that keeps the address keeps the [`LastingState`].
+/// A resolved address and its state, of which a part outlasts a reload that keeps the address.
 #[derive(Debug)]
 pub struct Backend {
     address: SocketAddr,

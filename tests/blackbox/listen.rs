@@ -40,8 +40,12 @@ async fn what_run_could_not_have_is_refused_by_check() {
         ("['127.0.0.1:P', '0.0.0.0:P']", "`127.0.0.1:P` is taken by `0.0.0.0:P`"),
         ("['[::]:P', '[::1]:P']", "`[::1]:P` is taken by `[::]:P`"),
         ("['127.0.0.1:P', '[::ffff:127.0.0.1]:P']", "this address is listed twice"),
-        ("[P, A]", "the admin address 127.0.0.1:A is here too"),
-        ("[P, '[::]:A']", "the admin address 127.0.0.1:A is here too"),
+        ("[P, A]", "`admin` has the address 127.0.0.1:A here too"),
+        ("[P, '[::]:A']", "`admin` has the address 127.0.0.1:A here too"),
+        ("P\nmetrics: 127.0.0.1:A", "`admin` has the address 127.0.0.1:A too"),
+        ("P\nmetrics: '[::]:A'", "`admin` has the address 127.0.0.1:A too"),
+        ("P\nmetrics: 0.0.0.0:P", "`metrics` has the address 0.0.0.0:P here too"),
+        ("P\nmetrics: '[::]:P'", "`metrics` has the address [::]:P here too"),
     ] {
         let numbers = |text: &str| text.replace('P', &port.to_string()).replace('A', &admin.to_string());
         let site = "docker: off\nroutes: { /: a }\nupstreams: { a: { servers: \"127.0.0.1:9\" } }\n";

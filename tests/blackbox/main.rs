@@ -10,6 +10,7 @@
     reason = "a test fails by panicking, prints its figures and may spawn"
 )]
 
+mod access_log;
 mod alerts;
 mod auth;
 mod backends;

@@ -31,6 +31,8 @@ mod limits;
 #[cfg(test)]
 mod others;
 #[cfg(test)]
+mod root_keys;
+#[cfg(test)]
 mod routes;
 #[cfg(test)]
 mod seeds;

@@ -354,8 +354,9 @@ async fn another_user_is_closed_out() {
         socket.display()
     );
     std::fs::write(&file, text).unwrap();
-    for place in [folder.path(), &path] {
+    for (place, mode) in [(folder.path(), "755"), (&path, "750")] {
         assert!(Command::new("chown").args(["65534:65534"]).arg(place).status().unwrap().success());
+        assert!(Command::new("chmod").arg(mode).arg(place).status().unwrap().success());
     }
     let as_user = |user: &str, arguments: &[&str]| {
         let mut command = Command::new("setpriv");
@@ -376,6 +377,10 @@ async fn another_user_is_closed_out() {
     let answer = talk(&socket, b"{\"v\":1,\"do\":\"status\"}\n");
     let own = as_user("65534", &["--status"]).output().unwrap();
     let other = as_user("65533", &["--status"]).output().unwrap();
+    // As `docker exec` comes: root, here with the capabilities of the sidecar's container in deploy/manager.
+    let mut exec = Command::new("setpriv");
+    exec.args(["--bounding-set=-all,+setuid,+setgid", "--inh-caps=-all", env!("CARGO_BIN_EXE_remora"), "sidecar"]);
+    let by_exec = exec.arg(&file).arg("--status").output().unwrap();
     let ended = Command::new("kill").arg(child.id().to_string()).status().unwrap();
     let status = child.wait().unwrap();
     let mut log = String::new();
@@ -385,6 +390,10 @@ async fn another_user_is_closed_out() {
     assert!(
         own.status.success() && String::from_utf8_lossy(&own.stdout).contains("upstreams with a heal: 1"),
         "{own:?}"
+    );
+    assert!(
+        by_exec.status.success() && String::from_utf8_lossy(&by_exec.stdout).contains("upstreams with a heal: 1"),
+        "{by_exec:?}"
     );
     assert_eq!(other.status.code(), Some(1));
     assert!(ended.success() && status.success() && !socket.exists(), "TERM ends it well, and its socket goes with it");

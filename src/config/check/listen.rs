@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::super::model::{CertificatePart, CertificateSpec, ListenAddress, ListenSpec, TlsSpec, TlsVersion};
+use super::super::place::Place;
 use super::super::problem::{Problem, Problems};
 use super::super::proof::{CertificateFault, Prove};
 use super::super::raw::{RawCertificate, RawListen, RawTls};
@@ -23,14 +24,38 @@ pub(super) struct PemFiles<'a> {
     pub prove: Prove<'a>,
 }
 
-/// The listeners, none of which may be where `admin` is.
+/// An address that the process has beside its listeners.
+pub(super) struct OwnAddress {
+    /// Its key.
+    pub key: &'static str,
+    pub address: SocketAddr,
+    /// Where it is written; `None` for the usual one.
+    pub place: Option<Place>,
+}
+
+/// The listeners, none of which may be where one of `others` is; nor may two of these be at one place.
 pub(super) fn listen(
     item: Option<Item>,
-    admin: Option<SocketAddr>,
+    others: &[OwnAddress],
     files: PemFiles<'_>,
     problems: &mut Problems,
 ) -> Option<Vec<ListenSpec>> {
-    let Some(item) = item else { return Some(vec![ListenSpec::plain(ListenAddress::Port(80))]) };
+    for (index, own) in others.iter().enumerate() {
+        let at = ListenAddress::Address(own.address);
+        if let Some(first) = others.iter().take(index).find(|first| takes(at, first.address)) {
+            taken(own, first, problems);
+        }
+    }
+    let Some(item) = item else {
+        let usual = ListenAddress::Port(80);
+        for own in others.iter().filter(|own| takes(usual, own.address)) {
+            let Some(place) = &own.place else { continue };
+            let problem =
+                Problem::new(place, format!("`listen` is here too: it is {usual} unless the file says otherwise"));
+            problems.add::<()>(problem.help(move_away(own)));
+        }
+        return Some(vec![ListenSpec::plain(usual)]);
+    };
     let items = one_or_many(&item);
     if items.is_empty() {
         return problems.add(Problem::new(&item.place, "`listen` is an empty list").help(format!("write {FORMS}")));
@@ -48,12 +73,32 @@ pub(super) fn listen(
             let problem = Problem::new(&item.place, listed_twice(address, spec.address));
             problems.add::<()>(problem.other("first listed", &first.place).help("remove one of the two"));
         }
-        if let Some(admin) = admin.filter(|admin| takes(spec.address, *admin)) {
-            let problem = Problem::new(&item.place, format!("the admin address {admin} is here too"));
-            problems.add::<()>(problem.help("use another port, or move the other with `admin: 127.0.0.1:9902`"));
+        for own in others.iter().filter(|own| takes(spec.address, own.address)) {
+            let problem = Problem::new(&item.place, format!("`{}` has the address {} here too", own.key, own.address));
+            let problem = own.place.iter().fold(problem, |problem, place| problem.other("written", place));
+            problems.add::<()>(problem.help(move_away(own)));
         }
     }
     all(found)
+}
+
+fn taken(own: &OwnAddress, first: &OwnAddress, problems: &mut Problems) {
+    // One of two is written, since what is usual differs.
+    let (place, said, other) = match (&own.place, &first.place) {
+        (Some(place), other) => (place, first, other.as_ref()),
+        (None, Some(place)) => (place, own, None),
+        (None, None) => return,
+    };
+    let problem = Problem::new(place, format!("`{}` has the address {} too", said.key, said.address));
+    let problem = other.into_iter().fold(problem, |problem, place| problem.other("written", place));
+    problems.add::<()>(problem.help(move_away(said)));
+}
+
+fn move_away(own: &OwnAddress) -> String {
+    let mut other = own.address;
+    other.set_port(other.port().checked_add(1).unwrap_or(9903));
+    let other = if other.is_ipv4() { other.to_string() } else { format!("\"{other}\"") };
+    format!("use another port here, or another for `{}`, such as `{}: {other}`", own.key, own.key)
 }
 
 fn listed_twice(first: ListenAddress, second: ListenAddress) -> String {
@@ -73,11 +118,15 @@ fn listed_twice(first: ListenAddress, second: ListenAddress) -> String {
     }
 }
 
-/// True when a listener would take what the admin listener has. One of `[::]` takes IPv4 too, or may.
-fn takes(listen: ListenAddress, admin: SocketAddr) -> bool {
-    let is_every_ipv6 = matches!(listen, ListenAddress::Address(address) if address.ip() == Ipv6Addr::UNSPECIFIED);
-    let is_port = is_every_ipv6 && listen.port() == admin.port() && admin.port() != 0;
-    is_port || listen.overlaps(ListenAddress::Address(admin))
+/// True when a listener would take what another has. One of `[::]` takes IPv4 too, or may, and a port takes both.
+fn takes(listen: ListenAddress, own: SocketAddr) -> bool {
+    let takes_both = |address: SocketAddr| address.ip() == Ipv6Addr::UNSPECIFIED;
+    let is_of_both = match listen {
+        ListenAddress::Port(_) => true,
+        ListenAddress::Address(address) => takes_both(address) || takes_both(own),
+    };
+    let is_same_port = listen.port() == own.port() && own.port() != 0;
+    (is_of_both && is_same_port) || listen.overlaps(ListenAddress::Address(own))
 }
 
 fn listener(item: &Item, files: PemFiles<'_>, problems: &mut Problems) -> Option<ListenSpec> {

@@ -12,6 +12,7 @@ mod limits;
 mod line;
 mod links;
 mod listen;
+mod log;
 mod probe;
 mod process;
 mod route;

@@ -5,18 +5,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use log::LevelFilter;
 
-use super::super::model::{AccessLog, DockerSpec, LaneChoice, LogSpec, ProcessSpec, SidecarSpec, Threads};
+use super::super::model::{DockerSpec, LaneChoice, ProcessSpec, SidecarSpec, Threads};
 use super::super::problem::{Problem, Problems};
-use super::super::raw::{RawDocker, RawFile, RawLog};
+use super::super::raw::{RawDocker, RawFile};
 use super::super::read::{Form, Item, choice, field, one_or_many, open, text};
 use super::super::words::quoted;
 use super::alerts::alerts;
 use super::journal::journal;
 use super::leaf::{HOUR, all, auto_or, duration};
 use super::limits::limits;
-use super::listen::{PemFiles, listen};
+use super::listen::{OwnAddress, PemFiles, listen};
+use super::log::log;
 
 const DOCKER_FORMS: &str = "`auto`, `off`, `{ socket: /var/run/docker.sock }` or `{ sidecar: /run/remora/heal.sock }`";
 /// What fits into a socket's address on Linux (unix(7)), with its closing NUL.
@@ -30,9 +30,12 @@ pub(super) fn process(
     problems: &mut Problems,
 ) -> Option<ProcessSpec> {
     let threads = threads(field!(raw.threads, at), problems);
-    let admin = admin(field!(raw.admin, at), problems);
-    let listen = listen(field!(raw.listen, at), admin.flatten(), files, problems);
-    let metrics = metrics(field!(raw.metrics, at), problems);
+    let (admin_item, metrics_item) = (field!(raw.admin, at), field!(raw.metrics, at));
+    let places = [&admin_item, &metrics_item].map(|item| item.as_ref().map(|item| item.place.clone()));
+    let (admin, metrics) = (admin(admin_item, problems), metrics(metrics_item, problems));
+    let named = [("admin", admin.flatten()), ("metrics", metrics.flatten())].into_iter().zip(places);
+    let own = named.filter_map(|((key, address), place)| Some(OwnAddress { key, address: address?, place }));
+    let listen = listen(field!(raw.listen, at), &own.collect::<Vec<_>>(), files, problems);
     let log = log(field!(raw.log, at), problems);
     let docker = docker(field!(raw.docker, at), problems);
     let (journal, older) =
@@ -100,34 +103,6 @@ fn metrics(item: Option<Item>, problems: &mut Problems) -> Option<Option<SocketA
     let port = text.rsplit(':').next().filter(|port| port.parse::<u16>().is_ok()).unwrap_or("9902");
     let problem = Problem::new(&item.place, format!("{} is not an address with a port", quoted(&text)));
     problems.add(problem.help(format!("write `0.0.0.0:{port}`, where every network of the edge reaches it, or `off`")))
-}
-
-fn log(item: Option<Item>, problems: &mut Problems) -> Option<LogSpec> {
-    let defaults = LogSpec { access: AccessLog::Combined, level: LevelFilter::Info };
-    let Some(item) = item else { return Some(defaults) };
-    let mut raw: RawLog = open(&item, "`{ access: combined, level: info }`", problems)?;
-    let access = match field!(raw.access, item) {
-        Some(access) => {
-            let words = [("combined", AccessLog::Combined), ("json", AccessLog::Json), ("off", AccessLog::Off)];
-            choice(&access, &words, problems)
-        }
-        None => Some(defaults.access),
-    };
-    let level = match field!(raw.level, item) {
-        Some(level) => {
-            let words = [
-                ("error", LevelFilter::Error),
-                ("warn", LevelFilter::Warn),
-                ("info", LevelFilter::Info),
-                ("debug", LevelFilter::Debug),
-                ("trace", LevelFilter::Trace),
-                ("off", LevelFilter::Off),
-            ];
-            choice(&level, &words, problems)
-        }
-        None => Some(defaults.level),
-    };
-    Some(LogSpec { access: access?, level: level? })
 }
 
 fn docker(item: Option<Item>, problems: &mut Problems) -> Option<DockerSpec> {

@@ -11,8 +11,8 @@ mod upstream;
 pub use heal::{Budget, HealSpec, Preset, Signal, Step};
 pub use listen::{CertificatePart, CertificateSpec, ListenAddress, ListenSpec, TakenAddresses, TlsSpec, TlsVersion};
 pub use process::{
-    AccessLog, AlertFormat, AlertSpec, DockerSpec, JournalFile, LaneChoice, LimitsSpec, LogSpec, ProcessSpec,
-    SidecarSpec, Threads,
+    AccessLog, AccessLogSpec, AlertFormat, AlertSpec, DockerSpec, JournalFile, LaneChoice, LimitsSpec, LogSpec,
+    ProcessSpec, SidecarSpec, Threads,
 };
 pub use route::{AuthSpec, Content, CorsSpec, ErrorFormat, Gate, Origins, Proxy, ResponseEdits, Route, UriRule};
 pub use site::{HostId, Listener, Location, LocationsId, Names, PathMatch, RouteId, Site, VirtualHost};

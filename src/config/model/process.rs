@@ -132,10 +132,19 @@ pub enum LaneChoice {
 /// What is logged and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSpec {
-    /// Access log on standard output. Default `combined`.
-    pub access: AccessLog,
+    /// Access log. Default `combined`, on standard output.
+    pub access: AccessLogSpec,
     /// Level of the error log on standard error. Default `info`.
     pub level: LevelFilter,
+}
+
+/// The access log: how, and where to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLogSpec {
+    /// How a request is written down.
+    pub form: AccessLog,
+    /// A file to append to, by an absolute path; `None` for standard output.
+    pub file: Option<PathBuf>,
 }
 
 /// The form of an access log line.
@@ -143,6 +152,8 @@ pub struct LogSpec {
 pub enum AccessLog {
     /// nginx's and Apache's combined format.
     Combined,
+    /// The same, and behind it the request's id in quotes.
+    CombinedWithId,
     /// One JSON object a line.
     Json,
     /// None.

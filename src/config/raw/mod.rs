@@ -129,12 +129,28 @@ pub(super) struct RawCertificate {
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "Log")]
 pub(super) struct RawLog {
-    /// Format of the access log on standard output: `combined` (default), `json` or `off`.
+    /// Access log on standard output: `combined` (default), `json` or `off`; or the long form, with a file of its own.
     #[schemars(with = "form::AccessLog")]
     pub access: Option<Value>,
     /// Level of the error log on standard error: `error`, `warn`, `info` (default), `debug`, `trace` or `off`.
     #[schemars(with = "form::Level")]
     pub level: Option<Value>,
+}
+
+/// The access log: its format, and a file of its own.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "AccessLogLong")]
+pub(super) struct RawAccessLog {
+    /// Format of a line: `combined` (default), `json` or `off`.
+    #[schemars(with = "form::AccessForm")]
+    pub format: Option<Value>,
+    /// Absolute path of the file to append to. SIGUSR1 opens it again after a log rotation. Default standard output.
+    #[schemars(with = "form::Text")]
+    pub file: Option<Value>,
+    /// Whether a combined line ends with the request's id, in quotes. Default `false`; JSON lines always have it.
+    #[schemars(with = "form::Flag")]
+    pub request_id: Option<Value>,
 }
 
 /// Where heals are recorded.

@@ -10,8 +10,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use super::super::raw::{
-    RawAlerts, RawCertificate, RawCheck, RawCors, RawDocker, RawHeal, RawJournal, RawListen, RawRetry, RawRoute,
-    RawServer, RawStep, RawTls, RawUpstream,
+    RawAccessLog, RawAlerts, RawCertificate, RawCheck, RawCors, RawDocker, RawHeal, RawJournal, RawListen, RawRetry,
+    RawRoute, RawServer, RawStep, RawTls, RawUpstream,
 };
 
 /// A form whose schema is a constant.
@@ -63,7 +63,7 @@ form!(/** True or false. */ Flag, json!({ "anyOf": [{ "type": "boolean" }, patte
 form!(/** A path, with a query where it is asked for. */ Path, pattern("/.*", "Write an absolute path: /health."));
 form!(/** `host:port`. */ Address, pattern(r"[^\s,/]+:[0-9]{1,5}", "Write host:port without a scheme: backend:8000."));
 form!(/** The form of error bodies. */ Errors, words(&["auto", "json", "html"]));
-form!(/** The form of the access log. */ AccessLog, words(&["combined", "json", "off"]));
+form!(/** The form of the access log. */ AccessForm, words(&["combined", "json", "off"]));
 form!(/** The format of alerts. */ AlertFormat, words(&["json", "slack", "discord"]));
 form!(/** A log level. */ Level, words(&["off", "error", "warn", "info", "debug", "trace"]));
 form!(/** The way requests take. */ Lane, words(&["auto", "full"]));
@@ -119,6 +119,10 @@ named_form!(/** Routes. */ Routes, generator => {
 named_form!(/** A listener. */ Listen, generator => {
     let (address, listen) = (generator.subschema_for::<ListenAddress>(), generator.subschema_for::<RawListen>());
     json!({ "anyOf": [address, listen] })
+});
+named_form!(/** The access log. */ AccessLog, generator => {
+    let (form, log) = (generator.subschema_for::<AccessForm>(), generator.subschema_for::<RawAccessLog>());
+    json!({ "anyOf": [form, log] })
 });
 named_form!(/** TLS. */ Tls, generator => {
     let (tls, certificate) = (generator.subschema_for::<RawTls>(), generator.subschema_for::<RawCertificate>());

@@ -6,9 +6,9 @@ use std::time::Duration;
 use http::Method;
 
 use crate::config::model::{
-    AccessLog, AlertFormat, AlertSpec, CertificateSpec, CheckKind, CheckSpec, Config, Content, DockerSpec, JournalFile,
-    LaneChoice, LimitsSpec, ListenAddress, ListenSpec, Origins, Preset, Protocol, SidecarSpec, Step, Threads, TlsSpec,
-    TlsVersion, UpstreamSpec, UriRule,
+    AccessLog, AccessLogSpec, AlertFormat, AlertSpec, CertificateSpec, CheckKind, CheckSpec, Config, Content,
+    DockerSpec, JournalFile, LaneChoice, LimitsSpec, ListenAddress, ListenSpec, Origins, Preset, Protocol, SidecarSpec,
+    Step, Threads, TlsSpec, TlsVersion, UpstreamSpec, UriRule,
 };
 use crate::config::{LoadedFiles, load, load_text};
 use crate::types::{ByteSize, PathPrefix, UpstreamName};
@@ -65,7 +65,9 @@ fn every_key_can_be_set() {
     let one = TlsSpec { certificates: vec![pair("/a.pem", "/a.key")], min: TlsVersion::Tls13 };
     let two = TlsSpec { certificates: vec![pair("/a.pem", "/a.key"), relative], min: TlsVersion::Tls12 };
     assert_eq!(tls, [None, None, None, None, Some(one), Some(two.clone()), Some(two)]);
-    assert_eq!((process.threads, process.log.access), (Threads::Count(2), AccessLog::Json));
+    assert_eq!(process.threads, Threads::Count(2));
+    let file = Some("/var/log/remora/access.log".into());
+    assert_eq!(process.log.access, AccessLogSpec { form: AccessLog::CombinedWithId, file });
     assert_eq!(process.lane, LaneChoice::Full);
     assert_eq!(process.journal, JournalFile::At("/srv/heals.jsonl".into()));
     let alerts = process.alerts.as_ref().unwrap();

@@ -107,6 +107,7 @@ fn the_schema_and_the_checker_know_the_same_keys() {
     same("TlsLong", keys_of::<RawTls>());
     same("Certificate", keys_of::<RawCertificate>());
     same("Log", keys_of::<RawLog>());
+    same("AccessLogLong", keys_of::<RawAccessLog>());
     same("JournalLong", keys_of::<RawJournal>());
     same("AlertsLong", keys_of::<RawAlerts>());
     same("DockerSocket", keys_of::<RawDocker>());

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -13,6 +15,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::certificate_reader;
 use crate::config::CertificateFault;
 use crate::config::model::{CertificatePart, CertificateSpec};
 
@@ -101,8 +104,8 @@ impl Certificates {
             let this = Arc::clone(&self);
             let before = std::mem::take(&mut seen);
             let looked = tokio::task::spawn_blocking(move || {
-                // The stamps before the contents: what is written between the two is seen next time.
-                let now = this.stamps();
+                // The versions before the contents: what is written between the two is seen next time.
+                let now = this.versions();
                 let tell = if now == before { Tell::News } else { Tell::Never };
                 let refused = (now != before || refused) && this.take_changes(tell).is_err();
                 (now, refused)
@@ -132,8 +135,8 @@ impl Certificates {
     }
 
     /// What tells a file from its next version without reading it.
-    fn stamps(&self) -> Vec<Option<Stamp>> {
-        self.specs.iter().flat_map(|spec| [stamp(&spec.certificate), stamp(&spec.key)]).collect()
+    fn versions(&self) -> Vec<Option<FileVersion>> {
+        self.specs.iter().flat_map(|spec| [version_of(&spec.certificate), version_of(&spec.key)]).collect()
     }
 }
 
@@ -149,13 +152,26 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
-/// Time of the last change, length and inode.
-type Stamp = (SystemTime, u64, u64);
+/// What differs between two versions of a file.
+#[derive(Debug, PartialEq, Eq)]
+enum FileVersion {
+    /// Time of the last change, length and inode.
+    Place(SystemTime, u64, u64),
+    /// Of the contents, where the file's folder may not be entered: only the certificate reader can.
+    Digest(u64),
+}
 
-fn stamp(file: &Path) -> Option<Stamp> {
+fn version_of(file: &Path) -> Option<FileVersion> {
     use std::os::unix::fs::MetadataExt as _;
-    let meta = std::fs::metadata(file).ok()?;
-    Some((meta.modified().ok()?, meta.len(), meta.ino()))
+    match std::fs::metadata(file) {
+        Ok(meta) => Some(FileVersion::Place(meta.modified().ok()?, meta.len(), meta.ino())),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            let mut hasher = DefaultHasher::new();
+            certificate_reader::read(file).ok()?.hash(&mut hasher);
+            Some(FileVersion::Digest(hasher.finish()))
+        }
+        Err(_) => None,
+    }
 }
 
 impl Loaded {

@@ -1,9 +1,7 @@
 //! A certificate and its key: read from PEM files and proved to be fit for use.
 
 use std::fmt;
-use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -19,10 +17,9 @@ use x509_parser::parse_x509_certificate;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Version;
 
+use crate::certificate_reader;
 use crate::config::model::{CertificatePart, CertificateSpec};
 
-/// Largest file in bytes; a chain has some thousands.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Host names that are shown before the rest is only counted.
 const NAMES_SHOWN: usize = 3;
 
@@ -157,27 +154,11 @@ impl Contents {
 }
 
 fn read(part: CertificatePart, file: &Path) -> Result<Vec<u8>, TlsError> {
-    let unreadable = |why: String| TlsError::Unreadable { part, file: file.to_owned(), why };
-    let failed = |error: io::Error| unreadable(brief(&error));
-    // A pipe or a device would make the reader wait for ever.
-    if !std::fs::metadata(file).map_err(failed)?.is_file() {
-        return Err(unreadable("it is not a regular file; give the path of a PEM file".into()));
-    }
-    let mut bytes = Vec::new();
-    File::open(file).map_err(failed)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if FILE_BYTES_MAX < bytes.len() as u64 {
-        return Err(unreadable("it is larger than 1MiB; give the path of a PEM file".into()));
-    }
-    Ok(bytes)
-}
-
-fn brief(error: &io::Error) -> String {
-    match error.kind() {
-        ErrorKind::NotFound => "it does not exist; correct the path, or mount its folder".into(),
-        ErrorKind::PermissionDenied => "permission denied; let the user that runs Remora read it".into(),
-        // The operating system's own words end in `(os error 40)`.
-        _ => error.to_string().split(" (os error").next().unwrap_or_default().to_lowercase(),
-    }
+    certificate_reader::read(file).map_err(|why| TlsError::Unreadable {
+        part,
+        file: file.to_owned(),
+        why: why.to_string(),
+    })
 }
 
 /// A certificate that can be shown to clients, and for whom and how long.

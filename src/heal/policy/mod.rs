@@ -15,7 +15,7 @@ use crate::types::UpstreamName;
 
 pub use definition::Definition;
 pub use pauses::{EDGE_GRACE, RELOAD_GRACE, SETTLE, STABLE, START_GRACE, SUPPRESSED_MAX, TOGETHER};
-pub use reason::Reason;
+pub use reason::{ManualHeals, Reason};
 pub(super) use record::PAUSE_MAX;
 pub use record::{Ended, HealRecord};
 pub use together::{PoolView, Symptoms, cause_of, everything_sick};

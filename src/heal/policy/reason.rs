@@ -12,6 +12,15 @@ use crate::types::UpstreamName;
 use super::definition::Definition;
 use super::pauses::{EDGE_GRACE, RELOAD_GRACE, SETTLE, STABLE};
 
+/// Whether an operator who asks for a heal gets it whatever `cooldown` and `budget` say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ManualHeals {
+    /// Those are limits for what Remora decides by itself.
+    AtOnce,
+    /// A sidecar keeps to them, whoever asks.
+    WithinLimits,
+}
+
 /// Why nothing is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
@@ -137,20 +146,30 @@ impl fmt::Display for Reason {
 
 impl Reason {
     /// The reason with what an operator of this upstream can go by: when it is over, and what to type where that is too late.
-    /// `clock` is the time now; shown is the local one, as in the log.
-    pub fn told(&self, upstream: &UpstreamName, clock: SystemTime) -> String {
+    /// `clock` is the time now; shown is the local one, as in the log. `manual` is what a heal by hand would meet.
+    pub fn told(&self, upstream: &UpstreamName, manual: ManualHeals, clock: SystemTime) -> String {
         // Not a second before it.
         let at = |wait: Duration| {
             DateTime::<Local>::from(clock + wait + Duration::from_millis(999)).format("%H:%M:%S").to_string()
         };
+        let sooner = |key: &str| match manual {
+            ManualHeals::AtOnce => format!("to heal now: `remora heal {upstream}`"),
+            ManualHeals::WithinLimits => {
+                format!("the sidecar refuses `remora heal {upstream}` until then; to heal sooner, {key}")
+            }
+        };
         match self {
             Self::CoolingDown(pause) => {
-                format!("cooling down: the next heal comes at {}; to heal now: `remora heal {upstream}`", at(*pause))
+                format!(
+                    "cooling down: the next heal comes at {}; {}",
+                    at(*pause),
+                    sooner("lower `cooldown` in the file")
+                )
             }
             Self::BudgetUsed { count, window, wait } => format!(
-                "budget used ({count} heals in {window:?}): the next heal comes at {}; to heal now: `remora heal \
-                 {upstream}`",
-                at(*wait)
+                "budget used ({count} heals in {window:?}): the next heal comes at {}; {}",
+                at(*wait),
+                sooner("raise `budget` in the file")
             ),
             Self::Unrunnable => format!("{self}; to try now: `remora heal {upstream}`"),
             other => other.to_string(),

@@ -276,9 +276,23 @@ fn who_waits_is_told_until_when_and_what_heals_now() {
         (Reason::Planned,                 Reason::Planned.to_string()),
     ];
     for (reason, told) in rows {
-        assert_eq!(reason.told(&api, clock), told);
+        assert_eq!(reason.told(&api, ManualHeals::AtOnce, clock), told);
+        // A sidecar has the same limits, and they are its own.
+        let limited = reason.told(&api, ManualHeals::WithinLimits, clock);
+        let sooner = match &reason {
+            Reason::BudgetUsed { .. } => Some("raise `budget` in the file"),
+            Reason::CoolingDown(_) => Some("lower `cooldown` in the file"),
+            _ => None,
+        };
+        let expected = match (sooner, told.split_once("; ")) {
+            (Some(sooner), Some((when, _))) => {
+                format!("{when}; the sidecar refuses `remora heal api` until then; to heal sooner, {sooner}")
+            }
+            _ => told,
+        };
+        assert_eq!(limited, expected);
     }
-    assert!(Reason::Unrunnable.told(&api, clock).ends_with("; to try now: `remora heal api`"));
+    assert!(Reason::Unrunnable.told(&api, ManualHeals::AtOnce, clock).ends_with("; to try now: `remora heal api`"));
 }
 
 #[test]

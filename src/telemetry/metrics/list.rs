@@ -95,7 +95,7 @@ impl ProcessList {
             last_reload_successful: gauge(on, "remora_config_last_reload_successful", "1 when the last reload was put in force, 0 when it was refused.")?,
             last_reload_success_seconds: seconds("remora_config_last_reload_success_timestamp_seconds", "When the configuration in force was loaded, Unix time.")?,
             reloads: counters(on, "remora_reloads_total", "Reloads by origin and result.", &["origin", "result"])?,
-            log_lines_dropped: counters(on, "remora_log_lines_dropped_total", "Log lines lost because the output was blocked or closed.", &["log"])?,
+            log_lines_dropped: counters(on, "remora_log_lines_dropped_total", "Log lines lost because the output was blocked, closed or full.", &["log"])?,
             certificate_days,
             panics: counters(on, "remora_panics_total", "Panics caught; each is a bug.", &[])?.with_label_values(&[]),
             start_seconds: seconds("process_start_time_seconds", "When the process started, Unix time.")?,
