@@ -210,6 +210,8 @@ async fn others_may_read_and_change_nothing() {
         ("GET /metrics HTTP/1.0\r\n\r\n", " 200 "),
         ("POST /status HTTP/1.1\r\nHost: remora:9902\r\n\r\n", " 405 "),
         ("GET /events HTTP/1.1\r\nHost: remora:9902\r\n\r\n", " 404 "),
+        ("GET /heals HTTP/1.1\r\nHost: remora:9902\r\n\r\n", " 404 "),
+        ("GET /history HTTP/1.1\r\nHost: remora:9902\r\n\r\n", " 404 "),
         ("POST /reload HTTP/1.1\r\nHost: remora:9902\r\n\r\n", " 404 "),
         ("POST /rollback HTTP/1.1\r\nHost: remora:9902\r\n\r\n", " 404 "),
         ("POST /heal?upstream=api HTTP/1.1\r\nHost: 127.0.0.1:9902\r\n\r\n", " 404 "),

@@ -54,9 +54,9 @@ pub(super) async fn answer(head: &Parts, access: Access, source: &Arc<dyn AdminS
     if let (Access::Full, Some(reason)) = (access, guard::refusal(head)) {
         return error(StatusCode::FORBIDDEN, reason);
     }
-    // Nothing that changes something, whatever it may be called later, and no log.
-    let is_open = |page: Page, method: &Method| *method == Method::GET && page != Page::Events;
-    let served = || TABLE.iter().filter(|(_, page, method)| access == Access::Full || is_open(*page, method));
+    // Nothing that changes something, and nothing that files, containers or programs have said.
+    let is_open = |page: Page| matches!(page, Page::Status | Page::Metrics | Page::Healthz);
+    let served = || TABLE.iter().filter(|(_, page, _)| access == Access::Full || is_open(*page));
     let Some((_, page, method)) = served().find(|(path, _, _)| *path == head.uri.path()) else {
         let paths = served().map(|(path, _, _)| *path).collect::<Vec<_>>().join(" ");
         return error(StatusCode::NOT_FOUND, &format!("no such path; the paths are {paths}"));
@@ -70,7 +70,8 @@ pub(super) async fn answer(head: &Parts, access: Access, source: &Arc<dyn AdminS
     }
     let query = head.uri.query().unwrap_or_default();
     match page {
-        Page::Status => json(StatusCode::OK, &source.status()),
+        Page::Status if access == Access::Full => json(StatusCode::OK, &source.status()),
+        Page::Status => json(StatusCode::OK, &source.status().without_texts()),
         Page::Metrics => respond(StatusCode::OK, MEDIA_TYPE, source.metrics()),
         Page::Heals => json(StatusCode::OK, &source.heals()),
         Page::History => json(StatusCode::OK, &source.history()),

@@ -25,6 +25,25 @@ pub struct Status {
     pub notes: Vec<String>,
 }
 
+impl Status {
+    /// The same without what files, containers and commands have said: there may be secrets in it.
+    pub fn without_texts(mut self) -> Self {
+        let empty = |of: &mut serde_json::Value, key: &str| {
+            of.get_mut(key).into_iter().for_each(|text| *text = "".into());
+        };
+        for heal in self.heals.as_array_mut().into_iter().flatten() {
+            empty(heal, "logs");
+            let steps = heal.get_mut("steps").and_then(serde_json::Value::as_array_mut);
+            steps.into_iter().flatten().for_each(|step| empty(step, "output"));
+        }
+        let reload = self.process.last_reload.as_mut();
+        if let Some(error) = reload.and_then(|reload| reload.error.as_mut()) {
+            "refused; the admin address and `remora status` show the report".clone_into(error);
+        }
+        self
+    }
+}
+
 /// The process and its configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ProcessStatus {

@@ -98,3 +98,14 @@ fn a_refused_reload_shows_its_report() {
     assert_eq!((status.origin.as_str(), status.error.as_deref(), status.summary), ("signal", Some("bad"), None));
     assert_eq!(status.at, "2026-11-21T08:00:00.123Z");
 }
+
+#[test]
+fn others_are_shown_nothing_that_files_and_programs_have_said() {
+    let mut status = sample();
+    let error = Some("1 | admin: secret".to_owned());
+    let (at, origin) = ("2026-11-21T08:00:00.123Z".to_owned(), "file".to_owned());
+    status.process.last_reload = Some(ReloadStatus { at, origin, summary: None, error });
+    status.heals = serde_json::json!([{ "upstream": "backend", "logs": "secret", "steps": [{ "output": "secret" }] }]);
+    let shown = serde_json::to_string(&status.without_texts()).unwrap();
+    assert!(!shown.contains("secret") && shown.contains("refused") && shown.contains("backend"), "{shown}");
+}

@@ -155,28 +155,39 @@ pub(super) async fn ask(driver: &dyn ContainerDriver, target: &dyn HealTarget, a
     let Around { needs, siblings, others, symptoms } = around;
     let backend = target.backend_ref();
     // Each takes a moment, and the heal waits for all of them.
-    let (sick_need, sibling_passes, container) =
-        tokio::join!(sick_need(needs), any_passes(siblings), driver.find(&backend));
-    let (mut everyone_fails, mut fell_with) = (false, None);
-    if !sibling_passes {
-        let asked = others.iter().filter(|pool| !pool.targets.is_empty());
-        let answers = join_all(asked.map(|pool| async move {
-            let was_up = pool.targets.iter().any(|one| one.is_up());
-            (pool, was_up, any_passes(&pool.targets).await)
-        }))
-        .await;
-        let mut silent = answers.iter().filter(|(_, _, passes)| !passes);
-        // One that has been down for long did not fall with it.
-        let is_cause = |(pool, was_up, _): &&(&HealPool, bool, bool)| {
-            let answers = pool.targets.iter().any(|one| one.answers());
-            *was_up && Symptoms { answers, routed: pool.routed }.may_explain(*symptoms)
-        };
-        fell_with = silent.find(is_cause).map(|(pool, ..)| pool.spec.name.clone());
-        everyone_fails = !answers.is_empty()
-            && answers.iter().all(|(_, _, passes)| !passes)
-            && !(symptoms.answers && fell_with.is_some());
-    }
+    let asking_others = async {
+        let sibling_passes = any_passes(siblings).await;
+        let answers = if sibling_passes { Vec::new() } else { ask_all(others).await };
+        (sibling_passes, answers)
+    };
+    let (sick_need, (sibling_passes, answers), container) =
+        tokio::join!(sick_need(needs), asking_others, driver.find(&backend));
+    let silent = || answers.iter().filter(|answer| !answer.passes);
+    // One that has been down for long did not fall with it.
+    let is_cause = |OtherUpstream { pool, was_up, .. }: &&OtherUpstream<'_>| {
+        let answers = pool.targets.iter().any(|one| one.answers());
+        *was_up && Symptoms { answers, routed: pool.routed }.may_explain(*symptoms)
+    };
+    let fell_with = silent().find(is_cause).map(|answer| answer.pool.spec.name.clone());
+    let everyone_fails =
+        !answers.is_empty() && silent().count() == answers.len() && !(symptoms.answers && fell_with.is_some());
     Findings { container, sick_need, sibling_passes, everyone_fails, fell_with }
+}
+
+/// What another upstream's checks said when they were asked.
+struct OtherUpstream<'p> {
+    pool: &'p HealPool,
+    /// A backend of it was up before.
+    was_up: bool,
+    passes: bool,
+}
+
+async fn ask_all(pools: &[HealPool]) -> Vec<OtherUpstream<'_>> {
+    let asked = pools.iter().filter(|pool| !pool.targets.is_empty()).map(async |pool| {
+        let was_up = pool.targets.iter().any(|one| one.is_up());
+        OtherUpstream { pool, was_up, passes: any_passes(&pool.targets).await }
+    });
+    join_all(asked).await
 }
 
 /// The first of these upstreams, in the file's order, of which no backend passes a probe.

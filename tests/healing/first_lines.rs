@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::{Child, Command};
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -53,6 +54,8 @@ const FRONTEND: Case =
     Case { program: "pm2-cluster", service: "frontend", port: 3000, path: "/health", most: (0, 2.0), ..BACKEND };
 
 const CASES: [Case; 6] = [
+    // First: what was deadlocked before takes all the time that Compose gives it to stop.
+    Case { name: "recreated", ..BACKEND },
     Case { name: "frozen", harm: Harm::One(Sickness::Frozen), most: (0, 2.0), ..BACKEND },
     Case { name: "deadlocked", harm: Harm::One(Sickness::Deadlocked), most: (0, 2.0), ..BACKEND },
     Case { name: "pm2-blocked", harm: Harm::One(Sickness::Deadlocked), ..FRONTEND },
@@ -65,9 +68,9 @@ const CASES: [Case; 6] = [
         most: (150, 1.0),
         ..BACKEND
     },
-    Case { name: "recreated", ..BACKEND },
 ];
 
+/// Requests a second, unless `RATE` says otherwise.
 const RATE: u32 = 300;
 const REPLICAS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -153,7 +156,7 @@ async fn is_up(stack: &Stack, upstream: &str, count: usize) -> bool {
 
 /// Runs what is wanted of it.
 pub async fn run(wanted: impl Fn(&str) -> bool, report: &mut Report) {
-    let rounds = std::env::var("ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(5);
+    let rounds = number("ROUNDS", 5);
     let chosen = CASES.iter().filter(|case| wanted(&format!("first-lines/{}", case.name)));
     let (database, others): (Vec<&Case>, Vec<&Case>) = chosen.partition(|case| case.name == "database-killed");
     for chosen in [others, database].iter().filter(|chosen| !chosen.is_empty()) {
@@ -196,7 +199,7 @@ impl Case {
     async fn round(&self, stack: &Stack, nth: usize) -> Round {
         let before = stack.containers(self.service);
         let queued = queued(stack).await;
-        let load = Load::start(stack.front(), self.path, RATE);
+        let load = Load::start(stack.front(), self.path, number("RATE", RATE));
         tokio::time::sleep(BESIDE).await;
         let since = Instant::now();
         let mut sick = before.clone();
@@ -276,6 +279,10 @@ impl Round {
             self.queued
         )
     }
+}
+
+fn number<N: FromStr>(variable: &str, default: N) -> N {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 fn median(figures: impl Iterator<Item = usize>) -> usize {
