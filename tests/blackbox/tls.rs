@@ -374,7 +374,7 @@ async fn check_and_run_say_the_same_of_certificates_and_keys() {
     let (plain, secured) = (free_port(), free_port());
     let text = format!(
         "listen:\n  - {plain}\n  - address: {secured}\n    tls:\n      certificate: a.pem\n      key: a.key\nadmin: off\n\
-         docker: off\nroutes: {{ /: a }}\nupstreams: {{ a: {{ servers: \"127.0.0.1:9\" }} }}\n"
+         docker: off\nroutes: {{ /: a }}\nupstreams: {{ a: {{ servers: \"127.0.0.1:9\", hold: 0 }} }}\n"
     );
     std::fs::write(&file, text).unwrap();
     type Harm = fn(&Certificate);
