@@ -92,7 +92,6 @@ attacks: setup ## slowhttptest, HTTP/2 floods and WebSocket cases against the ed
 	cargo test --locked --test attacks -- --ignored --nocapture --test-threads=1
 
 test: lint unit attacks stack docker ## all tests but those that take longer: see test-all
-	$(MAKE) --no-print-directory stacks STACKS='tutorial fullstack'
 
 compose2: setup ## the stacks again with Compose 2, where docker-compose is the first
 	@scripts/docker-up.sh
