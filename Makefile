@@ -19,7 +19,7 @@ setup: ## install what the build needs and the machine lacks
 	@scripts/setup.sh
 
 demo: setup ## build and run the edge on embedded sample backends, without Docker; LISTEN=0.0.0.0:8080 for other machines
-	@test -x target/demo/remora || echo "Building the edge. The first time takes 3 to 5 minutes on two cores, later seconds."
+	@test -x target/demo/remora || echo "Building the edge. The first time takes 4 to 6 minutes on two cores, later seconds."
 	cargo build --profile demo --locked
 	@target/demo/remora demo $(if $(LISTEN),--listen $(LISTEN))
 
