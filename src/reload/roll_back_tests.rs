@@ -35,7 +35,14 @@ fn routes(paths: &str) -> String {
 fn start() -> Rig {
     let folder = Folder::new();
     let main = folder.write("remora.yaml", &routes("/a: app"));
-    let loader = FileLoader::new(main.clone());
+    let (reload, _) = started(&folder, &main);
+    Rig { reload, main, folder }
+}
+
+/// An edge's reloads with a history in the same folder.
+fn started(folder: &Folder, main: &Path) -> (Reload, Arc<History>) {
+    let history = Arc::new(History::in_file(folder.path().join("state"), &folder.path().join("journal")));
+    let loader = FileLoader::new(main.to_owned());
     let (loaded, _) = loader.read().unwrap();
     let parts = Parts {
         loader,
@@ -48,9 +55,9 @@ fn start() -> Rig {
         metrics: Metrics::new().unwrap(),
         alerts: Alerts::default(),
         file: PathBuf::from("remora.yaml"),
-        history: Arc::new(History::in_file(folder.path().join("state"), &folder.path().join("journal"))),
+        history: Arc::clone(&history),
     };
-    Rig { reload: Reload::start(parts, Hangups::install()), main, folder }
+    (Reload::start(parts, Hangups::install()), history)
 }
 
 impl Rig {
@@ -184,23 +191,7 @@ async fn a_start_with_another_file_is_an_entry_and_one_with_the_same_is_none() {
     drop(reload);
     let again = |text: &str| {
         write(&main, text);
-        let loader = FileLoader::new(main.clone());
-        let (loaded, _) = loader.read().unwrap();
-        let history = Arc::new(History::in_file(folder.path().join("state"), &folder.path().join("journal")));
-        let parts = Parts {
-            loader,
-            publisher: Taking::default(),
-            running: loaded.config,
-            generation: 1,
-            watch: loaded.watch,
-            kept: loaded.kept,
-            changed_defaults: loaded.changed_defaults,
-            metrics: Metrics::new().unwrap(),
-            alerts: Alerts::default(),
-            file: PathBuf::from("remora.yaml"),
-            history: Arc::clone(&history),
-        };
-        (Reload::start(parts, Hangups::install()), history)
+        started(&folder, &main)
     };
     let (same, history) = again(&routes("/b: app"));
     same.handle().ask(ReloadOrigin::Admin).await.unwrap();
